@@ -1,0 +1,47 @@
+# make setup | demo | test | lint | test-slow | nightly
+#
+# PYTHON       the interpreter to start from (3.11 to 3.13); by default the newest of these on the PATH
+# TORCH_INDEX  a package index with PyTorch's CPU wheels, where pip's own choice would be a CUDA build (Linux)
+# JOBS         processes that the tests run in (default 2)
+
+VENV   := .venv
+PY     := $(VENV)/bin/python
+JOBS   ?= 2
+PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(shell command -v $(name))))
+STAMP  := $(VENV)/.edgekit-ready
+
+# One process per core computes with one thread: two pools of threads on two cores slow each other down.
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest $(if $(CI),-p no:cacheprovider,)
+
+.PHONY: setup demo test test-slow nightly lint clean
+
+setup: $(STAMP)
+
+$(STAMP): setup.cfg setup.py pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "edgekit needs Python 3.11, 3.12 or 3.13; '$(PYTHON)' is another: make setup PYTHON=/path/to/python3.11" >&2; exit 2; }
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet -c constraints.txt setuptools
+	$(if $(TORCH_INDEX),$(PY) -m pip install --quiet -c constraints.txt --index-url $(TORCH_INDEX) torch)
+	$(PY) -m pip install --quiet -c constraints.txt --no-build-isolation --editable '.[build,micro,dev]'
+	touch $@
+
+demo: setup
+	$(PY) -m examples.digits.demo
+
+test: setup
+	$(PYTEST) -n $(JOBS) --dist worksteal
+
+test-slow: setup
+	$(PYTEST) -m slow
+
+nightly: setup
+	$(PYTEST) -m nightly
+
+lint: setup
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+clean:
+	rm -rf build dist edgekit-out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,69 @@
+"""edgekit: trained models made small, fast and verified for phones, watches, single-board computers and micro-controllers.
+
+The public door. Names are looked up on first use, so that ``import edgekit`` loads neither torch nor numpy nor a runtime.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from edgekit.errors import (
+    ConfigError,
+    DeviceError,
+    EdgekitError,
+    Inconclusive,
+    InputError,
+    OutputError,
+    OverBudget,
+    ParityError,
+    Unsupported,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from edgekit.ir.graph import Graph
+    from edgekit.ir.quant import QuantParams
+    from edgekit.target import Device, Target
+
+__version__ = "0.1.0"
+
+#: Public name -> the module that defines it. No module may be called like a public function (a test looks).
+_HOME = {
+    "Device": "edgekit.target",
+    "Graph": "edgekit.ir.graph",
+    "QuantParams": "edgekit.ir.quant",
+    "Target": "edgekit.target",
+}
+
+__all__ = [
+    "ConfigError",
+    "Device",
+    "DeviceError",
+    "EdgekitError",
+    "Graph",
+    "Inconclusive",
+    "InputError",
+    "OutputError",
+    "OverBudget",
+    "ParityError",
+    "QuantParams",
+    "Target",
+    "Unsupported",
+    "UsageError",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name's module when the name is first used."""
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'edgekit' has no attribute '{name}'")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value  # the next look-up does not come here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

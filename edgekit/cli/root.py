@@ -1,0 +1,101 @@
+"""The ``edgekit`` command: finds the subcommand, and turns whatever it raises into text on stderr and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from edgekit import __version__
+from edgekit.cli.usage import as_usage_error
+from edgekit.errors import EdgekitError
+
+#: Subcommand -> its one-line help. The command ``x`` is the click command ``x`` in ``edgekit.cli.x_command``; the help is
+#: here so that ``edgekit --help`` imports none of them (a test compares it with theirs).
+COMMANDS = {
+    "build": "Convert, compress, verify and measure a model for one or more targets.",
+    "doctor": "Show versions and tools found, and what each missing one disables.",
+    "init": "Write a commented edgekit.toml into this folder.",
+    "targets": "List targets and devices.",
+}
+
+_BROKEN_PIPE = 141  # as a shell reports a process that SIGPIPE ended
+_INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all commands, sorted."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, imported now, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"edgekit.cli.{cmd_name}_command"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands in ``--help``, from the table above."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
+
+
+@click.group(cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edgekit")
+@click.option("--debug", is_flag=True, help="Show tracebacks (also EDGEKIT_DEBUG=1).")
+@click.pass_context
+def root(ctx: click.Context, debug: bool) -> None:
+    """Trained models, made small and fast for phones, watches, Raspberry Pis and micro-controllers, and verified."""
+    if debug:
+        os.environ["EDGEKIT_DEBUG"] = "1"
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code (the codes are listed in the README)."""
+    try:
+        result = root.main(args=None if arguments is None else list(arguments), prog_name="edgekit", standalone_mode=False)
+        sys.stdout.flush()
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return _INTERRUPTED
+    except click.ClickException as error:
+        return _tell(as_usage_error(error, COMMANDS))
+    except EdgekitError as error:
+        return _tell(error)
+    except BrokenPipeError:
+        # The reader of our output has gone (`edgekit targets | head -1`). Nothing more can be said to it, not at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    except Exception as error:  # the last resort: whatever arrives here is our own bug
+        return _tell_bug(error)
+    return result if isinstance(result, int) else 0
+
+
+def _tell(error: EdgekitError) -> int:
+    click.echo(f"error: {error}", err=True)
+    if _debug():
+        click.echo("".join(traceback.format_exception(error)), err=True)
+    return error.exit_code
+
+
+def _tell_bug(error: Exception) -> int:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    click.echo(f"error: this is a bug in edgekit: {type(error).__name__}: {error}", err=True)
+    click.echo(f"  where: {frame.filename}:{frame.lineno}, in {frame.name}", err=True)
+    if _debug():
+        click.echo("".join(traceback.format_exception(error)), err=True)
+    else:
+        click.echo("  try:   run it again with `edgekit --debug ...` and report what that prints", err=True)
+    return 1
+
+
+def _debug() -> bool:
+    return os.environ.get("EDGEKIT_DEBUG", "") not in ("", "0")
