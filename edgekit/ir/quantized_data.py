@@ -1,0 +1,111 @@
+"""From real numbers to integers and back: the one place where exporters, the simulation and the packer take their integers from.
+
+Rounding is **half to even** of the float32 quotient ``x / scale``, as torch, XNNPACK's and ONNX's QuantizeLinear round. TFLite's
+reference kernel of the operator QUANTIZE rounds half away from zero instead; ``edgekit.ir.integer.quantize_op`` is that operator. The two
+differ only where ``x / scale`` is exactly halfway between two integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from edgekit.errors import Unsupported
+from edgekit.ir.quant import RANGES, QuantParams
+
+_STORAGE: dict[str, torch.dtype] = {
+    "int2": torch.int8,
+    "int4": torch.int8,
+    "int8": torch.int8,
+    "uint8": torch.uint8,
+    "int16": torch.int16,
+    "int32": torch.int32,
+}
+
+
+def storage_dtype(quant: QuantParams) -> torch.dtype:
+    """The torch dtype that carries these integers: their own, int8 for the types below 8 bits (one integer an element, not packed)."""
+    return _STORAGE[quant.dtype]
+
+
+def quantize(x: torch.Tensor, quant: QuantParams) -> torch.Tensor:
+    """``clamp(round(x / scale) + zero_point, qmin, qmax)``, rounding half to even, in float32.
+
+    Args:
+        x: real numbers, any shape; per-channel parameters apply along ``quant.axis``.
+
+    Returns:
+        Integers of ``storage_dtype(quant)``, same shape. Values beyond the range, infinities too, saturate.
+
+    Raises:
+        Unsupported: ``x`` has a NaN, which no integer can hold.
+    """
+    x = x.detach().to(torch.float32)
+    scale, zero = quant.tensors(x.dim(), x.device)
+    rounded = torch.round(x / scale)
+    if bool(torch.isnan(rounded).any()):
+        raise Unsupported(
+            "NaN can't be quantised",
+            hint="check the input data and the weights for NaN, for example with torch.isnan(t).any()",
+        )
+    # Clamped before the zero point is added: float32 holds every integer up to 2**24, and int32 is reached in float64.
+    low, high = (quant.qmin - zero).to(torch.float64), (quant.qmax - zero).to(torch.float64)
+    return (rounded.to(torch.float64).clamp(low, high) + zero).to(storage_dtype(quant))
+
+
+def dequantize(q: torch.Tensor, quant: QuantParams) -> torch.Tensor:
+    """``scale * (q - zero_point)`` in float32, the same numbers as TFLite's DEQUANTIZE; any shape."""
+    scale, zero = quant.tensors(q.dim(), q.device)
+    return (q.to(torch.int64) - zero).to(torch.float32) * scale
+
+
+def quantize_weights(data: torch.Tensor, quant: QuantParams) -> torch.Tensor:
+    """The integers of a constant: ``quantize``, which puts them into every artifact, with the constant's values checked to be finite.
+
+    Raises:
+        Unsupported: a value is NaN or infinite.
+    """
+    if not bool(torch.isfinite(data).all()):
+        raise Unsupported(
+            "a constant holds NaN or infinity and can't be quantised", hint="check the checkpoint for NaN and infinity"
+        )
+    return quantize(data, quant)
+
+
+def bias_scales(input_quant: QuantParams, weight_quant: QuantParams) -> list[float]:
+    """``s_x * s_w`` for each output channel, in double precision; float32 of it is what the file's bias carries."""
+    return [input_quant.scale[0] * scale for scale in weight_quant.scale]
+
+
+def quantize_bias(bias: torch.Tensor, scales: Sequence[float]) -> torch.Tensor:
+    """``round(bias / (s_x * s_w))`` as int32, half to even, in double precision (zero point 0).
+
+    Args:
+        bias: (C,) real numbers.
+        scales: C scales, or one for all channels, from ``bias_scales``.
+
+    Raises:
+        Unsupported: an entry does not fit 32 bits. That happens where a channel's weights are all (almost) zero, so that its scale is
+            tiny beside its bias; the quantiser enlarges such scales (``smallest_weight_scale``).
+    """
+    real = bias.detach().to(torch.float64)
+    divisor = torch.tensor(scales, dtype=torch.float64, device=real.device)
+    rounded = torch.round(real / divisor)
+    low, high = RANGES["int32"]
+    if not bool(((rounded >= low) & (rounded <= high)).all()):
+        channel = int((~((rounded >= low) & (rounded <= high))).nonzero()[0, 0])
+        raise Unsupported(
+            f"the bias of output channel {channel} ({float(real[channel]):.6g}) doesn't fit 32 bits at scale "
+            f"{float(divisor.expand_as(real)[channel]):.6g}",
+            hint="the channel's weights are all nearly zero: enlarge its weight scale, or prune the channel",
+        )
+    return rounded.to(torch.int32)
+
+
+def smallest_weight_scale(bias: torch.Tensor, input_scale: float) -> torch.Tensor:
+    """The smallest weight scale of each channel, (C,) float64, at which ``|bias / (s_x * s_w)|`` stays within 2**30.
+
+    Half of the 32-bit range is left to the products that are added to the bias.
+    """
+    return bias.detach().to(torch.float64).abs() / (2.0**30 * input_scale)
