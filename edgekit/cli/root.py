@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import click
 
 from edgekit import __version__
-from edgekit.cli.usage import as_usage_error
+from edgekit.cli.usage import as_missing_extra, as_usage_error
 from edgekit.errors import EdgekitError
 
 #: Subcommand -> its one-line help. The command ``x`` is the click command ``x`` in ``edgekit.cli.x_command``; the help is
@@ -70,6 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _tell(as_usage_error(error, COMMANDS))
     except EdgekitError as error:
         return _tell(error)
+    except ModuleNotFoundError as error:
+        missing = as_missing_extra(error)
+        return _tell_bug(error) if missing is None else _tell(missing)
     except BrokenPipeError:
         # The reader of our output has gone (`edgekit targets | head -1`). Nothing more can be said to it, not at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Click's own errors in the three-part form of :mod:`edgekit.errors`."""
+"""Click's own errors, and packages that are not installed, in the three-part form of :mod:`edgekit.errors`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,29 @@ import click
 
 from edgekit.errors import UsageError
 from edgekit.tables import nearest
+
+
+#: Importable name -> the extra of edgekit that installs it.
+EXTRAS = {
+    "accelerate": "train",
+    "ai_edge_litert": "build",
+    "keras": "tensorflow",
+    "onnx": "build",
+    "onnxruntime": "build",
+    "safetensors": "build",
+    "tensorflow": "tensorflow",
+    "tflite_micro": "micro",
+    "torch": "build",
+}
+
+
+def as_missing_extra(error: ModuleNotFoundError) -> UsageError | None:
+    """A package of one of edgekit's extras that is not installed, as a UsageError; None for any other module."""
+    package = (error.name or "").partition(".")[0]
+    extra = EXTRAS.get(package)
+    if extra is None:
+        return None
+    return UsageError(f"this needs the package '{package}', which is not installed", hint=f'pip install "edgekit[{extra}]"')
 
 
 def as_usage_error(error: click.ClickException, commands: Iterable[str]) -> UsageError:

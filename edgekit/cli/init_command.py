@@ -1,0 +1,60 @@
+"""``edgekit init``: a first edgekit.toml, with every key explained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgekit.config import CONFIG_NAME
+from edgekit.errors import OutputError, UsageError
+
+TEMPLATE = """\
+# What `edgekit build` does in this folder. Paths are relative to this file. A line that begins with # shows a default or
+# an example; remove the # to use it.
+
+model = "model:build"            # package.module:callable, or a .pt2, .ekg, .onnx, .tflite, .keras or .h5 file
+targets = ["tflite-fp32"]        # `edgekit targets` lists them; int8 targets need calibration data
+# weights = "weights.pt"         # a state_dict for a model given as a callable
+# name = "model"                 # of the artifact
+# device = "wear-w5"             # its budget becomes binding
+# output = "edgekit-out"         # with [output.NAME] tables below: [output] folder = "edgekit-out"
+# calibration = "train.npz"      # inputs (stacked samples), or package.module:callable
+# evaluate = "test.npz"          # inputs and labels, or a callable predict -> {metric: value}
+# labels = "labels.txt"          # names of the classes, one a line
+# batch = 1                      # of TFLite files
+# io = "float32"                 # float32, int8 or uint8: type of the artifact's inputs and outputs
+# io_layout = "channels_last"    # or "source"
+
+# [input.x]                      # one table for each input, by its name in the model
+# shape = [1, 3, 32, 32]         # batch first
+# dtype = "float32"
+# scale = 255                    # raw values become (value / scale - mean) / std inside the artifact
+# mean = [0.485, 0.456, 0.406]
+# std = [0.229, 0.224, 0.225]
+# layout = "NHWC"                # order of axes of the raw data, where it is not the model's
+# io = "uint8"                   # for this input only
+
+# [quantization]
+# observer = "min_max"           # or "percentile", "mse"
+# percentile = 0.99999           # with observer = "percentile"
+# bias_correction = true
+
+# [baseline]
+# report = "baseline/summary.json"
+# max_growth = "2%"
+"""
+
+
+@click.command()
+@click.option("--force", is_flag=True, help="Overwrite the file that is there.")
+def init(force: bool) -> None:
+    """Write a commented edgekit.toml into this folder."""
+    path = Path.cwd() / CONFIG_NAME
+    if path.exists() and not force:
+        raise UsageError(f"{CONFIG_NAME} exists already", where=path, hint="--force overwrites it")
+    try:
+        path.write_text(TEMPLATE, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {CONFIG_NAME}: {error.strerror}", where=path) from None
+    click.echo(f"wrote {path}")

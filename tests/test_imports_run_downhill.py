@@ -1,0 +1,88 @@
+"""Rooms of edgekit import only rooms below them. The table is the architecture; a new room gets a line here."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "edgekit"
+
+FACTS = {"errors", "tables", "target", "config"}
+GRAPH = {"errors", "ir"}
+MIDDLE = {*FACTS, "formats", "ir", "passes", "train", "data", "runtime", "fingerprint", "output"}
+
+#: Room (a folder or file of edgekit/) -> rooms that it may import. Listed from the bottom up. "edgekit" itself, the lazy door,
+#: may be imported for its version by anybody; it imports nothing but errors until a name is used.
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "tables": {"errors"},
+    "formats": {"errors"},  # flatbuffers and protobufs read and written; knows files, no graph
+    "target": {"errors", "tables"},
+    "config": {"errors", "tables", "target"},
+    "data": {"errors", "config"},
+    "output": {"errors"},
+    "fingerprint": {"errors", "config", "output"},
+    "doctor": {"errors"},
+    "ir": {"errors", "formats"},
+    "passes": GRAPH,
+    "train": GRAPH | {"data"},
+    "runtime": {"errors", "formats", "target"},  # runs artifacts; knows files, no graph
+    "frontend": {*GRAPH, "formats", "passes", "config"},
+    "compress": {*GRAPH, "passes", "train", "data", *FACTS},
+    "export": {*GRAPH, "passes", "formats", *FACTS},
+    "bench": {*FACTS, "formats", "runtime", "data"},
+    "report": {*GRAPH, *FACTS, "formats", "runtime"},
+    "flow": {"*"},
+    "cli": {"*"},
+    "__main__": {"cli"},
+    "__init__": {"*"},
+}
+
+#: Files with a stricter rule than their room's: the runner is copied to a device that has no edgekit.
+STANDS_ALONE = {"bench/runner.py"}
+
+
+def room_of(path: Path) -> str:
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """Rooms of edgekit that a file imports, at its top or late, also under TYPE_CHECKING."""
+    package = ("edgekit", *path.relative_to(PACKAGE).parent.parts)
+    modules: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(part for part in (base, node.module or "") if part)
+            modules |= {f"{module}.{alias.name}" for alias in node.names}
+    names = {module.split(".")[1] for module in modules if module.startswith("edgekit.")}
+    return {name for name in names if (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()}
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def test_every_room_has_a_line_in_the_table() -> None:
+    assert {room_of(path) for path in FILES} - set(MAY_IMPORT) == set()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_file_imports_only_rooms_below_its_own(path: Path) -> None:
+    room = room_of(path)
+    allowed = set() if str(path.relative_to(PACKAGE)) in STANDS_ALONE else MAY_IMPORT[room] | {room}
+    if "*" in allowed:
+        return
+    assert imported_rooms(path) <= allowed, f"edgekit.{room} may import {sorted(allowed)}"
+
+
+def test_the_table_has_no_circle() -> None:
+    above: dict[str, set[str]] = {room: rooms - {"*"} for room, rooms in MAY_IMPORT.items()}
+    while above:
+        free = {room for room, rooms in above.items() if not rooms & set(above)}
+        assert free, f"these import each other: {sorted(above)}"
+        above = {room: rooms for room, rooms in above.items() if room not in free}
