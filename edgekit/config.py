@@ -65,11 +65,7 @@ class InputSettings:
             raise ValueError(f"'scale' must be above 0, not {self.scale}")
         if isinstance(self.std, tuple) and not all(value > 0 for value in self.std):
             raise ValueError(f"'std' must be above 0, not {list(self.std)}")
-        if (
-            isinstance(self.mean, tuple)
-            and isinstance(self.std, tuple)
-            and {1, len(self.mean)} | {len(self.std)} != {1, len(self.mean)}
-        ):
+        if isinstance(self.mean, tuple) and isinstance(self.std, tuple) and len({len(self.mean), len(self.std)} - {1}) > 1:
             raise ValueError(f"'mean' has {len(self.mean)} channels and 'std' {len(self.std)}")
 
     @property

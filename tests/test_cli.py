@@ -160,10 +160,9 @@ def test_init_writes_once_and_again_only_by_force(here: Path, capsys: pytest.Cap
     assert "targets = " in (here / "edgekit.toml").read_text()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_init_in_a_read_only_folder_is_an_output_error(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    here.chmod(0o500)
-    assert main(["init"]) == 2
+def test_init_where_nothing_can_be_written_is_an_output_error(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "edgekit.toml").mkdir()
+    assert main(["init", "--force"]) == 2
     assert "cannot write edgekit.toml" in capsys.readouterr().err
 
 
@@ -183,7 +182,8 @@ def test_build_on_the_command_line_makes_a_request(here: Path) -> None:
     made = request(
         "net:build", "--weights", "w.pt", "--input-shape", "image=1,3,8,8", "--target", "tflite-int8", "--target", "onnx-fp32",
         "--device", "wear-w5", "--output", "out", "--calibration", "c.npz", "--evaluate", "net:score", "--mean", "0.5,0.4,0.3",
-        "--std", "0.2", "--scale", "255", "--io", "uint8", "--io-layout", "source", "--batch", "2", "--name", "n", "--labels", "l.txt",
+        "--std", "0.2", "--scale", "255", "--io", "uint8", "--io-layout", "source", "--batch", "2", "--name", "n",
+        "--labels", "l.txt",
         "--json", "--strict", "--force", "--dump", "d", "--depfile", "f.d", "--baseline", "old.json", "--max-growth", "1%",
     )  # fmt: skip
     image = made.inputs["image"]
@@ -198,7 +198,8 @@ def test_build_on_the_command_line_makes_a_request(here: Path) -> None:
 
 def test_options_go_before_the_config(here: Path) -> None:
     (here / "edgekit.toml").write_text(
-        'model = "net:build"\ntargets = ["tflite-int8"]\ncalibration = "a.npz"\n[input.x]\nshape = [1, 8]\nmean = 0.5\nstd = 2.0\n'
+        'model = "net:build"\ntargets = ["tflite-int8"]\ncalibration = "a.npz"\n'
+        "[input.x]\nshape = [1, 8]\nmean = 0.5\nstd = 2.0\n"
     )
     below = here / "app"
     below.mkdir()
