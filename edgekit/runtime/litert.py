@@ -1,0 +1,202 @@
+"""A thin door to LiteRT (ai-edge-litert): one file, numpy in, numpy out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import InputError, UsageError
+from edgekit.runtime.native_output import captured_stderr
+
+Array = NDArray[Any]
+
+#: Which kernels run the file. ``default`` is what an app gets (XNNPACK where it applies), ``reference`` the plain loops
+#: that TFLite Micro and `edgekit.ir.simulate` agree with, ``builtin`` LiteRT's own optimised kernels without a delegate.
+Kernels = Literal["default", "reference", "builtin"]
+
+_RESOLVERS: dict[Kernels, str] = {
+    "default": "AUTO",
+    "reference": "BUILTIN_REF",
+    "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
+}
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """An input or output as the file declares it.
+
+    Attributes:
+        name: the name in the signature where the file has one, else the tensor's name.
+        shape: with the file's own batch.
+        dtype: numpy type of the values that are passed.
+        scale: real = scale * (value - zero_point); None for a tensor that is not quantised.
+        zero_point: 0 for a tensor that is not quantised.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    scale: float | None
+    zero_point: int
+
+
+class LiteRT:
+    """A .tflite file, loaded and ready to run."""
+
+    def __init__(self, model: str | Path | bytes, kernels: Kernels = "default", threads: int = 1) -> None:
+        """Load a file.
+
+        Args:
+            model: a path, or the bytes of a file.
+            kernels: which implementation runs it.
+            threads: CPU threads.
+
+        Raises:
+            UsageError: ai-edge-litert is not installed, or ``kernels`` is unknown.
+            InputError: LiteRT refuses the file.
+        """
+        try:
+            from ai_edge_litert.interpreter import Interpreter, OpResolverType
+        except ImportError as error:
+            raise UsageError("LiteRT is not installed", hint="pip install 'edgekit[build]'") from error
+        if kernels not in _RESOLVERS:
+            raise UsageError(f"unknown kernels {kernels!r}", hint="one of " + ", ".join(_RESOLVERS))
+        content = model if isinstance(model, bytes) else Path(model).read_bytes()
+        self.where = None if isinstance(model, bytes) else str(model)
+        try:
+            with captured_stderr() as log:
+                self._interpreter = Interpreter(
+                    model_content=content,
+                    num_threads=threads,
+                    experimental_op_resolver_type=OpResolverType[_RESOLVERS[kernels]],
+                )
+                self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise InputError(f"LiteRT cannot load this file: {error} {log.text}".rstrip(), where=self.where) from error
+        names = self._signature_names()
+        self.inputs = self._describe(self._interpreter.get_input_details(), names)
+        self.outputs = self._describe(self._interpreter.get_output_details(), names)
+        self._input_ids = [detail["index"] for detail in self._interpreter.get_input_details()]
+        self._output_ids = [detail["index"] for detail in self._interpreter.get_output_details()]
+
+    def _signature_names(self) -> dict[int, str]:
+        """Tensor index -> argument or result name of the first signature."""
+        signatures = self._interpreter._get_full_signature_list()
+        empty: dict[str, dict[str, int]] = {"inputs": {}, "outputs": {}}
+        first = next(iter(signatures.values()), empty)
+        return {index: name for side in ("inputs", "outputs") for name, index in first[side].items()}
+
+    @staticmethod
+    def _describe(details: list[dict[str, Any]], names: dict[int, str]) -> tuple[TensorInfo, ...]:
+        out = []
+        for detail in details:
+            scale, zero_point = detail["quantization"]
+            out.append(
+                TensorInfo(
+                    name=names.get(detail["index"], detail["name"]),
+                    shape=tuple(int(size) for size in detail["shape"]),
+                    dtype=np.dtype(detail["dtype"]),
+                    scale=float(scale) or None,
+                    zero_point=int(zero_point),
+                )
+            )
+        return tuple(out)
+
+    def invoke(self, inputs: Sequence[Array]) -> list[Array]:
+        """One call with arrays of exactly the file's shapes and types, in the file's order.
+
+        Raises:
+            InputError: the number of inputs, a shape or a type differs, or the runtime fails.
+        """
+        if len(inputs) != len(self.inputs):
+            raise InputError(f"{len(inputs)} inputs were given, this file takes {len(self.inputs)}", where=self.where)
+        for info, index, array in zip(self.inputs, self._input_ids, inputs, strict=True):
+            if array.shape != info.shape or array.dtype != info.dtype:
+                raise InputError(
+                    f"input {info.name!r} is {array.dtype}{list(array.shape)}, this file takes {info.dtype}{list(info.shape)}",
+                    where=self.where,
+                )
+            self._interpreter.set_tensor(index, np.ascontiguousarray(array))
+        try:
+            self._interpreter.invoke()
+        except (ValueError, RuntimeError) as error:
+            raise InputError(f"LiteRT failed while running: {error}", where=self.where) from error
+        return [self._interpreter.get_tensor(index) for index in self._output_ids]
+
+    def run(self, inputs: Sequence[Array], batch_axes: Sequence[int | None] | None = None) -> list[Array]:
+        """Any number of samples through a file of a fixed batch, as many at a time as the file takes.
+
+        The last group is filled up with copies of the last sample and cut again. A file that keeps state between calls
+        keeps it between groups.
+
+        Args:
+            inputs: arrays in the file's types, stacked along the batch axes.
+            batch_axes: for each input and then each output the axis along which samples are stacked, None for a
+                tensor that belongs to no sample. Axis 0 of everything where it is not given.
+
+        Returns:
+            The outputs, stacked likewise; of an output without a batch axis, the one of the last call.
+
+        Raises:
+            InputError: as `invoke`, or inputs with different numbers of samples.
+        """
+        count = len(self.inputs)
+        tensors = (*self.inputs, *self.outputs)
+        axes = list(batch_axes) if batch_axes is not None else [0 if info.shape else None for info in tensors]
+        samples, batch = self._samples(inputs, axes[:count])
+        if samples is None:
+            return self.invoke(inputs)
+        groups: list[list[Array]] = []
+        for start in range(0, samples, batch):
+            rows = np.minimum(np.arange(start, start + batch), samples - 1)
+            group = [
+                array if axis is None else np.take(array, _rows(rows, info.shape[axis] // batch), axis)
+                for array, axis, info in zip(inputs, axes[:count], self.inputs, strict=True)
+            ]
+            groups.append(self.invoke(group))
+        stacked = []
+        for place, (info, axis) in enumerate(zip(self.outputs, axes[count:], strict=True)):
+            if axis is None:
+                stacked.append(groups[-1][place])
+                continue
+            joined = np.concatenate([group[place] for group in groups], axis)
+            stacked.append(np.take(joined, range(samples * (info.shape[axis] // batch)), axis))
+        return stacked
+
+    def _samples(self, inputs: Sequence[Array], axes: Sequence[int | None]) -> tuple[int | None, int]:
+        """How many samples the inputs hold, and how many the file takes at a time."""
+        if len(inputs) != len(self.inputs):
+            raise InputError(f"{len(inputs)} inputs were given, this file takes {len(self.inputs)}", where=self.where)
+        batch = min((info.shape[axis] for info, axis in zip(self.inputs, axes, strict=True) if axis is not None), default=1)
+        samples: int | None = None
+        for info, axis, array in zip(self.inputs, axes, inputs, strict=True):
+            if axis is None:
+                continue
+            if array.ndim != len(info.shape):
+                raise InputError(
+                    f"input {info.name!r} has {array.ndim} dimensions, this file takes {list(info.shape)}", where=self.where
+                )
+            own = array.shape[axis] // (info.shape[axis] // batch)
+            if samples is not None and own != samples:
+                raise InputError(f"input {info.name!r} holds {own} samples, another one {samples}", where=self.where)
+            samples = own
+        if samples == 0:
+            raise InputError("the inputs hold no sample", where=self.where)
+        return samples, batch
+
+    def op_counts(self) -> dict[str, int]:
+        """Operator name -> how often the runtime executes it; ``DELEGATE`` stands for all that XNNPACK took over."""
+        counts: dict[str, int] = {}
+        for details in self._interpreter._get_ops_details():
+            counts[details["op_name"]] = counts.get(details["op_name"], 0) + 1
+        return counts
+
+
+def _rows(rows: NDArray[np.int64], width: int) -> NDArray[np.int64]:
+    """Positions along an axis that holds ``width`` entries per sample."""
+    return (rows[:, None] * width + np.arange(width)).reshape(-1)
