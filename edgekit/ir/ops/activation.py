@@ -48,7 +48,7 @@ class _Unary(Op):
 class Relu(_Unary):
     """max(x, 0)"""
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return F.relu(x)
 
 
@@ -56,7 +56,7 @@ class Relu(_Unary):
 class Relu6(_Unary):
     """min(max(x, 0), 6)"""
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return F.relu6(x)
 
 
@@ -67,7 +67,7 @@ class Clamp(_Unary):
     low: float | None = None
     high: float | None = None
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return torch.clamp(x, self.low, self.high)
 
 
@@ -77,7 +77,7 @@ class LeakyRelu(_Unary):
 
     slope: float = 0.01
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return F.leaky_relu(x, self.slope)
 
 
@@ -87,7 +87,7 @@ class Prelu(Op):
 
     inputs = ("x", "weight")
 
-    def run(self, x: torch.Tensor, weight: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, weight: torch.Tensor, **_: Any) -> torch.Tensor:
         return F.prelu(x, weight)
 
     def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
@@ -102,7 +102,7 @@ class Elu(_Unary):
     scale: float = 1.0
     input_scale: float = 1.0
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         if self.scale == 1.0 and self.input_scale == 1.0:
             return F.elu(x, self.alpha)
         return self.scale * torch.where(x > 0, x, self.alpha * torch.expm1(x * self.input_scale))
@@ -114,7 +114,7 @@ class Gelu(_Unary):
 
     approximate: str = "none"
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return F.gelu(x, approximate=self.approximate)
 
 
@@ -122,7 +122,7 @@ class Gelu(_Unary):
 class Silu(_Unary):
     """x * sigmoid(x)"""
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return F.silu(x)
 
 
@@ -130,7 +130,7 @@ class Silu(_Unary):
 class Mish(_Unary):
     """x * tanh(softplus(x)) (Misra 2019, arXiv:1908.08681)"""
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return F.mish(x)
 
 
@@ -138,7 +138,7 @@ class Mish(_Unary):
 class Hardswish(_Unary):
     """x * relu6(x + 3) / 6 (Howard et al. 2019, arXiv:1905.02244)"""
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return F.hardswish(x)
 
 
@@ -146,7 +146,7 @@ class Hardswish(_Unary):
 class Hardsigmoid(_Unary):
     """relu6(x + 3) / 6"""
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return F.hardsigmoid(x)
 
 
@@ -154,7 +154,7 @@ class Hardsigmoid(_Unary):
 class Sigmoid(_Unary):
     """1 / (1 + exp(-x))"""
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return torch.sigmoid(x)
 
 
@@ -162,7 +162,7 @@ class Sigmoid(_Unary):
 class Tanh(_Unary):
     """tanh(x)"""
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return torch.tanh(x)
 
 
@@ -173,7 +173,7 @@ class Softplus(_Unary):
     beta: float = 1.0
     threshold: float = 20.0
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return F.softplus(x, self.beta, self.threshold)
 
 
@@ -181,7 +181,7 @@ class Softplus(_Unary):
 class Softsign(_Unary):
     """x / (1 + |x|)"""
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return F.softsign(x)
 
 
@@ -191,7 +191,7 @@ class Hardshrink(_Unary):
 
     bound: float = 0.5
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return F.hardshrink(x, self.bound)
 
 
@@ -201,7 +201,7 @@ class Softshrink(_Unary):
 
     bound: float = 0.5
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return F.softshrink(x, self.bound)
 
 
@@ -212,7 +212,7 @@ class Threshold(_Unary):
     threshold: float = 0.0
     value: float = 0.0
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return F.threshold(x, self.threshold, self.value)
 
 
@@ -222,7 +222,7 @@ class Softmax(_Unary):
 
     axis: int = -1
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return F.softmax(x, self.axis)
 
 
@@ -232,7 +232,7 @@ class LogSoftmax(_Unary):
 
     axis: int = -1
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return F.log_softmax(x, self.axis)
 
 
@@ -244,7 +244,7 @@ class Dropout(_Unary):
     channelwise: bool = False
     acts_in_training = True
 
-    def run(self, x: torch.Tensor, training: bool = False, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, training: bool = False, **_: Any) -> torch.Tensor:
         if not training:
             return x
         return torch.feature_dropout(x, self.p, True) if self.channelwise else F.dropout(x, self.p, True)

@@ -28,7 +28,7 @@ class Attention(Op):
     dropout: float = 0.0
     acts_in_training = True
 
-    def run(  # type: ignore[override]
+    def run(
         self,
         q: torch.Tensor,
         k: torch.Tensor,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 #: Every op of the graph by its name. Closed: an op is added by a class in ``edgekit/ir/ops``.
 OPS: dict[str, type[Op]] = {}
 
+#: What an op returns.
 Tensors = torch.Tensor | tuple[torch.Tensor, ...]
 
 
@@ -43,9 +44,8 @@ class Op:
             raise ValueError(f"two ops are called '{cls.name}'")
         OPS[cls.name] = cls
 
-    def run(self, *tensors: torch.Tensor | None, training: bool = False) -> Tensors:
-        """The meaning of the op, in torch. Multi-output ops return a tuple."""
-        raise NotImplementedError(self.name)
+    #: The meaning of the op, in torch: ``run(self, *tensors, training=False)``. Ops with several outputs return a tuple.
+    run: ClassVar[Callable[..., Tensors]]
 
     def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
         """Types of the outputs: ``run`` on the meta device at two batch sizes, solved for N."""

@@ -72,7 +72,7 @@ class Conv1d(_Conv):
     padding: Pads = ((0, 0),)
     dilation: tuple[int, ...] = (1,)
 
-    def run(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, **_: Any) -> torch.Tensor:
         x, padding = self.padded(x)
         return fused(F.conv1d(x, weight, bias, self.stride, padding, self.dilation, self.groups), self.activation)
 
@@ -85,7 +85,7 @@ class Conv2d(_Conv):
     padding: Pads = ((0, 0), (0, 0))
     dilation: tuple[int, ...] = (1, 1)
 
-    def run(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, **_: Any) -> torch.Tensor:
         x, padding = self.padded(x)
         return fused(F.conv2d(x, weight, bias, self.stride, padding, self.dilation, self.groups), self.activation)
 
@@ -115,7 +115,7 @@ class ConvTranspose1d(_ConvTranspose):
     output_padding: tuple[int, ...] = (0,)
     dilation: tuple[int, ...] = (1,)
 
-    def run(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, **_: Any) -> torch.Tensor:
         y = F.conv_transpose1d(x, weight, bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation)
         return fused(y, self.activation)
 
@@ -129,6 +129,6 @@ class ConvTranspose2d(_ConvTranspose):
     output_padding: tuple[int, ...] = (0, 0)
     dilation: tuple[int, ...] = (1, 1)
 
-    def run(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, **_: Any) -> torch.Tensor:
         y = F.conv_transpose2d(x, weight, bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation)
         return fused(y, self.activation)

@@ -19,9 +19,9 @@ class _Binary(Op):
 
     inputs = ("a", "b")
     activation: str = "none"
-    function: ClassVar[Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]
+    function: ClassVar[Callable[..., torch.Tensor]]
 
-    def run(self, a: torch.Tensor, b: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, a: torch.Tensor, b: torch.Tensor, **_: Any) -> torch.Tensor:
         return fused(type(self).function(a, b), self.activation)
 
     def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
@@ -103,9 +103,9 @@ class _Compare(Op):
     """A comparison of two broadcast tensors; the result is bool."""
 
     inputs = ("a", "b")
-    function: ClassVar[Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]
+    function: ClassVar[Callable[..., torch.Tensor]]
 
-    def run(self, a: torch.Tensor, b: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, a: torch.Tensor, b: torch.Tensor, **_: Any) -> torch.Tensor:
         return type(self).function(a, b)
 
     def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
@@ -174,7 +174,7 @@ class LogicalNot(Op):
 
     inputs = ("x",)
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return torch.logical_not(x)
 
 
@@ -184,7 +184,7 @@ class Where(Op):
 
     inputs = ("condition", "a", "b")
 
-    def run(self, condition: torch.Tensor, a: torch.Tensor, b: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, condition: torch.Tensor, a: torch.Tensor, b: torch.Tensor, **_: Any) -> torch.Tensor:
         return torch.where(condition, a, b)
 
     def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
@@ -200,7 +200,7 @@ class Cast(Op):
     inputs = ("x",)
     dtype: str = "float32"
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return x.to(dtype_of(self.dtype))
 
     def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
@@ -218,7 +218,7 @@ class Identity(Op):
 
     inputs = ("x",)
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return x
 
     def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
@@ -230,9 +230,9 @@ class _Math(Op):
     """A function of each element."""
 
     inputs = ("x",)
-    function: ClassVar[Callable[[torch.Tensor], torch.Tensor]]
+    function: ClassVar[Callable[..., torch.Tensor]]
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return type(self).function(x)
 
     def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:

@@ -24,7 +24,7 @@ class Linear(Op):
     inputs = ("x", "weight", "bias?")
     activation: str = "none"
 
-    def run(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, **_: Any) -> torch.Tensor:
         return fused(F.linear(x, weight, bias), self.activation)
 
     def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
@@ -45,7 +45,7 @@ class Matmul(Op):
     inputs = ("a", "b")
     transpose_b: bool = False
 
-    def run(self, a: torch.Tensor, b: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, a: torch.Tensor, b: torch.Tensor, **_: Any) -> torch.Tensor:
         return torch.matmul(a, b.transpose(-1, -2) if self.transpose_b else b)
 
     def macs(self, node: Node) -> int:

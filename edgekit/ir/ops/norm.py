@@ -31,7 +31,7 @@ class BatchNorm(_Norm):
     momentum: float | None = 0.1
     acts_in_training = True
 
-    def run(  # type: ignore[override]
+    def run(
         self,
         x: torch.Tensor,
         weight: torch.Tensor | None,
@@ -61,7 +61,7 @@ class LayerNorm(_Norm):
     axes: int = 1
     eps: float = 1e-5
 
-    def run(  # type: ignore[override]
+    def run(
         self, x: torch.Tensor, weight: torch.Tensor | None = None, bias: torch.Tensor | None = None, **_: Any
     ) -> torch.Tensor:
         return F.layer_norm(x, x.shape[x.dim() - self.axes :], weight, bias, self.eps)
@@ -75,7 +75,7 @@ class RmsNorm(_Norm):
     axes: int = 1
     eps: float = 1e-6
 
-    def run(self, x: torch.Tensor, weight: torch.Tensor | None = None, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, weight: torch.Tensor | None = None, **_: Any) -> torch.Tensor:
         return F.rms_norm(x, list(x.shape[x.dim() - self.axes :]), weight, self.eps)
 
 
@@ -87,7 +87,7 @@ class GroupNorm(_Norm):
     groups: int = 1
     eps: float = 1e-5
 
-    def run(  # type: ignore[override]
+    def run(
         self, x: torch.Tensor, weight: torch.Tensor | None = None, bias: torch.Tensor | None = None, **_: Any
     ) -> torch.Tensor:
         return F.group_norm(x, self.groups, weight, bias, self.eps)
@@ -100,7 +100,7 @@ class InstanceNorm(_Norm):
     inputs = ("x", "weight?", "bias?")
     eps: float = 1e-5
 
-    def run(  # type: ignore[override]
+    def run(
         self, x: torch.Tensor, weight: torch.Tensor | None = None, bias: torch.Tensor | None = None, **_: Any
     ) -> torch.Tensor:
         return F.instance_norm(x, None, None, weight, bias, True, 0.0, self.eps)

@@ -27,7 +27,7 @@ class _MaxPool(Op):
 class MaxPool1d(_MaxPool):
     """x (N, C, L)."""
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return F.max_pool1d(x, self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)
 
 
@@ -35,7 +35,7 @@ class MaxPool1d(_MaxPool):
 class MaxPool2d(_MaxPool):
     """x (N, C, H, W)."""
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return F.max_pool2d(x, self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)
 
 
@@ -56,7 +56,7 @@ class _AvgPool(Op):
 class AvgPool1d(_AvgPool):
     """x (N, C, L); no divisor, as in torch."""
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return F.avg_pool1d(x, self.kernel, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
 
 
@@ -64,7 +64,7 @@ class AvgPool1d(_AvgPool):
 class AvgPool2d(_AvgPool):
     """x (N, C, H, W)."""
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return F.avg_pool2d(x, self.kernel, self.stride, self.padding, self.ceil_mode, self.count_include_pad, self.divisor)
 
 
@@ -75,7 +75,7 @@ class AdaptiveAvgPool2d(Op):
     inputs = ("x",)
     size: tuple[int, int] = (1, 1)
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return F.adaptive_avg_pool2d(x, self.size)
 
 
@@ -86,5 +86,5 @@ class AdaptiveMaxPool2d(Op):
     inputs = ("x",)
     size: tuple[int, int] = (1, 1)
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return F.adaptive_max_pool2d(x, self.size)

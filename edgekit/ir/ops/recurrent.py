@@ -67,7 +67,7 @@ class Lstm(_Recurrent):
     STATES = 2
     GATES = 4
 
-    def run(  # type: ignore[override]
+    def run(
         self,
         x: torch.Tensor,
         h: torch.Tensor | None,
@@ -92,7 +92,7 @@ class Gru(_Recurrent):
 
     def run(
         self, x: torch.Tensor, h: torch.Tensor | None, *weights: torch.Tensor, training: bool = False, **_: Any
-    ) -> tuple[torch.Tensor, ...]:  # type: ignore[override]
+    ) -> tuple[torch.Tensor, ...]:
         dropout = self.dropout if training else 0.0
         (state,) = self.states(x, (h,))
         y, h = torch.gru(x, state, weights, self.bias, self.layers, dropout, training, self.bidirectional, self.batch_first)
@@ -108,7 +108,7 @@ class Rnn(_Recurrent):
 
     def run(
         self, x: torch.Tensor, h: torch.Tensor | None, *weights: torch.Tensor, training: bool = False, **_: Any
-    ) -> tuple[torch.Tensor, ...]:  # type: ignore[override]
+    ) -> tuple[torch.Tensor, ...]:
         dropout = self.dropout if training else 0.0
         (state,) = self.states(x, (h,))
         function = torch.rnn_tanh if self.nonlinearity == "tanh" else torch.rnn_relu

@@ -20,7 +20,7 @@ class _Reduce(Op):
     keepdim: bool = False
     function: ClassVar[Callable[..., torch.Tensor]]
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return type(self).function(x, dim=self.axes, keepdim=self.keepdim)
 
 
@@ -60,7 +60,7 @@ class Argmax(Op):
     axis: int = -1
     keepdim: bool = False
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return torch.argmax(x, self.axis, self.keepdim)
 
 
@@ -71,5 +71,5 @@ class Cumsum(Op):
     inputs = ("x",)
     axis: int = 0
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return torch.cumsum(x, self.axis)

@@ -19,7 +19,7 @@ class Reshape(Op):
     inputs = ("x",)
     shape: tuple[Dim, ...]
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return x.reshape(self.shape)  # type: ignore[arg-type]
 
     def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
@@ -37,7 +37,7 @@ class Permute(Op):
     inputs = ("x",)
     dims: tuple[int, ...]
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return x.permute(self.dims)
 
 
@@ -48,7 +48,7 @@ class Concat(Op):
     inputs = ("*xs",)
     axis: int
 
-    def run(self, *xs: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, *xs: torch.Tensor, **_: Any) -> torch.Tensor:
         return torch.cat(xs, self.axis)
 
 
@@ -60,7 +60,7 @@ class Split(Op):
     axis: int
     sizes: tuple[int, ...]
 
-    def run(self, x: torch.Tensor, **_: Any) -> tuple[torch.Tensor, ...]:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> tuple[torch.Tensor, ...]:
         return tuple(torch.split(x, list(self.sizes), self.axis))
 
 
@@ -73,7 +73,7 @@ class Slice(Op):
     stops: tuple[Dim, ...]
     steps: tuple[int, ...]
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return x[tuple(slice(a, b, s) for a, b, s in zip(self.starts, self.stops, self.steps, strict=True))]
 
 
@@ -84,7 +84,7 @@ class Expand(Op):
     inputs = ("x",)
     shape: tuple[Dim, ...]
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return x.expand(self.shape)  # type: ignore[arg-type]
 
     def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
@@ -99,7 +99,7 @@ class Tile(Op):
     inputs = ("x",)
     repeats: tuple[int, ...]
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return x.repeat(self.repeats)
 
 
@@ -112,7 +112,7 @@ class Pad(Op):
     mode: str = "constant"
     value: float = 0.0
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         if self.mode == "constant":
             flat = [size for pair in reversed(self.pads) for size in pair]
             return F.pad(x, flat, value=self.value)
@@ -130,7 +130,7 @@ class Flip(Op):
     inputs = ("x",)
     axes: tuple[int, ...]
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return torch.flip(x, self.axes)
 
 
@@ -142,7 +142,7 @@ class Roll(Op):
     shifts: tuple[int, ...]
     axes: tuple[int, ...]
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return torch.roll(x, self.shifts, self.axes)
 
 
@@ -153,7 +153,7 @@ class Gather(Op):
     inputs = ("x", "index")
     axis: int = 0
 
-    def run(self, x: torch.Tensor, index: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, index: torch.Tensor, **_: Any) -> torch.Tensor:
         flat = torch.index_select(x, self.axis, index.reshape(-1))
         return flat.reshape((*x.shape[: self.axis], *index.shape, *x.shape[self.axis + 1 :]))
 
@@ -171,7 +171,7 @@ class Resize(Op):
     align_corners: bool = False
     scales: tuple[float, ...] | None = None
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         mode = "linear" if self.mode == "bilinear" and x.dim() == 3 else self.mode
         corners = self.align_corners if mode in ("linear", "bilinear") else None
         if self.scales is not None:
@@ -188,7 +188,7 @@ class PixelShuffle(Op):
     inputs = ("x",)
     factor: int
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return F.pixel_shuffle(x, self.factor)
 
 
@@ -199,7 +199,7 @@ class PixelUnshuffle(Op):
     inputs = ("x",)
     factor: int
 
-    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return F.pixel_unshuffle(x, self.factor)
 
 

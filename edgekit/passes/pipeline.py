@@ -1,0 +1,36 @@
+"""The exact passes in order."""
+
+from __future__ import annotations
+
+from edgekit.passes.base import Pass
+from edgekit.passes.canonicalize import RecognizeActivations
+from edgekit.passes.decompose import DecomposeAttention
+from edgekit.passes.eliminate import EliminateDead, EliminateDuplicates, EliminateIdentity, FoldConstants
+from edgekit.passes.fold_affine import FoldAffine
+from edgekit.passes.fold_batch_norm import FoldBatchNorm, LowerBatchNorm
+from edgekit.passes.fuse_activation import FuseActivation
+from edgekit.passes.merge_pad import MergePad
+from edgekit.passes.merge_shapes import MergeShapes
+from edgekit.passes.pools import GlobalPoolToMean, MergeMeanReshape
+
+#: What every exporter reads: run before quantisation, so that scales belong to tensors that the exporter sees.
+EXACT: tuple[Pass, ...] = (
+    EliminateIdentity(),
+    FoldConstants(),
+    EliminateDuplicates(),
+    MergePad(),
+    FoldBatchNorm(),  # before FuseActivation: it folds through no activation
+    FoldAffine(),
+    LowerBatchNorm(),  # what FoldBatchNorm left
+    RecognizeActivations(),  # before FuseActivation, which would hide the relu6 inside a composed hardswish
+    FuseActivation(),
+    MergeShapes(),
+    GlobalPoolToMean(),
+    MergeMeanReshape(),
+    FoldConstants(),  # what merging made constant
+    EliminateIdentity(),
+    EliminateDead(),
+)
+
+#: Added before quantisation and for runtimes without fused attention.
+DECOMPOSE: tuple[Pass, ...] = (DecomposeAttention(), FoldConstants())
