@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "edgekit"
 
 FACTS = {"errors", "tables", "target", "config"}
 GRAPH = {"errors", "ir"}
-MIDDLE = {*FACTS, "formats", "ir", "passes", "train", "data", "runtime", "fingerprint", "output"}
+
 
 #: Room (a folder or file of edgekit/) -> rooms that it may import. Listed from the bottom up. "edgekit" itself, the lazy door,
 #: may be imported for its version by anybody; it imports nothing but errors until a name is used.
@@ -21,7 +21,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "formats": {"errors"},  # flatbuffers and protobufs read and written; knows files, no graph
     "target": {"errors", "tables"},
     "config": {"errors", "tables", "target"},
-    "data": {"errors", "config"},
+    "reference": {"errors", "tables"},
+    "data": {"errors", "config", "reference"},
     "output": {"errors"},
     "fingerprint": {"errors", "config", "output"},
     "doctor": {"errors"},
@@ -29,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "passes": GRAPH,
     "train": GRAPH | {"data"},
     "runtime": {"errors", "formats", "target"},  # runs artifacts; knows files, no graph
-    "frontend": {*GRAPH, "formats", "passes", "config"},
+    "frontend": {*GRAPH, "formats", "passes", "config", "reference", "tables"},
     "compress": {*GRAPH, "passes", "train", "data", *FACTS},
     "export": {*GRAPH, "passes", "formats", *FACTS},
     "bench": {*FACTS, "formats", "runtime", "data"},
