@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import InputError, UsageError
+from edgekit.formats.io_metadata import FileTensor
 from edgekit.runtime.native_output import captured_stderr
 
 Array = NDArray[Any]
@@ -24,25 +24,6 @@ _RESOLVERS: dict[Kernels, str] = {
     "reference": "BUILTIN_REF",
     "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
 }
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """An input or output as the file declares it.
-
-    Attributes:
-        name: the name in the signature where the file has one, else the tensor's name.
-        shape: with the file's own batch.
-        dtype: numpy type of the values that are passed.
-        scale: real = scale * (value - zero_point); None for a tensor that is not quantised.
-        zero_point: 0 for a tensor that is not quantised.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    scale: float | None
-    zero_point: int
 
 
 class LiteRT:
@@ -92,15 +73,15 @@ class LiteRT:
         return {index: name for side in ("inputs", "outputs") for name, index in first[side].items()}
 
     @staticmethod
-    def _describe(details: list[dict[str, Any]], names: dict[int, str]) -> tuple[TensorInfo, ...]:
+    def _describe(details: list[dict[str, Any]], names: dict[int, str]) -> tuple[FileTensor, ...]:
         out = []
         for detail in details:
             scale, zero_point = detail["quantization"]
             out.append(
-                TensorInfo(
+                FileTensor(
                     name=names.get(detail["index"], detail["name"]),
                     shape=tuple(int(size) for size in detail["shape"]),
-                    dtype=np.dtype(detail["dtype"]),
+                    dtype=np.dtype(detail["dtype"]).name,
                     scale=float(scale) or None,
                     zero_point=int(zero_point),
                 )
@@ -155,7 +136,7 @@ class LiteRT:
         for start in range(0, samples, batch):
             rows = np.minimum(np.arange(start, start + batch), samples - 1)
             group = [
-                array if axis is None else np.take(array, _rows(rows, info.shape[axis] // batch), axis)
+                array if axis is None else np.take(array, _rows(rows, _size(info, axis) // batch), axis)
                 for array, axis, info in zip(inputs, axes[:count], self.inputs, strict=True)
             ]
             groups.append(self.invoke(group))
@@ -165,14 +146,14 @@ class LiteRT:
                 stacked.append(groups[-1][place])
                 continue
             joined = np.concatenate([group[place] for group in groups], axis)
-            stacked.append(np.take(joined, range(samples * (info.shape[axis] // batch)), axis))
+            stacked.append(np.take(joined, range(samples * (_size(info, axis) // batch)), axis))
         return stacked
 
     def _samples(self, inputs: Sequence[Array], axes: Sequence[int | None]) -> tuple[int | None, int]:
         """How many samples the inputs hold, and how many the file takes at a time."""
         if len(inputs) != len(self.inputs):
             raise InputError(f"{len(inputs)} inputs were given, this file takes {len(self.inputs)}", where=self.where)
-        batch = min((info.shape[axis] for info, axis in zip(self.inputs, axes, strict=True) if axis is not None), default=1)
+        batch = min((_size(info, axis) for info, axis in zip(self.inputs, axes, strict=True) if axis is not None), default=1)
         samples: int | None = None
         for info, axis, array in zip(self.inputs, axes, inputs, strict=True):
             if axis is None:
@@ -181,7 +162,7 @@ class LiteRT:
                 raise InputError(
                     f"input {info.name!r} has {array.ndim} dimensions, this file takes {list(info.shape)}", where=self.where
                 )
-            own = array.shape[axis] // (info.shape[axis] // batch)
+            own = array.shape[axis] // (_size(info, axis) // batch)
             if samples is not None and own != samples:
                 raise InputError(f"input {info.name!r} holds {own} samples, another one {samples}", where=self.where)
             samples = own
@@ -195,6 +176,13 @@ class LiteRT:
         for details in self._interpreter._get_ops_details():
             counts[details["op_name"]] = counts.get(details["op_name"], 0) + 1
         return counts
+
+
+def _size(info: FileTensor, axis: int) -> int:
+    """A dimension of a file's tensor; LiteRT's are all fixed."""
+    size = info.shape[axis]
+    assert size is not None
+    return size
 
 
 def _rows(rows: NDArray[np.int64], width: int) -> NDArray[np.int64]:

@@ -1,0 +1,160 @@
+"""Run an artifact on numpy arrays in the source's terms, with nothing but the file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import InputError, UsageError
+from edgekit.formats.io_metadata import IO_KEY, FileTensor, IoRecord, Structure, TensorIo, decode
+from edgekit.formats.tflite.read import is_tflite, read
+from edgekit.runtime.litert import Kernels, LiteRT
+from edgekit.runtime.onnx_runtime import OnnxRuntime
+
+Array = NDArray[Any]
+
+#: One array, a tuple of arrays in the source's order, or arrays by name.
+Inputs: TypeAlias = "Array | Sequence[Array] | Mapping[str, Array]"
+
+
+class Artifact:
+    """A .tflite or .onnx file that takes and gives the source's values: floats, the source's layout, any number of samples.
+
+    The file is loaded once; use it for many calls. `run` is the short form for one.
+    """
+
+    def __init__(self, path: str | Path | bytes, *, kernels: Kernels = "default", threads: int = 1) -> None:
+        """Load an artifact.
+
+        Args:
+            path: the file, or its bytes.
+            kernels: which kernels of LiteRT run a .tflite file.
+            threads: CPU threads.
+
+        Raises:
+            InputError: no such file, a damaged one, or one that its runtime refuses.
+            UsageError: the runtime is not installed.
+        """
+        self.where = None if isinstance(path, bytes) else str(path)
+        content = _content(path)
+        self._litert: LiteRT | None = None
+        self._onnx: OnnxRuntime | None = None
+        record: bytes | str | None
+        if is_tflite(content):
+            self._litert = LiteRT(content, kernels, threads)
+            record = read(content, where=self.where).metadata.get(IO_KEY)
+            inputs, outputs = self._litert.inputs, self._litert.outputs
+        else:
+            self._onnx = OnnxRuntime(content, threads)
+            record, inputs, outputs = self._onnx.record, self._onnx.inputs, self._onnx.outputs
+        self.record: IoRecord = decode(record, inputs, outputs, where=self.where)
+
+    def run(self, inputs: Inputs) -> Any:
+        """The source's outputs, nested as the source returned them.
+
+        Args:
+            inputs: stacked samples in the source's layout and value range. Several inputs are a tuple in the source's
+                order or a dict by name.
+
+        Returns:
+            float32 arrays (integer and bool outputs stay what they are), stacked like the inputs.
+
+        Raises:
+            InputError: an input is missing, unknown, of the wrong shape, of a type that cannot hold the source's values,
+                or NaN where the file takes integers.
+        """
+        arrays = [self._to_file(tensor, array) for tensor, array in zip(self.record.inputs, self._pick(inputs), strict=True)]
+        outputs = self._invoke(arrays)
+        return _nest(self.record.structure, [_to_source(t, a) for t, a in zip(self.record.outputs, outputs, strict=True)])
+
+    def _invoke(self, arrays: list[Array]) -> list[Array]:
+        if self._litert is not None:
+            return self._litert.run(arrays, [tensor.file_batch for tensor in (*self.record.inputs, *self.record.outputs)])
+        assert self._onnx is not None
+        return self._onnx.invoke(arrays)
+
+    def _pick(self, inputs: Inputs) -> list[Array]:
+        """The given arrays in the file's order."""
+        names = [tensor.file.name for tensor in self.record.inputs]
+        if isinstance(inputs, Mapping):
+            if set(inputs) != set(names):
+                raise InputError(f"inputs {sorted(inputs)} were given, this artifact takes {sorted(names)}", where=self.where)
+            return [np.asarray(inputs[name]) for name in names]
+        given: list[Any] = list(inputs) if isinstance(inputs, tuple | list) else [inputs]
+        if len(names) == 1 and (len(given) != 1 or np.ndim(given[0]) < len(self.record.inputs[0].source_shape)):
+            given = [inputs]  # a list of samples
+        if len(given) != len(names):
+            raise InputError(f"{len(given)} inputs were given, this artifact takes {len(names)}: {names}", where=self.where)
+        return [np.asarray(array) for array in given]
+
+    def _to_file(self, tensor: TensorIo, array: Array) -> Array:
+        name, shape = tensor.file.name, tensor.source_shape
+        if array.ndim != len(shape) or any(want not in (None, have) for want, have in zip(shape, array.shape, strict=True)):
+            wanted = ", ".join("N" if size is None else str(size) for size in shape)
+            raise InputError(
+                f"input {name!r} has the shape {list(array.shape)}, this artifact takes [{wanted}]", where=self.where
+            )
+        if array.dtype == np.uint8 and tensor.file.dtype != "uint8" and tensor.preprocessing is None:
+            raise InputError(
+                f"input {name!r} is uint8, the model takes floats",
+                where=self.where,
+                hint="preprocess it as in training, for example x.astype('float32') / 255",
+            )
+        if tensor.layout == "channels_last":
+            array = np.moveaxis(array, 1, -1)
+        return self._convert(tensor.file, array)
+
+    def _convert(self, file: FileTensor, array: Array) -> Array:
+        dtype = np.dtype(file.dtype)
+        if file.scale is None:
+            if dtype.kind in "iub" and array.dtype.kind == "f":
+                raise InputError(f"input {file.name!r} takes {dtype.name}, {array.dtype.name} was given", where=self.where)
+            return array.astype(dtype)
+        real = array.astype(np.float32)
+        if not np.isfinite(real).all():
+            raise InputError(f"input {file.name!r} holds NaN or infinity, this artifact takes integers", where=self.where)
+        limits = np.iinfo(dtype)
+        rounded: Array = np.rint(real / np.float32(file.scale)) + file.zero_point
+        return rounded.clip(limits.min, limits.max).astype(dtype)
+
+
+def run(artifact: str | Path, inputs: Inputs, *, kernels: Kernels = "default", threads: int = 1) -> Any:
+    """Run an artifact that edgekit built (or any .tflite or .onnx file): float in, float out, nothing needed but the file.
+
+    See `Artifact.run` for the arguments and the errors; a file of another maker takes and gives its own layout.
+    """
+    return Artifact(artifact, kernels=kernels, threads=threads).run(inputs)
+
+
+def _content(path: str | Path | bytes) -> bytes:
+    if isinstance(path, bytes):
+        return path
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".tflite", ".onnx"):
+        raise UsageError(f"cannot run {str(path)!r}", hint="an artifact is a .tflite or an .onnx file")
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read the artifact: {error.strerror}", where=str(path)) from error
+
+
+def _to_source(tensor: TensorIo, array: Array) -> Array:
+    if tensor.file.scale is not None:
+        array = (array.astype(np.int32) - tensor.file.zero_point).astype(np.float32) * np.float32(tensor.file.scale)
+    return np.moveaxis(array, -1, 1) if tensor.layout == "channels_last" else array
+
+
+def _nest(structure: Structure, leaves: list[Array]) -> Any:
+    if structure is None:
+        return None
+    if isinstance(structure, dict):
+        return {key: _nest(item, leaves) for key, item in structure.items()}
+    if isinstance(structure, list):
+        return [_nest(item, leaves) for item in structure]
+    if isinstance(structure, tuple):
+        return tuple(_nest(item, leaves) for item in structure)
+    return leaves[structure]

@@ -1,0 +1,72 @@
+"""A thin door to ONNX Runtime: one file, numpy in, numpy out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import InputError, UsageError
+from edgekit.formats.io_metadata import IO_KEY, FileTensor
+
+Array = NDArray[Any]
+
+#: ONNX Runtime's names of tensor types that differ from numpy's.
+_TYPES = {"float": "float32", "double": "float64"}
+
+
+class OnnxRuntime:
+    """An .onnx file, loaded and ready to run on the CPU."""
+
+    def __init__(self, model: str | Path | bytes, threads: int = 1) -> None:
+        """Load a file.
+
+        Args:
+            model: a path, or the bytes of a file.
+            threads: CPU threads.
+
+        Raises:
+            UsageError: onnxruntime is not installed.
+            InputError: ONNX Runtime refuses the file.
+        """
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise UsageError("ONNX Runtime is not installed", hint="pip install 'edgekit[build]'") from error
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # errors; the reason of a failure is in the exception
+        self.where = None if isinstance(model, bytes) else str(model)
+        try:
+            self._session = onnxruntime.InferenceSession(
+                model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's exceptions share no class but Exception
+            raise InputError(f"ONNX Runtime cannot load this file: {error}", where=self.where) from error
+        self.inputs = tuple(_describe(item) for item in self._session.get_inputs())
+        self.outputs = tuple(_describe(item) for item in self._session.get_outputs())
+        self.record: str | None = self._session.get_modelmeta().custom_metadata_map.get(IO_KEY)
+
+    def invoke(self, inputs: Sequence[Array]) -> list[Array]:
+        """One call with arrays in the file's order and types.
+
+        Raises:
+            InputError: the inputs do not fit the file, or the runtime fails.
+        """
+        if len(inputs) != len(self.inputs):
+            raise InputError(f"{len(inputs)} inputs were given, this file takes {len(self.inputs)}", where=self.where)
+        feed = {info.name: np.ascontiguousarray(array) for info, array in zip(self.inputs, inputs, strict=True)}
+        try:
+            return list(self._session.run(None, feed))
+        except Exception as error:  # as above
+            raise InputError(f"ONNX Runtime failed while running: {error}", where=self.where) from error
+
+
+def _describe(item: Any) -> FileTensor:
+    kind = str(item.type).removeprefix("tensor(").removesuffix(")")
+    shape = tuple(size if isinstance(size, int) else None for size in item.shape)
+    return FileTensor(item.name, shape, _TYPES.get(kind, kind))
