@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
-from random_graphs import graphs
 
 from edgekit.errors import InputError
 from edgekit.ir import Graph, N, QuantParams, TensorType, Where, ops
 from edgekit.ir.text import parse, to_text
 from edgekit.ir.text_parser import random_constant
 from edgekit.ir.verify import verify
+from tests.ir.random_graphs import graphs
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
