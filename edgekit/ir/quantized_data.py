@@ -1,8 +1,9 @@
-"""From real numbers to integers and back: the one place where exporters, the simulation and the packer take their integers from.
+"""From real numbers to integers and back: the one place where exporters, the simulation and the packer take their integers
+from.
 
-Rounding is **half to even** of the float32 quotient ``x / scale``, as torch, XNNPACK's and ONNX's QuantizeLinear round. TFLite's
-reference kernel of the operator QUANTIZE rounds half away from zero instead; ``edgekit.ir.integer.quantize_op`` is that operator. The two
-differ only where ``x / scale`` is exactly halfway between two integers.
+Rounding is **half to even** of the float32 quotient ``x / scale``, as torch, XNNPACK's and ONNX's QuantizeLinear round.
+TFLite's reference kernel of the operator QUANTIZE rounds half away from zero instead; ``edgekit.ir.integer.quantize_op`` is
+that operator. The two differ only where ``x / scale`` is exactly halfway between two integers.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 
 import torch
 
-from edgekit.errors import Unsupported
+from edgekit.errors import InputError, Unsupported
 from edgekit.ir.quant import RANGES, QuantParams
 
 _STORAGE: dict[str, torch.dtype] = {
@@ -25,7 +26,9 @@ _STORAGE: dict[str, torch.dtype] = {
 
 
 def storage_dtype(quant: QuantParams) -> torch.dtype:
-    """The torch dtype that carries these integers: their own, int8 for the types below 8 bits (one integer an element, not packed)."""
+    """The torch dtype that carries these integers: their own, int8 for the types below 8 bits (one integer an element, not
+    packed).
+    """
     return _STORAGE[quant.dtype]
 
 
@@ -33,25 +36,27 @@ def quantize(x: torch.Tensor, quant: QuantParams) -> torch.Tensor:
     """``clamp(round(x / scale) + zero_point, qmin, qmax)``, rounding half to even, in float32.
 
     Args:
-        x: real numbers, any shape; per-channel parameters apply along ``quant.axis``.
+        x: real numbers, any shape.
+        quant: per tensor, or per channel along ``quant.axis``.
 
     Returns:
         Integers of ``storage_dtype(quant)``, same shape. Values beyond the range, infinities too, saturate.
 
     Raises:
-        Unsupported: ``x`` has a NaN, which no integer can hold.
+        InputError: ``x`` has a NaN, which no integer can hold.
     """
     x = x.detach().to(torch.float32)
     scale, zero = quant.tensors(x.dim(), x.device)
-    rounded = torch.round(x / scale)
+    rounded = (x / scale).round_()
     if bool(torch.isnan(rounded).any()):
-        raise Unsupported(
+        raise InputError(
             "NaN can't be quantised",
             hint="check the input data and the weights for NaN, for example with torch.isnan(t).any()",
         )
-    # Clamped before the zero point is added: float32 holds every integer up to 2**24, and int32 is reached in float64.
-    low, high = (quant.qmin - zero).to(torch.float64), (quant.qmax - zero).to(torch.float64)
-    return (rounded.to(torch.float64).clamp(low, high) + zero).to(storage_dtype(quant))
+    # Clamped before the zero point is added. float32 holds every integer up to 2**24; the ends of int32 need float64.
+    rounded = rounded.to(torch.float64) if quant.dtype == "int32" else rounded
+    low, high = (quant.qmin - zero).to(rounded.dtype), (quant.qmax - zero).to(rounded.dtype)
+    return (rounded.clamp_(low, high) + zero).to(storage_dtype(quant))
 
 
 def dequantize(q: torch.Tensor, quant: QuantParams) -> torch.Tensor:
@@ -61,7 +66,8 @@ def dequantize(q: torch.Tensor, quant: QuantParams) -> torch.Tensor:
 
 
 def quantize_weights(data: torch.Tensor, quant: QuantParams) -> torch.Tensor:
-    """The integers of a constant: ``quantize``, which puts them into every artifact, with the constant's values checked to be finite.
+    """The integers of a constant: ``quantize``, which puts them into every artifact, with the constant's values checked to be
+    finite.
 
     Raises:
         Unsupported: a value is NaN or infinite.
@@ -86,7 +92,8 @@ def quantize_bias(bias: torch.Tensor, scales: Sequence[float]) -> torch.Tensor:
         scales: C scales, or one for all channels, from ``bias_scales``.
 
     Raises:
-        Unsupported: an entry does not fit 32 bits. That happens where a channel's weights are all (almost) zero, so that its scale is
+        Unsupported: an entry does not fit 32 bits. That happens where a channel's weights are all (almost) zero, so that its
+            scale is
             tiny beside its bias; the quantiser enlarges such scales (``smallest_weight_scale``).
     """
     real = bias.detach().to(torch.float64)

@@ -1,9 +1,10 @@
 """Scaling by a real number in integer arithmetic, as LiteRT 2.3's reference kernels do it.
 
-A real multiplier is held as a 31-bit significand and an exponent. ``rescale`` then rounds **twice**: the doubling high multiplication
-rounds half up (towards plus infinity), the following right shift rounds half away from zero (gemmlowp's
-``SaturatingRoundingDoublingHighMul`` and ``RoundingDivideByPOT``). LiteRT 2.3 is built this way: about one in six results of small
-accumulators differs from a single rounding, which the tests show against the runtime. Fully connected layers do not use it (``linear``).
+A real multiplier is held as a 31-bit significand and an exponent. ``rescale`` then rounds **twice**: the doubling high
+multiplication rounds half up (towards plus infinity), the following right shift rounds half away from zero (gemmlowp's
+``SaturatingRoundingDoublingHighMul`` and ``RoundingDivideByPOT``). LiteRT 2.3 is built this way: about one in six results of
+small accumulators differs from a single rounding, which the tests show against the runtime. Fully connected layers do not use
+it (``linear``).
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from collections.abc import Sequence
 
 import torch
 
-#: Tensors are worked through in pieces of about this many elements, so that the intermediate results stay in the processor's cache.
+#: Tensors are worked through in pieces of about this many elements, so that the intermediate results stay in the processor's
+#: cache.
 _PIECE = 1 << 15
 
 
 def quantize_multiplier(real: float) -> tuple[int, int]:
-    """``real ~ significand * 2**(shift - 31)`` with a significand in [2**30, 2**31); (0, 0) for zero and for less than 2**-32."""
+    """``real ~ significand * 2**(shift - 31)`` with a significand in [2**30, 2**31); (0, 0) for zero and for less than
+    2**-32.
+    """
     if real == 0.0:
         return 0, 0
     fraction, shift = math.frexp(real)
@@ -58,8 +62,8 @@ def divide_by_power_of_two(x: torch.Tensor, exponent: torch.Tensor | int) -> tor
 def rescale(x: torch.Tensor, significand: torch.Tensor | int, shift: torch.Tensor | int) -> torch.Tensor:
     """``x * significand * 2**(shift - 31)`` with LiteRT's two roundings.
 
-    ``x`` is int64 with values of 32-bit range; ``significand`` (not negative) and ``shift`` are numbers or tensors that broadcast
-    against it. A left shift that leaves 32 bits wraps around, as in the runtime. Returns int64.
+    ``x`` is int64 with values of 32-bit range; ``significand`` (not negative) and ``shift`` are numbers or tensors that
+    broadcast against it. A left shift that leaves 32 bits wraps around, as in the runtime. Returns int64.
     """
     if isinstance(shift, int):
         if shift > 0:
@@ -71,19 +75,27 @@ def rescale(x: torch.Tensor, significand: torch.Tensor | int, shift: torch.Tenso
 
 
 def rescale_to(
-    x: torch.Tensor, significand: torch.Tensor, shift: torch.Tensor, zero_point: int, low: int, high: int, dtype: torch.dtype
+    x: torch.Tensor,
+    significand: torch.Tensor | int,
+    shift: torch.Tensor | int,
+    zero_point: int,
+    low: int,
+    high: int,
+    dtype: torch.dtype,
+    offset: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """``clamp(rescale(x) + zero_point, low, high)`` as ``dtype``, worked through in pieces along axis 0.
+    """``clamp(rescale(x + offset) + zero_point, low, high)`` as ``dtype``, worked through in pieces along axis 0.
 
-    Args:
-        x: accumulators of any numeric dtype holding integers; axis 0 is the sample.
-        significand, shift: int64, broadcast against ``x``, with size 1 along axis 0.
+    ``x`` holds integers in any numeric dtype; axis 0 is the sample. ``significand`` and ``shift`` are numbers or, like
+    ``offset``, int64 tensors that broadcast against ``x`` with size 1 along axis 0.
     """
     result = torch.empty(x.shape, dtype=dtype)
     if x.numel() == 0:
         return result
     rows = max(1, _PIECE * x.shape[0] // x.numel())
     for start in range(0, x.shape[0], rows):
-        piece = rescale(x[start : start + rows].to(torch.int64), significand, shift)
-        result[start : start + rows] = piece.add_(zero_point).clamp_(low, high)
+        piece = x[start : start + rows].to(torch.int64)
+        if offset is not None:
+            piece = piece + offset
+        result[start : start + rows] = rescale(piece, significand, shift).add_(zero_point).clamp_(low, high)
     return result

@@ -1,0 +1,1 @@
+"""LiteRT's reference int8 kernels as functions of torch tensors, equal in every bit, and the graph executed with them."""
