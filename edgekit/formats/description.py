@@ -17,7 +17,8 @@ class TensorInfo:
     Attributes:
         name: in the file's signature where there is one, else the tensor's own.
         shape: in the file's order of axes.
-        dtype: numpy's name of the stored type (``"int8"``), or ``"int4"``, ``"bfloat16"``, ``"string"`` ... where numpy has none.
+        dtype: numpy's name of the stored type (``"int8"``), or ``"int4"``, ``"bfloat16"``, ``"string"`` ... where numpy has
+            none.
         scale: ``real = scale * (stored - zero_point)``; None where the tensor is not quantised, the first of several scales.
         zero_point: of the first scale.
         scales: how many scales there are (above 1: per channel).
@@ -92,8 +93,8 @@ class Description:
         parameters: elements of all distinct float or quantised constants.
         weight_bytes: bytes of all distinct constants as stored.
         macs: multiply-accumulates of one sample.
-        peak_memory_bytes: largest sum of the activations that are alive at once, batch 1: below it no arena can be. None where a shape
-            is not known.
+        peak_memory_bytes: largest sum of the activations that are alive at once, batch 1: below it no arena can be. None
+            where a shape is not known.
         file_bytes: the file's size; None for a graph.
         sizes: where the file's bytes go.
         metadata: what the file says about itself.
@@ -133,8 +134,8 @@ def peak_memory(
 ) -> int:
     """The largest sum of bytes alive at once while ``steps`` run in their order.
 
-    An input of the model is alive from the start to its last reader, an output of the model to the end, anything else from the step
-    that writes it to its last reader; a step's inputs and outputs are alive together.
+    An input of the model is alive from the start to its last reader, an output of the model to the end, anything else from
+    the step that writes it to its last reader; a step's inputs and outputs are alive together.
 
     Args:
         steps: for each op the tensors that it reads and writes.
