@@ -17,6 +17,7 @@ GRAPH = {"errors", "ir"}
 #: may be imported for its version by anybody; it imports nothing but errors until a name is used.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "metrics": set(),
     "tables": {"errors"},
     "formats": {"errors"},  # flatbuffers and protobufs read and written; knows files, no graph
     "target": {"errors", "tables"},
@@ -28,13 +29,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "doctor": {"errors"},
     "ir": {"errors", "formats"},
     "passes": GRAPH,
+    "layer_errors": GRAPH | {"metrics"},
     "train": GRAPH | {"data"},
     "runtime": {"errors", "formats", "target"},  # runs artifacts; knows files, no graph
     "frontend": {*GRAPH, "formats", "passes", "config", "reference", "tables"},
     "compress": {*GRAPH, "passes", "train", "data", *FACTS},
     "export": {*GRAPH, "passes", "formats", *FACTS},
     "bench": {*FACTS, "formats", "runtime", "data"},
-    "report": {*GRAPH, *FACTS, "formats", "runtime"},
+    "report": {*GRAPH, *FACTS, "formats", "runtime", "layer_errors"},
     "flow": {"*"},
     "cli": {"*"},
     "__main__": {"cli"},
