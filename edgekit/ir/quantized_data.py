@@ -73,7 +73,7 @@ def quantize_weights(data: torch.Tensor, quant: QuantParams) -> torch.Tensor:
         Unsupported: a value is NaN or infinite.
     """
     if not bool(torch.isfinite(data).all()):
-        raise Unsupported(
+        raise InputError(
             "a constant holds NaN or infinity and can't be quantised", hint="check the checkpoint for NaN and infinity"
         )
     return quantize(data, quant)
