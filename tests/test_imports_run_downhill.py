@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "reference": {"errors", "tables"},
     "data": {"errors", "config", "reference"},
     "output": {"errors"},
-    "fingerprint": {"errors", "config", "output"},
+    "fingerprint": {"errors", "tables", "target", "config", "output"},
     "doctor": {"errors"},
     "ir": {"errors", "formats"},
     "passes": GRAPH,
