@@ -22,22 +22,29 @@ from edgekit.errors import (
 )
 
 if TYPE_CHECKING:
+    from edgekit.data import Data
     from edgekit.ir.graph import Graph
     from edgekit.ir.quant import QuantParams
+    from edgekit.report import Report
+    from edgekit.runtime.artifact import run
     from edgekit.target import Device, Target
 
 __version__ = "0.1.0"
 
 #: Public name -> the module that defines it. No module may be called like a public function (a test looks).
 _HOME = {
+    "Data": "edgekit.data",
     "Device": "edgekit.target",
     "Graph": "edgekit.ir.graph",
     "QuantParams": "edgekit.ir.quant",
+    "Report": "edgekit.report",
     "Target": "edgekit.target",
+    "run": "edgekit.runtime.artifact",
 }
 
 __all__ = [
     "ConfigError",
+    "Data",
     "Device",
     "DeviceError",
     "EdgekitError",
@@ -48,10 +55,12 @@ __all__ = [
     "OverBudget",
     "ParityError",
     "QuantParams",
+    "Report",
     "Target",
     "Unsupported",
     "UsageError",
     "__version__",
+    "run",
 ]
 
 

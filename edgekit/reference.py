@@ -85,7 +85,11 @@ def _import(module_name: str, text: str, root: Path) -> ModuleType:
             nearby = [path.stem for path in root.glob("*.py")] + [path.parent.name for path in root.glob("*/__init__.py")]
             hint = did_you_mean(module_name, nearby) if nearby else "MODEL is package.module:callable"
             raise InputError(f"no module '{module_name}' (from '{text}')", where=root, hint=hint) from None
-        raise InputError(f"importing '{module_name}' needs the module '{error.name}'", where=user_frame(error)) from error
+        raise InputError(
+            f"importing '{module_name}' needs the module '{error.name}', which is not installed",
+            where=user_frame(error),
+            hint=f"install it for {sys.executable}",
+        ) from error
     except EdgekitError:
         raise
     except Exception as error:
