@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -75,7 +75,7 @@ class GraphModule(nn.Module):
         ``observe`` is called with every input and every computed value (not constants); a tensor that it returns replaces the value.
         """
         graph = self._graph
-        batch = self._check(inputs)
+        batch = batch_size_of(graph, inputs)
         slots: list[Any] = [None] * len(self._slots)
         for slot, module, name, quant in self._loads:
             data = getattr(module, name)
@@ -98,22 +98,6 @@ class GraphModule(nn.Module):
             for slot in step.free:
                 slots[slot] = None
         return [slots[self._slots[id(v)]] for v in graph.outputs]
-
-    def _check(self, inputs: list[torch.Tensor]) -> int:
-        """The batch size of these inputs; ValueError where a shape does not fit the graph."""
-        batch = 0
-        for value, tensor in zip(self._graph.inputs, inputs, strict=True):
-            fits = tensor.dim() == value.type.rank
-            for dim, size in zip(value.type.shape, tensor.shape, strict=False):
-                if isinstance(dim, Batch):
-                    here, rest = divmod(size, dim.multiple)
-                    fits = fits and rest == 0 and batch in (0, here)
-                    batch = here
-                else:
-                    fits = fits and dim == size
-            if not fits:
-                raise ValueError(f"input '{value.name}' is {value.type}, but a tensor of shape {tuple(tensor.shape)} came in")
-        return batch or 1
 
     # ------------------------------------------------------------------ set-up
 
@@ -200,3 +184,20 @@ def _rebuild(graph: Graph, training: bool) -> GraphModule:
     module = GraphModule(graph)
     module.train(training)
     return module
+
+
+def batch_size_of(graph: Graph, inputs: Sequence[torch.Tensor]) -> int:
+    """The batch size of these inputs (1 where nothing depends on it); ValueError where a shape does not fit the graph."""
+    batch = 0
+    for value, tensor in zip(graph.inputs, inputs, strict=True):
+        fits = tensor.dim() == value.type.rank
+        for dim, size in zip(value.type.shape, tensor.shape, strict=False):
+            if isinstance(dim, Batch):
+                here, rest = divmod(size, dim.multiple)
+                fits = fits and rest == 0 and batch in (0, here)
+                batch = here
+            else:
+                fits = fits and dim == size
+        if not fits:
+            raise ValueError(f"input '{value.name}' is {value.type}, but a tensor of shape {tuple(tensor.shape)} came in")
+    return batch or 1

@@ -79,22 +79,17 @@ def quantize_weights(data: torch.Tensor, quant: QuantParams) -> torch.Tensor:
     return quantize(data, quant)
 
 
-def bias_scales(input_quant: QuantParams, weight_quant: QuantParams) -> list[float]:
-    """``s_x * s_w`` for each output channel, in double precision; float32 of it is what the file's bias carries."""
-    return [input_quant.scale[0] * scale for scale in weight_quant.scale]
-
-
 def quantize_bias(bias: torch.Tensor, scales: Sequence[float]) -> torch.Tensor:
     """``round(bias / (s_x * s_w))`` as int32, half to even, in double precision (zero point 0).
 
     Args:
         bias: (C,) real numbers.
-        scales: C scales, or one for all channels, from ``bias_scales``.
+        scales: C scales, or one for all channels: the ``quant.scale`` of the bias.
 
     Raises:
         Unsupported: an entry does not fit 32 bits. That happens where a channel's weights are all (almost) zero, so that its
             scale is
-            tiny beside its bias; the quantiser enlarges such scales (``smallest_weight_scale``).
+            tiny beside its bias; the quantiser enlarges such scales.
     """
     real = bias.detach().to(torch.float64)
     divisor = torch.tensor(scales, dtype=torch.float64, device=real.device)
@@ -110,9 +105,11 @@ def quantize_bias(bias: torch.Tensor, scales: Sequence[float]) -> torch.Tensor:
     return rounded.to(torch.int32)
 
 
-def smallest_weight_scale(bias: torch.Tensor, input_scale: float) -> torch.Tensor:
-    """The smallest weight scale of each channel, (C,) float64, at which ``|bias / (s_x * s_w)|`` stays within 2**30.
+def quantize_constant(data: torch.Tensor, quant: QuantParams) -> torch.Tensor:
+    """The integers of any constant: ``quantize_bias`` for 32 bits, else ``quantize_weights``.
 
-    Half of the 32-bit range is left to the products that are added to the bias.
+    Raises:
+        InputError: a value is NaN or infinite.
+        Unsupported: a bias that does not fit 32 bits.
     """
-    return bias.detach().to(torch.float64).abs() / (2.0**30 * input_scale)
+    return quantize_bias(data, quant.scale) if quant.dtype == "int32" else quantize_weights(data, quant)

@@ -11,12 +11,11 @@ from edgekit.errors import InputError, Unsupported
 from edgekit.ir.fake_quant import fake_quantize
 from edgekit.ir.quant import QuantParams
 from edgekit.ir.quantized_data import (
-    bias_scales,
     dequantize,
     quantize,
     quantize_bias,
+    quantize_constant,
     quantize_weights,
-    smallest_weight_scale,
     storage_dtype,
 )
 
@@ -60,17 +59,15 @@ def test_nan_is_refused_and_infinity_in_a_constant() -> None:
         quantize_weights(torch.tensor([math.inf]), QuantParams("int8", (0.1,)))
 
 
-def test_a_bias_has_the_scale_of_the_products() -> None:
-    scales = bias_scales(QuantParams("int8", (0.5,), (3,)), PER_CHANNEL)
-    assert scales == [0.25, 0.125, 1.0]
+def test_a_bias_is_divided_by_its_channels_scales() -> None:
+    scales = [0.25, 0.125, 1.0]
     assert quantize_bias(torch.tensor([1.0, -1.0, 2.5]), scales).tolist() == [4, -8, 2]
     assert quantize_bias(torch.tensor([1.0, -1.0]), [0.5]).tolist() == [2, -2]
     assert quantize_bias(torch.tensor([1e6]), [1e-3]).tolist() == [1_000_000_000]
+    quant = QuantParams("int32", tuple(scales), (0, 0, 0), 0)
+    assert quantize_constant(torch.tensor([1.0, -1.0, 2.5]), quant).tolist() == [4, -8, 2]
 
 
-def test_a_bias_that_does_not_fit_32_bits_is_refused_and_the_smallest_scale_avoids_it() -> None:
-    bias = torch.tensor([0.5, 100.0])
+def test_a_bias_that_does_not_fit_32_bits_is_refused_by_its_channel() -> None:
     with pytest.raises(Unsupported, match="output channel 1"):
-        quantize_bias(bias, [1e-3, 1e-9])
-    least = smallest_weight_scale(bias, 0.01)
-    assert quantize_bias(bias, (least * 0.01).tolist()).tolist() == [2**30, 2**30]
+        quantize_bias(torch.tensor([0.5, 100.0]), [1e-3, 1e-9])

@@ -37,9 +37,6 @@ def resize_bilinear(
 ) -> torch.Tensor:
     """Bilinear interpolation of the integers with weights in 1/1024, rounded half away from zero. int8 (N, C, H, W).
 
-    The reference kernel lets positions before the first pixel (with half-pixel centres) extrapolate instead of repeating the
-    edge, and an extrapolated value that leaves 8 bits wraps around; both are reproduced.
-
     Raises:
         Unsupported: types other than int8, unequal scales, or both ways of placing the centres at once.
     """
