@@ -1,13 +1,16 @@
 # make setup | demo | test | lint | test-slow | nightly
 #
-# PYTHON       the interpreter to start from (3.11 to 3.13); by default the newest of these on the PATH
+# PYTHON       the interpreter to start from (3.11 to 3.13, with venv); by default python3 if it is one, else the newest such
 # TORCH_INDEX  a package index with PyTorch's CPU wheels, where pip's own choice would be a CUDA build (Linux)
 # JOBS         processes that the tests run in (default 2)
 
 VENV   := .venv
 PY     := $(VENV)/bin/python
 JOBS   ?= 2
-PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(shell command -v $(name))))
+# Each is tried by running it: a version manager leaves commands on the PATH that only say that they are not there.
+FITS    = import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
+            $$name -c '$(FITS)' 2>/dev/null && echo $$name && break; done)
 STAMP  := $(VENV)/.edgekit-ready
 
 # One process per core computes with one thread: two pools of threads on two cores slow each other down.
@@ -18,8 +21,8 @@ PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest $(if $(CI),-p no:cacheprovider,)
 setup: $(STAMP)
 
 $(STAMP): setup.cfg setup.py pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
-	  { echo "edgekit needs Python 3.11, 3.12 or 3.13; '$(PYTHON)' is another: make setup PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@python=$(PYTHON); $${python:-false} -c '$(FITS)' || { echo "edgekit needs Python 3.11, 3.12 or 3.13 with venv; \
+	$${python:-none on the PATH} is not one: make setup PYTHON=/path/to/python3.11" >&2; exit 2; }
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet -c constraints.txt setuptools
 	$(if $(TORCH_INDEX),$(PY) -m pip install --quiet -c constraints.txt --index-url $(TORCH_INDEX) torch)
