@@ -34,15 +34,26 @@ def real_data() -> Path:
     return folder
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With EDGEKIT_NO_SKIP=1 (CI) a test that skips for want of a program or package fails: nothing was tested."""
-    report = yield
+def _no_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """With EDGEKIT_NO_SKIP=1 (CI) a skip for want of a program or package is a failure: nothing was tested."""
     if report.skipped and os.environ.get("EDGEKIT_NO_SKIP") == "1" and isinstance(report.longrepr, tuple):
         reason = str(report.longrepr[2])
         if "EDGEKIT_DATA" not in reason and _A_TOOL_IS_MISSING.search(reason):
             report.outcome = "failed"
             report.longrepr = f"{reason}\n(EDGEKIT_NO_SKIP=1: install what is missing, see .ci/run)"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _no_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _no_skip(report)  # a whole file that skips itself
     return report
 
 
