@@ -18,6 +18,7 @@ GRAPH = {"errors", "ir"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "metrics": set(),
+    "diagram": set(),
     "tables": {"errors"},
     "formats": {"errors"},  # flatbuffers and protobufs read and written; knows files, no graph
     "target": {"errors", "tables"},
@@ -27,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "output": {"errors"},
     "fingerprint": {"errors", "tables", "target", "config", "output"},
     "doctor": {"errors"},
-    "ir": {"errors", "formats"},
+    "ir": {"errors", "formats", "diagram"},
     "passes": GRAPH,
     "layer_errors": GRAPH | {"metrics"},
     "train": GRAPH | {"data"},
@@ -36,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "compress": {*GRAPH, "passes", "train", "data", *FACTS},
     "export": {*GRAPH, "passes", "formats", *FACTS},
     "bench": {*FACTS, "formats", "runtime", "data"},
-    "report": {*GRAPH, *FACTS, "formats", "runtime", "layer_errors"},
+    "report": {*GRAPH, *FACTS, "formats", "runtime", "layer_errors", "diagram"},
     "flow": {"*"},
     "cli": {"*"},
     "__main__": {"cli"},
