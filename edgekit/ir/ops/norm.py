@@ -23,12 +23,13 @@ class BatchNorm(_Norm):
     """(x - mean) / sqrt(var + eps) * weight + bias per channel (axis 1) (Ioffe & Szegedy 2015, arXiv:1502.03167).
 
     In training the batch's own statistics are used and the running ones are updated in place: with ``momentum``, or as the cumulative
-    average over ``batches`` where momentum is None.
+    average over ``batches`` where momentum is None. A ``frozen`` one uses the running statistics in training too.
     """
 
     inputs = ("x", "weight?", "bias?", "mean", "var", "batches?")
     eps: float = 1e-5
     momentum: float | None = 0.1
+    frozen: bool = False
     acts_in_training = True
 
     def run(
@@ -43,6 +44,7 @@ class BatchNorm(_Norm):
         **_: Any,
     ) -> torch.Tensor:
         momentum = 0.0
+        training = training and not self.frozen
         if training:
             if batches is not None:
                 batches.add_(1)

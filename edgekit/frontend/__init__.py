@@ -1,0 +1,1 @@
+"""Sources become graphs: one sub-package per format, one function per source op."""

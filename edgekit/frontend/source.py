@@ -1,0 +1,209 @@
+"""``ek.load``: any source of a network becomes a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgekit.config import is_reference
+from edgekit.errors import EdgekitError, InputError, Unsupported
+from edgekit.reference import call, load_reference, on_sys_path
+from edgekit.tables import did_you_mean
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from edgekit.ir.graph import Graph
+
+#: What ``load`` reads, for errors.
+SOURCES = "an nn.Module, `package.module:callable`, a .pt2 file (torch.export.save) or a .ekg file (graph.save)"
+
+_WEIGHTS_ONLY = "a checkpoint has no code: name the model (`package.module:callable`) and pass this file with --weights"
+
+#: Formats that are known by their suffix and not read, with the way round.
+_NOT_READ = {
+    ".onnx": "load the PyTorch model that it was exported from",
+    ".tflite": "load the model that it was converted from",
+    ".keras": "load the PyTorch form of the network",
+    ".h5": "load the PyTorch form of the network",
+    **dict.fromkeys((".pt", ".pth", ".th", ".ckpt", ".safetensors", ".npz"), _WEIGHTS_ONLY),
+}
+
+
+def load(
+    model: nn.Module | str | Path | Any,
+    example_inputs: Any = None,
+    *,
+    weights: str | Path | None = None,
+    input_shapes: Mapping[str, Any] | Sequence[str] | None = None,
+    batch_axes: Mapping[str, int | None] | None = None,
+    root: str | Path | None = None,
+    name: str | None = None,
+) -> Graph:
+    """The graph of a network.
+
+    Args:
+        model: an ``nn.Module``, ``"package.module:callable"`` (returns a module, or a module and its example inputs), the path
+            of a ``.pt2`` or ``.ekg`` file, or an exported program.
+        example_inputs: a tuple of the positional arguments, one tensor, or a dict by parameter name; arrays will do. Their
+            values do not matter, their shapes and types do. The batch (axis 0) may be 1.
+        weights: a checkpoint to load first: torch (``weights_only``), safetensors or ``.npz``, recognised by content.
+        input_shapes: in place of examples: ``["1,3,32,32", "ids=1,128:int64"]`` or ``{"x": (1, 3, 32, 32)}``.
+        batch_axes: parameter name -> batch axis, None for an input without batch. Axis 0 of every input otherwise.
+        root: the folder on sys.path for ``package.module:callable``; the current one by default.
+        name: the graph's name.
+
+    A module's parameters and buffers are shared with the graph; the module itself (mode, hooks, attributes) is left as it is.
+    With ``weights``, a module that was given as an object is copied first.
+
+    Raises:
+        Unsupported: something in the model has no form in the graph; all such places in one error.
+        InputError: the source, the weights or the examples are missing, damaged or do not fit.
+    """
+    if isinstance(model, str | Path):
+        return _load_named(str(model), example_inputs, weights, input_shapes, batch_axes, Path(root or Path.cwd()), name)
+    return _load_object(model, example_inputs, weights, input_shapes, batch_axes, name, fresh=False)
+
+
+def _load_named(
+    model: str,
+    example_inputs: Any,
+    weights: str | Path | None,
+    input_shapes: Mapping[str, Any] | Sequence[str] | None,
+    batch_axes: Mapping[str, int | None] | None,
+    root: Path,
+    name: str | None,
+) -> Graph:
+    if is_reference(model) and not Path(model).exists():
+        made = _from_reference(model, root)
+        if isinstance(made, tuple):
+            made, own_examples = made
+            example_inputs = own_examples if example_inputs is None and not input_shapes else example_inputs
+        with on_sys_path(root):  # forward may import on first use
+            name = name or model.rpartition(":")[2].rpartition(".")[2]
+            return _load_object(made, example_inputs, weights, input_shapes, batch_axes, name, fresh=True)
+    path = Path(model)
+    if not path.exists():
+        raise _not_found(model, path)
+    if path.suffix == ".ekg":
+        from edgekit.ir.file import load as load_graph
+
+        graph = load_graph(path)
+    elif path.suffix == ".pt2":
+        from edgekit.frontend.torch.program_file import load_program
+
+        return _load_object(
+            load_program(path), example_inputs, weights, input_shapes, batch_axes, name or path.stem, fresh=True
+        )
+    else:
+        kind = "a SavedModel folder" if path.is_dir() else f"'{path.suffix}' files" if path.suffix else "files without a suffix"
+        raise Unsupported(f"edgekit does not read {kind}", where=path, hint=_NOT_READ.get(path.suffix, f"MODEL is {SOURCES}"))
+    return _finished(graph, weights)
+
+
+def _load_object(
+    model: Any,
+    example_inputs: Any,
+    weights: str | Path | None,
+    input_shapes: Mapping[str, Any] | Sequence[str] | None,
+    batch_axes: Mapping[str, int | None] | None,
+    name: str | None,
+    *,
+    fresh: bool,
+) -> Graph:
+    """``fresh``: nobody else holds the model, so weights may be loaded into it."""
+    from torch import nn
+    from torch.export import ExportedProgram
+
+    from edgekit.frontend.torch.load import graph_of_module, graph_of_program
+    from edgekit.ir.graph import Graph
+    from edgekit.ir.module import GraphModule
+
+    if isinstance(model, GraphModule):
+        model = model.graph
+    if isinstance(model, Graph):
+        return _finished(model if weights is None else _own(model), weights)
+    if isinstance(model, ExportedProgram):
+        if batch_axes:
+            raise InputError(
+                "batch_axes does not go with an exported program",
+                hint="its batch was fixed by torch.export.export(dynamic_shapes=...)",
+            )
+        return _finished(graph_of_program(model, name or "model"), weights)
+    if not isinstance(model, nn.Module):
+        raise InputError(f"a model of type '{type(model).__name__}'", hint=f"MODEL is {SOURCES}")
+    notes: list[str] = []
+    if weights is not None:
+        from edgekit.frontend.weights import load_into, read_weights
+
+        model = model if fresh else _copied(model)
+        tensors, notes = read_weights(Path(weights), model.state_dict())
+        notes += load_into(model, tensors, Path(weights))
+    if example_inputs is None:
+        from edgekit.frontend.input_shapes import examples_from_shapes
+
+        example_inputs = examples_from_shapes(model, input_shapes)
+    graph = graph_of_module(model, example_inputs, batch_axes=batch_axes, name=name)
+    graph.notes[:0] = notes
+    return graph
+
+
+def _from_reference(text: str, root: Path) -> Any:
+    """What ``package.module:callable`` makes: a model, or a model and its example inputs.
+
+    Raises:
+        InputError: no such module or name, it raises, or it returns something else.
+    """
+    from torch import nn
+    from torch.export import ExportedProgram
+
+    from edgekit.ir.graph import Graph
+
+    found = load_reference(text, root)
+    models = (nn.Module, ExportedProgram, Graph)
+    if not isinstance(found, models):
+        if not callable(found):
+            raise InputError(f"'{text}' is a {type(found).__name__}, not a callable", hint=f"MODEL is {SOURCES}")
+        found = call(found, what=f"'{text}'", root=root)
+    if isinstance(found, models) or (isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], nn.Module)):
+        return found
+    shown = f"a tuple of {len(found)}" if isinstance(found, tuple) else type(found).__name__
+    raise InputError(
+        f"'{text}' returned {shown}, not a model", where=text, hint="return an nn.Module, or (module, example_inputs)"
+    )
+
+
+def _not_found(model: str, path: Path) -> EdgekitError:
+    known = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    hint = did_you_mean(path.name, known) if known and path.suffix else f"MODEL is {SOURCES}"
+    return InputError(f"there is no '{model}'", where=path.parent.resolve(), hint=hint)
+
+
+def _finished(graph: Graph, weights: str | Path | None) -> Graph:
+    """Weights into a graph that came from a file."""
+    if weights is not None:
+        from edgekit.frontend.weights import load_into, read_weights
+
+        module = graph.module()
+        tensors, notes = read_weights(Path(weights), module.state_dict())
+        graph.notes += [*notes, *load_into(module, tensors, Path(weights))]
+    return graph
+
+
+def _own(graph: Graph) -> Graph:
+    import copy
+
+    return copy.deepcopy(graph)
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    import copy
+
+    try:
+        return copy.deepcopy(module)
+    except Exception as error:
+        raise InputError(
+            f"weights go into a copy of the module, which cannot be copied: {error}",
+            hint="load them with module.load_state_dict first",
+        ) from error

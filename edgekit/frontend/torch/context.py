@@ -1,0 +1,204 @@
+"""What a lowering works with: the graph it adds to, the node it lowers, and small helpers that many lowerings share."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from edgekit.errors import Unsupported
+from edgekit.frontend.torch.dims import Sizes
+from edgekit.frontend.torch.places import where
+from edgekit.frontend.torch.table import op_name
+from edgekit.frontend.torch.training import TrainingTrace
+from edgekit.ir import Graph, Node, TensorType, Value, ops
+from edgekit.ir.ops import Op
+from edgekit.ir.types import Batch, Dim, dtype_name
+
+Number = int | float | bool
+
+
+@dataclass
+class Building:
+    """What the lowerings of one program share.
+
+    Attributes:
+        graph: what is being built.
+        sizes: traced sizes to dimensions.
+        device: where constants are made.
+        modules: the source's modules by path; empty for a program that comes from a file.
+        training: what nodes do in training; None where nothing but torch's own layers acts there.
+        state: ids of the values that are parameters or buffers.
+    """
+
+    graph: Graph
+    sizes: Sizes
+    device: torch.device
+    modules: Mapping[str, nn.Module]
+    training: TrainingTrace | None = None
+    state: set[int] = field(default_factory=set)
+
+
+class Lowering:
+    """The context of one node of the traced program.
+
+    Attributes:
+        graph: what is being built.
+        node: the traced node.
+        sizes: traced sizes to dimensions.
+        where: the node's place in the user's model, given to everything that is added.
+        path: dotted path of the module whose forward made the node.
+        device: where constants are made.
+    """
+
+    def __init__(self, building: Building, node: fx.Node) -> None:
+        self.building = building
+        self.graph, self.sizes, self.device = building.graph, building.sizes, building.device
+        self.node = node
+        self.where = where(node)
+        self.path = self.where.module
+
+    # ------------------------------------------------------------------ adding
+
+    def add(self, op: Op, *inputs: Value | None) -> Value:
+        """Appends a node and returns its first output; of constants that are no state, the result is computed at once."""
+        if all(x is not None and self.is_known(x) for x in inputs) and op.at(2) is op and not op.acts_in_training:
+            with torch.no_grad():
+                result = op.run(*[x.tensor for x in inputs if x is not None])
+            if isinstance(result, torch.Tensor):
+                return self.constant(result, op.name)
+        return self.add_node(op, *inputs).outputs[0]
+
+    def add_node(self, op: Op, *inputs: Value | None) -> Node:
+        """Appends a node; its name is the module's path and the op's name until the lowering's result is named."""
+        name = f"{self.path}.{op.name}" if self.path else op.name
+        try:
+            return self.graph.add_node(op, inputs, name=name, where=(self.where,))
+        except Unsupported:
+            raise
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            raise self.refused(f"'{op_name(self.node.target)}' cannot become '{op}': {error}") from error
+
+    def constant(self, data: torch.Tensor, name: str = "constant") -> Value:
+        """A constant of the graph."""
+        return self.graph.constant(data, f"{self.path}.{name}" if self.path else name)
+
+    def scalar(self, value: Number, dtype: torch.dtype) -> Value:
+        """A constant of rank 0."""
+        return self.constant(torch.tensor(value, dtype=dtype, device=self.device), "scalar")
+
+    def reshape(self, x: Value, shape: Sequence[Dim]) -> Value:
+        """x under another shape; x itself if it has that shape."""
+        return x if x.shape == tuple(shape) else self.add(ops.Reshape(shape=tuple(shape)), x)
+
+    def permute(self, x: Value, dims: Sequence[int]) -> Value:
+        """x with its dimensions in another order; x itself for the present order."""
+        return x if tuple(dims) == tuple(range(x.type.rank)) else self.add(ops.Permute(dims=tuple(dims)), x)
+
+    def cast(self, x: Value, dtype: torch.dtype) -> Value:
+        """x with another element type."""
+        return x if x.type.dtype == dtype else self.add(ops.Cast(dtype=dtype_name(dtype)), x)
+
+    def operand(self, x: Value | Number, dtype: torch.dtype) -> Value:
+        """A number or tensor as a tensor of this element type."""
+        return self.cast(x, dtype) if isinstance(x, Value) else self.scalar(x, dtype)
+
+    def expand(self, x: Value, shape: Sequence[Dim]) -> Value:
+        """x broadcast to a shape of the same or a higher rank."""
+        shape = tuple(shape)
+        padded = (*(1,) * (len(shape) - x.type.rank), *x.shape)
+        if padded == shape:
+            return self.reshape(x, shape)
+        return self.add(ops.Expand(shape=shape), self.reshape(x, padded))
+
+    def filled(self, shape: Sequence[Dim], value: Number, dtype: torch.dtype) -> Value:
+        """A tensor full of one number: a constant, expanded where its shape depends on the batch."""
+        fixed = tuple(size if isinstance(size, int) else 1 for size in shape)
+        data = self.constant(torch.full(fixed, value, dtype=dtype, device=self.device), "full")
+        return data if fixed == tuple(shape) else self.add(ops.Expand(shape=tuple(shape)), data)
+
+    def slice(self, x: Value, axis: int, start: int, stop: int, step: int = 1) -> Value:
+        """``x[start:stop:step]`` along one dimension of fixed size, bounds within it; x itself for the whole."""
+        if (start, stop, step) == (0, x.shape[axis], 1):
+            return x
+        starts, stops, steps = [0] * x.type.rank, list(x.shape), [1] * x.type.rank
+        starts[axis], stops[axis], steps[axis] = start, stop, step
+        return self.add(ops.Slice(starts=tuple(starts), stops=tuple(stops), steps=tuple(steps)), x)
+
+    # ------------------------------------------------------------------ reading
+
+    def is_known(self, x: Value) -> bool:
+        """A constant that is not state: its value is part of the graph."""
+        return x.is_constant and id(x) not in self.building.state
+
+    def reads(self, index: int) -> bool:
+        """Somebody reads this result of the node."""
+        return any(user.target is not operator.getitem or user.args[1] == index for user in self.node.users)
+
+    def sizes_product(self, shape: Sequence[Dim]) -> Dim:
+        """The number of elements as a dimension."""
+        numbers = prod(d.multiple if isinstance(d, Batch) else d for d in shape)
+        batches = sum(isinstance(d, Batch) for d in shape)
+        self.need(batches < 2, "multiplies two dimensions that depend on the batch")
+        return Batch(numbers) if batches else numbers
+
+    @property
+    def result(self) -> TensorType:
+        """The traced type of the (first) result."""
+        value = self.node.meta["val"]
+        return self.sizes.type(value[0] if isinstance(value, tuple | list) else value)
+
+    @property
+    def module(self) -> nn.Module | None:
+        """The source module whose forward made the node, where the source is one."""
+        return self.building.modules.get(self.path)
+
+    @property
+    def module_class(self) -> str:
+        """That module's class, ``torch.nn.modules.dropout.Dropout``; ``""`` where it is not known."""
+        calls = list(self.node.meta.get("nn_module_stack", {}).values())
+        kind = calls[-1][1] if calls else ""
+        return kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
+
+    def training_argument(self, name: str, otherwise: Any) -> Any:
+        """The value that an argument of this node (by its schema's name) has in training; ``otherwise`` where unknown."""
+        trace = self.building.training
+        return otherwise if trace is None else trace.argument(self.node, name, otherwise)
+
+    def note(self, text: str) -> None:
+        """Tells the user something about this place; said once."""
+        line = f"{self.where}: {text}"
+        if line not in self.graph.notes:
+            self.graph.notes.append(line)
+
+    def traced(self, *arguments: Any) -> list[Any]:
+        """The traced values (fake tensors) of the node's own arguments, by position."""
+        return [a.meta["val"] if isinstance(a, fx.Node) else a for a in (self.node.args[i] for i in arguments)]
+
+    # ------------------------------------------------------------------ refusing
+
+    def refused(self, what: str, hint: str | None = None) -> Unsupported:
+        """The error to raise where the op or its arguments have no form in the graph."""
+        return Unsupported(what, where=self.where, hint=hint)
+
+    def need(self, holds: bool, what: str, hint: str | None = None) -> None:
+        """Raises ``refused(what)`` unless the condition holds; ``what`` follows the op's name."""
+        if not holds:
+            raise self.refused(f"'{op_name(self.node.target)}' {what}", hint)
+
+
+def axis_of(axis: int, rank: int) -> int:
+    """A non-negative axis."""
+    return axis + rank if axis < 0 else axis
+
+
+def axes_of(axes: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
+    """Non-negative axes in ascending order; all of them for None or an empty list."""
+    if isinstance(axes, int):
+        axes = (axes,)
+    return tuple(sorted(axis_of(a, rank) for a in axes)) if axes else tuple(range(rank))

@@ -1,0 +1,67 @@
+"""Look-ups by index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import torch
+
+from edgekit.frontend.torch.context import Lowering, axis_of
+from edgekit.frontend.torch.table import Result, lowers
+from edgekit.ir import Value, ops
+from edgekit.ir.types import Batch
+
+aten = torch.ops.aten
+
+
+@lowers(aten.embedding.default)
+def embedding(
+    ctx: Lowering, weight: Value, indices: Value, padding_idx: int = -1, scale_grad_by_freq: bool = False, sparse: bool = False
+) -> Result:
+    """Rows of a table. ``padding_idx`` and the two flags act on gradients only."""
+    return ctx.add(ops.Gather(axis=0), weight, indices)
+
+
+@lowers(aten.index_select.default)
+def index_select(ctx: Lowering, self: Value, dim: int, index: Value) -> Result:
+    """Indices along one dimension."""
+    axis = axis_of(dim, self.type.rank)
+    ctx.need(not isinstance(self.shape[axis], Batch), "picks samples of the batch")
+    return ctx.add(ops.Gather(axis=axis), self, index)
+
+
+@lowers(aten.index.Tensor)
+def index(ctx: Lowering, self: Value, indices: Sequence[Value | None]) -> Result:
+    """``x[:, i, j]``: adjacent integer indices are one look-up in the dimensions they merge into."""
+    used = [axis for axis, i in enumerate(indices) if i is not None]
+    given = [i for i in indices if i is not None]
+    ctx.need(
+        all(i.type.dtype != torch.bool for i in given),
+        "selects with a mask: the size of its result is not fixed",
+        "use torch.where",
+    )
+    ctx.need(
+        used == list(range(used[0], used[-1] + 1)), "has indices apart from each other", "index one dimension after the other"
+    )
+    ctx.need(
+        not any(isinstance(self.shape[a], Batch) for a in used), "picks samples of the batch", "gather along another dimension"
+    )
+    first, sizes = used[0], [self.tensor_shape[a] for a in used]
+    flat = ctx.reshape(self, (*self.shape[:first], prod(sizes), *self.shape[used[-1] + 1 :]))
+    return ctx.add(ops.Gather(axis=first), flat, _linear(ctx, given, sizes))
+
+
+def _linear(ctx: Lowering, indices: Sequence[Value], sizes: Sequence[int]) -> Value:
+    """Row-major position from an index per dimension; negative constants are wrapped."""
+    position: Value | None = None
+    for i, size in zip(indices, sizes, strict=True):
+        if ctx.is_known(i):
+            i = ctx.constant(torch.where(i.tensor < 0, i.tensor + size, i.tensor), "index")
+        if position is None:
+            position = i
+            continue
+        scaled = ctx.add(ops.Mul(), position, ctx.scalar(size, position.type.dtype))
+        position = ctx.add(ops.Add(), scaled, ctx.cast(i, position.type.dtype))
+    assert position is not None
+    return position
