@@ -206,3 +206,15 @@ def test_an_activation_that_no_runtime_fuses_is_refused() -> None:
         conv2d(x, x, None, quant, quant, quant, activation="gelu")
     with pytest.raises(Unsupported, match="int16"):
         conv2d(x, x, None, QuantParams("int16", (0.1,)), quant, quant)
+
+
+@pytest.mark.parametrize("multiplier", [1.0, 3.7, 200.0, 60000.0])
+def test_a_multiplier_above_one_shifts_left_before_it_multiplies(multiplier: float) -> None:
+    cases = Cases(10)
+    o = 64
+    x_quant, y_quant = QuantParams("int8", (1.0,), (3,)), QuantParams("int8", (1.0,), (-7,))
+    x = cases.rng.integers(1, 6, (4, 8, 1, 1)).astype(np.int8)
+    weight = cases.rng.integers(-2, 3, (o, 8, 1, 1)).astype(np.int8)
+    w_quant = QuantParams("int8", tuple((multiplier * cases.rng.uniform(0.6, 1.4, o)).tolist()), (0,) * o, 0, True)
+    ours = conv2d(t(x), t(weight), None, x_quant, w_quant, y_quant)
+    assert_same(ours, run_pointwise(x, weight, x_quant, w_quant, y_quant))
