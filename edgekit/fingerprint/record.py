@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from edgekit import __version__
 from edgekit.config import BuildRequest, is_reference
 from edgekit.errors import EdgekitError
 from edgekit.fingerprint.watch import FileWatch, Stat, absolute
@@ -25,7 +26,7 @@ SCHEMA = "edgekit.state/1"
 
 #: Distributions whose version may change an artifact or its verification.
 DISTRIBUTIONS = (
-    "edgekit", "torch", "numpy", "onnx", "onnxruntime", "ai-edge-litert", "flatbuffers", "safetensors", "protobuf",
+    "torch", "numpy", "onnx", "onnxruntime", "ai-edge-litert", "flatbuffers", "safetensors", "protobuf",
     "tflite-micro", "tensorflow", "tensorflow-cpu", "accelerate",
 )  # fmt: skip
 
@@ -70,6 +71,8 @@ class BuildRecord:
     def write(self, outputs: Iterable[Path]) -> None:
         """Record the build in ``OUTPUT/.edgekit``, and write the depfile where one was asked for.
 
+        Where the watch could not note everything there is no record, so that the next build is not taken for unchanged.
+
         Raises:
             OutputError: the disk is full or read-only.
         """
@@ -80,6 +83,8 @@ class BuildRecord:
 
             write_depfile(self.request.depfile, outputs, inputs)
             outputs = [*outputs, self.request.depfile]
+        if not self._watch.complete:
+            return
         folders = sorted(path for path in map(Path, self._watch.folders) if path.is_dir())
         document = {
             "schema": SCHEMA,
@@ -160,8 +165,12 @@ def declared_files(request: BuildRequest) -> Iterator[Path]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of every distribution that counts, found without importing them."""
-    found = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
+    """Versions of edgekit, of Python and of every distribution that counts, found without importing them."""
+    found = {
+        "edgekit": __version__,
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+    }
     for name in DISTRIBUTIONS:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)

@@ -39,11 +39,13 @@ class FileWatch:
     Attributes:
         files: path of each file read -> its state at that moment.
         folders: path of each folder listed.
+        complete: False where something could not be noted, so that a build cannot be recognised as unchanged.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, Stat] = {}
         self.folders: set[str] = set()
+        self.complete = True
         self._written: set[str] = set()
         self._process = os.getpid()
         self._lock = threading.Lock()
@@ -156,15 +158,22 @@ def _install() -> None:
     global _installed
     if not _installed:
         _installed = True
+        _installation()  # now, not in the hook: it imports, and an import inside an import's own hook finds it half done
         sys.addaudithook(_hook)
         _wrap_safetensors()
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
-    """Called by Python for every audited event in the process; must be quick and must not raise."""
+    """Called by Python for every audited event in the process; quick, and an error in here must not become the user's."""
     watch = _active
-    if watch is None:
-        return
+    if watch is not None:
+        try:
+            _note(watch, event, arguments)
+        except Exception:
+            watch.complete = False
+
+
+def _note(watch: FileWatch, event: str, arguments: tuple[Any, ...]) -> None:
     if event == "open":
         path, _, flags = arguments
         if isinstance(path, str | bytes | os.PathLike):
@@ -178,7 +187,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 
 def _by_importlib() -> bool:
     """True where Python's own import machinery lists a folder of sys.path: the modules found there are seen by other means."""
-    frame = sys._getframe(2)
+    frame = sys._getframe(3)
     return frame.f_code.co_filename.startswith("<frozen importlib")
 
 

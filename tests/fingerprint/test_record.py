@@ -148,6 +148,14 @@ def test_a_file_that_changed_during_the_build_is_never_up_to_date(project: Proje
     assert not project.current
 
 
+def test_a_build_whose_inputs_are_not_all_known_is_not_recorded(project: Project) -> None:
+    project.state().unlink()
+    made = BuildRecord(project.request)
+    made._watch.complete = False
+    made.write([project.artifact])
+    assert not project.current
+
+
 def test_two_requests_live_side_by_side_unless_they_write_the_same_file(project: Project) -> None:
     first, artifact = project.request, project.artifact
     project.request, project.artifact = replace(first, targets=("onnx-fp32",)), project.output / "onnx-fp32" / "net.onnx"

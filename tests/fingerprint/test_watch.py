@@ -126,6 +126,18 @@ def test_nothing_is_seen_outside_the_block(tmp_path: Path) -> None:
         pass
 
 
+def test_an_error_in_the_hook_is_not_the_users_but_makes_the_watch_incomplete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").touch()
+    watch = FileWatch()
+    with watch.watching():
+        monkeypatch.setattr(FileWatch, "note_file", lambda *_, **__: 1 / 0)
+        (tmp_path / "a").read_text()
+        monkeypatch.undo()
+    assert not watch.complete
+
+
 def test_an_error_in_the_block_ends_the_watch(tmp_path: Path) -> None:
     watch = FileWatch()
     with pytest.raises(FileNotFoundError), watch.watching():
