@@ -1,0 +1,1 @@
+"""Graph -> bytes: one folder per kind of file, one function per op."""

@@ -1,0 +1,53 @@
+"""Element types: torch's, the quantised ones, and ONNX's numbers for them (``TensorProto.DataType``)."""
+
+from __future__ import annotations
+
+import torch
+
+from edgekit.errors import Unsupported
+from edgekit.ir.types import dtype_name
+
+_NUMBERS: dict[torch.dtype, int] = {
+    torch.float32: 1,
+    torch.uint8: 2,
+    torch.int8: 3,
+    torch.int16: 5,
+    torch.int32: 6,
+    torch.int64: 7,
+    torch.bool: 9,
+    torch.float16: 10,
+    torch.float64: 11,
+    torch.bfloat16: 16,
+}
+
+#: Quantised types that QuantizeLinear and DequantizeLinear know in every opset that edgekit writes.
+QUANTIZED: dict[str, torch.dtype] = {"int8": torch.int8, "uint8": torch.uint8, "int32": torch.int32}
+
+
+def onnx_type(dtype: torch.dtype) -> int:
+    """ONNX's number of an element type; Unsupported where edgekit writes no such tensors."""
+    if dtype not in _NUMBERS:
+        raise Unsupported(
+            f"tensors of {dtype_name(dtype)} can't be written to an ONNX file",
+            hint="compute with float32; write complex numbers as pairs of real ones",
+        )
+    return _NUMBERS[dtype]
+
+
+def quantized_type(name: str) -> torch.dtype:
+    """The element type that carries integers of a quantised type; Unsupported for those that these opsets lack."""
+    if name not in QUANTIZED:
+        raise Unsupported(
+            f"ONNX files of edgekit hold no {name} tensors",
+            hint="quantise to int8 (target onnx-int8), or choose a TFLite target",
+        )
+    return QUANTIZED[name]
+
+
+def raw_bytes(data: torch.Tensor) -> bytes:
+    """The elements in row-major, little-endian order, as ``TensorProto.raw_data`` wants them."""
+    data = data.detach().cpu().contiguous()
+    if data.dtype == torch.bfloat16:
+        data = data.view(torch.int16)  # numpy has no bfloat16
+    array = data.numpy()
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()

@@ -1,0 +1,180 @@
+"""What emitters write through: the graph's values as tensors of the file, in real numbers or as integers.
+
+A quantised value is written once as ``QuantizeLinear`` behind what computes it and once as ``DequantizeLinear`` before what
+reads it (the QDQ form). Runtimes replace DequantizeLinear / operator / QuantizeLinear by an operator on integers where they
+have one, and compute the same function in float where they have none. The tensor that readers see has the value's own name.
+
+Nothing else stands between the two of a pair: ONNX Runtime on x86 makes the integers of pairs unsigned, and computes in float
+what then meets signed ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from edgekit.export.onnx.element_types import onnx_type, quantized_type
+from edgekit.export.onnx.writer import Tensor, Writer
+from edgekit.ir.graph import Graph, Node, Value, named_state
+from edgekit.ir.quant import QuantParams
+from edgekit.ir.quantized_data import quantize_bias, quantize_weights
+
+
+class Emission(Writer):
+    """A graph on its way into a file of one opset."""
+
+    def __init__(self, graph: Graph, opset: int) -> None:
+        super().__init__()
+        self.graph = graph
+        self.opset = opset
+        self._labels = named_state(graph)
+        self._reals: dict[int, Tensor] = {}
+        self._integers: dict[int, Tensor] = {}
+        self._derived: dict[tuple[int, str], Tensor] = {}
+        self._input_ids = {id(value) for value in graph.inputs}
+        self.inputs = [self._declare(value) for value in graph.inputs]
+
+    def label(self, value: Value) -> str:
+        """The name of a value in the source: a constant's in its state_dict, otherwise the value's own."""
+        return self._labels.get(id(value), value.name)
+
+    # ------------------------------------------------------------------ reading
+
+    def read(self, value: Value, dtype: torch.dtype | None = None) -> Tensor:
+        """The real numbers of a value, as another element type if one is given."""
+        if dtype is not None and dtype != value.type.dtype:
+            if value.is_constant and value.quant is None:
+                return self.derive(value, str(dtype).removeprefix("torch."), lambda data: data.to(dtype))
+            return self.cast(self.read(value), dtype)
+        if id(value) not in self._reals:
+            self._reals[id(value)] = self._first_read(value)
+        return self._reals[id(value)]
+
+    def read_all(self, node: Node) -> list[Tensor | None]:
+        """The real numbers of a node's inputs, None where one is absent."""
+        return [None if value is None else self.read(value) for value in node.inputs]
+
+    def read_integers(self, value: Value) -> Tensor:
+        """The integers of a quantised value."""
+        if id(value) not in self._integers:
+            assert value.is_constant
+            self._integers[id(value)] = self.initializer(self.constant_integers(value), self.label(value))
+        return self._integers[id(value)]
+
+    def constant_integers(self, value: Value) -> torch.Tensor:
+        """The data of a quantised constant as integers."""
+        assert value.quant is not None
+        quantized_type(value.quant.dtype)
+        if value.quant.dtype == "int32":
+            return quantize_bias(value.tensor, value.quant.scale)
+        return quantize_weights(value.tensor, value.quant)
+
+    def derive(self, value: Value, how: str, change: Callable[[torch.Tensor], torch.Tensor]) -> Tensor:
+        """A constant ``name/how`` computed from one that is not quantised; the same one is written once."""
+        key = (id(value), how)
+        if key not in self._derived:
+            self._derived[key] = self.initializer(change(value.tensor.detach()).contiguous(), f"{self.label(value)}/{how}")
+        return self._derived[key]
+
+    def transposed(self, value: Value, dims: Sequence[int]) -> Tensor:
+        """The real numbers of a value with its dimensions in another order; a constant is stored so."""
+        if value.quant is None:
+            if value.is_constant:
+                return self.derive(value, "transposed", lambda data: data.permute(*dims))
+            return self.add("Transpose", self.read(value), perm=list(dims))
+        quant = value.quant
+        axis = None if quant.axis is None else list(dims).index(quant.axis)
+        moved = QuantParams(quant.dtype, quant.scale, quant.zero_point, axis, quant.narrow)
+        if value.is_constant:
+            data = self.constant_integers(value).permute(*dims).contiguous()
+            integers = self.initializer(data, f"{self.label(value)}/transposed")
+            return self.dequantize(integers, moved, self.label(value))
+        return self.rounded(self.add("Transpose", self.read(value), perm=list(dims)), moved, value.name)
+
+    def reshaped(self, value: Value, shape: Sequence[int]) -> Tensor:
+        """The real numbers of a value of fixed shape under another shape."""
+        if value.is_constant and value.quant is None:
+            how = "x".join(str(size) for size in shape)
+            return self.derive(value, how, lambda data: data.reshape(*shape))
+        return self.add("Reshape", self.read(value), self.ints(shape))
+
+    # ------------------------------------------------------------------ writing
+
+    def cast(self, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+        """The elements as another type."""
+        return self.add("Cast", tensor, to=onnx_type(dtype))
+
+    def quantize(self, real: Tensor, quant: QuantParams, label: str) -> Tensor:
+        """The integers of per-tensor quantised real numbers. ``label`` names what the parameters belong to."""
+        if quant.narrow:  # QuantizeLinear saturates at the type's own ends only
+            low, high = quant.range
+            real = self.add("Clip", real, self.scalar(low), self.scalar(high))
+        integers = self.add("QuantizeLinear", real, *self._parameters(quant, label))
+        integers.wish = f"{label}/quantized"
+        return integers
+
+    def dequantize(self, integers: Tensor, quant: QuantParams, label: str) -> Tensor:
+        """The real numbers that integers stand for."""
+        axis = {} if quant.axis is None else {"axis": quant.axis}
+        real = self.add("DequantizeLinear", integers, *self._parameters(quant, label), **axis)
+        real.wish = f"{label}/dequantized"
+        return real
+
+    def rounded(self, real: Tensor, quant: QuantParams, label: str) -> Tensor:
+        """Real numbers rounded to what integers can hold: the pair that lets a runtime keep them as integers."""
+        return self.dequantize(self.quantize(real, quant, label), quant, label)
+
+    def bind(self, value: Value, result: Tensor) -> None:
+        """Makes an emitter's result the tensor of a value."""
+        if value.quant is not None:
+            result.wish = f"{value.name}/real"
+            self._integers[id(value)] = self.quantize(result, value.quant, value.name)
+        else:
+            result.name = result.name or value.name
+            self._reals[id(value)] = result
+
+    def output(self, value: Value, taken: set[str]) -> Tensor:
+        """The tensor of a graph output, by a name of its own: the value's, unless that belongs to something else."""
+        tensor = self.read(value)
+        if (
+            tensor.name == value.name
+            and id(value) not in self._input_ids
+            and tensor.name not in taken
+            and not value.is_constant
+        ):
+            return tensor
+        self.scope = value.name
+        copy = self.add("Identity", tensor)
+        free = value.name not in taken and id(value) not in self._input_ids and not value.is_constant
+        copy.name, copy.wish = (value.name, "") if free else ("", f"{value.name}/output")
+        return copy
+
+    # ------------------------------------------------------------------ within
+
+    def _declare(self, value: Value) -> Tensor:
+        """A graph input: float in the file also where the graph quantises it."""
+        tensor = Tensor(name=value.name)
+        if value.quant is None:
+            self._reals[id(value)] = tensor
+        else:
+            self._integers[id(value)] = self.quantize(tensor, value.quant, value.name)
+        return tensor
+
+    def _first_read(self, value: Value) -> Tensor:
+        if value.quant is not None:
+            tensor = self.dequantize(self.read_integers(value), value.quant, self.label(value))
+            if value.producer is not None:
+                tensor.name = value.name
+            return tensor
+        if not value.is_constant:
+            raise KeyError(f"%{value.name} is read before it is written")
+        return self.initializer(value.tensor, self.label(value))
+
+    def _parameters(self, quant: QuantParams, label: str) -> tuple[Tensor, Tensor]:
+        """Scale and zero point; the zero point's element type says what the integers are."""
+        dtype = quantized_type(quant.dtype)
+        scale, zero = torch.tensor(quant.scale, dtype=torch.float32), torch.tensor(quant.zero_point, dtype=dtype)
+        if quant.axis is None:
+            scale, zero = scale.reshape(()), zero.reshape(())
+        return self.shared(scale, f"{label}/scale"), self.shared(zero, f"{label}/zero_point")

@@ -1,0 +1,44 @@
+"""All that a model asks of a target in vain, in one error, so that nobody meets the problems one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from edgekit.errors import Unsupported
+from edgekit.ir.graph import Node
+from edgekit.ir.types import where_text
+
+
+class Refusals:
+    """Collects Unsupported errors with their places in the user's model."""
+
+    def __init__(self) -> None:
+        self._errors: list[Unsupported] = []
+
+    @contextmanager
+    def at(self, node: Node) -> Iterator[None]:
+        """Whatever is refused in this block is kept for later, with the node's place."""
+        try:
+            yield
+        except Unsupported as error:
+            if error.where is None:
+                error.where = where_text(node.where) if node.where else f"%{node.name} ({node.op.name})"
+            self._errors.append(error)
+
+    def __bool__(self) -> bool:
+        return bool(self._errors)
+
+    def raise_if_any(self, what: str) -> None:
+        """Raises what was collected: a single error as it is, several as one whose places say what is wrong there.
+
+        Args:
+            what: the headline for several, with ``{count}`` in it.
+        """
+        if not self._errors:
+            return
+        if len(self._errors) == 1:
+            raise self._errors[0]
+        places = list(dict.fromkeys(f"{error.where}: {error.what}" for error in self._errors))
+        hints = list(dict.fromkeys(error.hint for error in self._errors if error.hint))
+        raise Unsupported(what.format(count=len(places)), where="\n".join(places), hint="\n".join(hints) or None)
