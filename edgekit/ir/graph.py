@@ -247,6 +247,15 @@ class Graph:
         if value is not None and node not in value.users:
             value.users.append(node)
 
+    def extend_input(self, node: Node, value: Value) -> None:
+        """Gives a node one more input at the end, or fills the absent last one."""
+        if node.inputs and node.inputs[-1] is None:
+            self.set_input(node, len(node.inputs) - 1, value)
+            return
+        node.inputs = (*node.inputs, value)
+        if node not in value.users:
+            value.users.append(node)
+
     def set_op(self, node: Node, op: Op) -> None:
         """Changes a node's attributes (or its op) and infers the types of its outputs again."""
         types = infer_types(op, node.inputs, node.where)

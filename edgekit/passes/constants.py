@@ -40,8 +40,4 @@ def set_bias(graph: Graph, node: Node, bias: torch.Tensor) -> None:
     graph._names.discard(name)
     bias = bias.to(weight.tensor.dtype).contiguous()
     value = graph.add_state(name, nn.Parameter(bias)) if weight.is_trainable else graph.constant(bias, name)
-    if len(node.inputs) > 2:
-        graph.set_input(node, 2, value)
-    else:
-        node.inputs = (*node.inputs, value)
-        value.users.append(node)
+    graph.extend_input(node, value)

@@ -1,0 +1,103 @@
+"""Where integers begin and end: the mode of every node, and an explicit ``identity`` at every border."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from edgekit.compress.quantize.policy import Mode, Policy
+from edgekit.errors import Unsupported
+from edgekit.ir import Graph, Node, Value, Where, ops
+from edgekit.ir.types import where_text
+
+#: Ops whose second and later inputs are weights or tables, not activations.
+WEIGHTED = (ops.Conv1d, ops.Conv2d, ops.ConvTranspose1d, ops.ConvTranspose2d, ops.Linear)
+
+
+@dataclass(frozen=True)
+class FloatIsland:
+    """A node that stays float in an integer file, and why."""
+
+    value: str
+    op: str
+    reason: str
+    where: tuple[Where, ...]
+
+
+@dataclass
+class Modes:
+    """Which values are held as integers, and which nodes stay float for want of an integer kernel."""
+
+    integer: set[int] = field(default_factory=set)  # id(value)
+    nodes: set[int] = field(default_factory=set)  # id(node) of integer nodes
+    islands: list[FloatIsland] = field(default_factory=list)
+
+
+def is_activation(value: Value | None) -> bool:
+    """A float value that is computed or comes in."""
+    return value is not None and not value.is_constant and value.type.is_float
+
+
+def decide(graph: Graph, policy: Policy, integer_inputs: set[str]) -> Modes:
+    """Walks the graph once: integer where the runtime has a good kernel, float elsewhere, movers like what they move.
+
+    Raises:
+        Unsupported: the runtime allows no float ops beside integer ones and the model has some; all of them are named.
+    """
+    modes = Modes()
+    for value in graph.inputs:
+        if is_activation(value) and value.name in integer_inputs:
+            modes.integer.add(id(value))
+    for node in graph.nodes:
+        if not any(is_activation(v) for v in node.outputs):
+            continue
+        mode = policy.mode(node)
+        if mode is Mode.INTEGER and isinstance(node.op, WEIGHTED) and not node.input(1).is_constant:
+            modes.islands.append(FloatIsland(node.name, node.op.name, "its weight is computed, not constant", node.where))
+            mode = Mode.FLOAT
+        elif mode is Mode.FLOAT:
+            modes.islands.append(FloatIsland(node.name, node.op.name, policy.reason(node) or "", node.where))
+        elif mode is Mode.EITHER:
+            read = [v for v in node.inputs if is_activation(v)]
+            integer = any(id(v) in modes.integer for v in read) or (not read and isinstance(node.op, ops.Gather))
+            mode = Mode.INTEGER if integer else Mode.FLOAT
+        if mode is Mode.INTEGER:
+            modes.nodes.add(id(node))
+            modes.integer.update(id(v) for v in node.outputs)
+    if modes.islands and not policy.islands:
+        raise Unsupported(
+            f"{policy.runtime} can't run these ops in integers: "
+            + ", ".join(f"'{i.op}' (%{i.value}: {i.reason})" for i in modes.islands),
+            where="\n".join(where_text(i.where) for i in modes.islands),
+            hint="replace them in the model, or build for a target that keeps them in float (tflite-int8) or wholly float (tflite-fp32)",
+        )
+    return modes
+
+
+def insert_borders(graph: Graph, modes: Modes, integer_outputs: bool) -> None:
+    """Puts an ``identity`` wherever an integer node reads a float value or a float node reads an integer one, and at the outputs."""
+    converted: dict[int, Value] = {}
+
+    def convert(value: Value, before: Node | None, name: str) -> Value:
+        if id(value) not in converted:
+            where = value.producer.where if value.producer else ()
+            index = graph.nodes.index(value.producer) + 1 if value.producer else 0
+            at = graph.nodes[index] if index < len(graph.nodes) else before
+            made = graph.add(ops.Identity(), value, name=name, where=where, before=at, types=[value.type])
+            if id(value) not in modes.integer:
+                modes.integer.add(id(made))
+            converted[id(value)] = made
+        return converted[id(value)]
+
+    for node in list(graph.nodes):
+        wants_integer = id(node) in modes.nodes
+        for index, value in enumerate(node.inputs):
+            if value is None or not is_activation(value) or (id(value) in modes.integer) == wants_integer:
+                continue
+            suffix = "quantized" if wants_integer else "float"
+            graph.set_input(node, index, convert(value, node, f"{value.name}.{suffix}"))
+    for index, value in enumerate(graph.outputs):
+        if is_activation(value) and (id(value) in modes.integer) != integer_outputs:
+            name = value.name
+            made = convert(value, None, f"{name}.{'quantized' if integer_outputs else 'float'}")
+            graph.outputs[index] = made
+            value.name, made.name = made.name, name

@@ -1,0 +1,133 @@
+"""Values that must share one scale and zero point, because a kernel copies integers between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from edgekit.compress.quantize.statistics import Statistics
+from edgekit.ir import Graph, QuantParams, Value, ops
+
+#: Output scales that the runtimes' kernels demand.
+FIXED: dict[type[ops.Op], QuantParams] = {
+    ops.Softmax: QuantParams("int8", (1.0 / 256.0,), (-128,)),
+    ops.Sigmoid: QuantParams("int8", (1.0 / 256.0,), (-128,)),
+    ops.Tanh: QuantParams("int8", (1.0 / 128.0,), (0,)),
+}
+
+#: One input, moved or pooled: input and outputs share their integers' meaning.
+COPIES = (
+    ops.Reshape,
+    ops.Permute,
+    ops.Split,
+    ops.Slice,
+    ops.Expand,
+    ops.Tile,
+    ops.Pad,
+    ops.Gather,
+    ops.Flip,
+    ops.Roll,
+    ops.Resize,
+    ops.PixelShuffle,
+    ops.PixelUnshuffle,
+    ops.MaxPool1d,
+    ops.MaxPool2d,
+    ops.AdaptiveMaxPool2d,
+    ops.Relu,
+    ops.Relu6,
+    ops.Clamp,
+    ops.Amax,
+    ops.Amin,
+)
+
+#: One input; the kernel demands equal scales although it computes.
+_EQUAL = (ops.AvgPool1d, ops.AvgPool2d)
+
+#: Several inputs that meet in one output.
+_JOINS = (ops.Concat, ops.Maximum, ops.Minimum)
+
+
+@dataclass
+class Group:
+    """Values with one scale: their ids, joint statistics, and the parameters they must have, if any."""
+
+    members: set[int] = field(default_factory=set)
+    stats: Statistics | None = None
+    fixed: QuantParams | None = None
+
+
+class Groups:
+    """A partition of the integer values of a graph."""
+
+    def __init__(self, stats: dict[int, Statistics]) -> None:
+        self._group: dict[int, Group] = {}
+        self._stats = stats
+
+    def of(self, value: Value) -> Group:
+        """The group of a value; a new one of its own if it had none."""
+        if id(value) not in self._group:
+            self._group[id(value)] = Group({id(value)}, self._stats.get(id(value)))
+        return self._group[id(value)]
+
+    def has(self, value: Value) -> bool:
+        """The value is in a group."""
+        return id(value) in self._group
+
+    def by_id(self, value_id: int) -> Group:
+        """The group of a value, by the value's id."""
+        return self._group[value_id]
+
+    def all(self) -> list[Group]:
+        """Every group once."""
+        return list({id(g): g for g in self._group.values()}.values())
+
+    def join(self, a: Value, b: Value) -> None:
+        """Makes two groups one."""
+        first, second = self.of(a), self.of(b)
+        if first is second:
+            return
+        first.members |= second.members
+        if first.stats is None or second.stats is None:
+            first.stats = first.stats or second.stats
+        else:
+            first.stats = first.stats.merge(second.stats)
+        first.fixed = first.fixed or second.fixed
+        for member in second.members:
+            self._group[member] = first
+
+
+def build(graph: Graph, integer: set[int], stats: dict[int, Statistics]) -> Groups:
+    """Partitions the integer values. Where groups with different demands meet, an ``identity`` (requantise) is put between.
+
+    New values are added to ``integer`` and, with their source's statistics, to ``stats``.
+    """
+    groups = Groups(stats)
+    for node in graph.nodes:
+        if id(node.output) in integer and type(node.op) in FIXED:
+            groups.of(node.output).fixed = FIXED[type(node.op)]
+    for node in list(graph.nodes):
+        if id(node.output) not in integer:
+            continue
+        if isinstance(node.op, COPIES + _EQUAL):
+            x = node.input(0)
+            for output in node.outputs:
+                if groups.of(x).fixed and groups.of(output).fixed and groups.of(x).fixed != groups.of(output).fixed:
+                    raise AssertionError(f"two fixed scales meet in %{output.name}")
+                if not x.is_constant:
+                    groups.join(x, output)
+        elif isinstance(node.op, _JOINS):
+            for index, value in enumerate(node.inputs):
+                if value is None or value.is_constant:
+                    continue
+                if groups.of(value).fixed != groups.of(node.output).fixed:
+                    made = graph.add(
+                        ops.Identity(), value, name=f"{value.name}.rescaled", where=node.where, before=node, types=[value.type]
+                    )
+                    integer.add(id(made))
+                    stats[id(made)] = stats[id(value)]
+                    graph.set_input(node, index, made)
+                    value = made
+                groups.join(value, node.output)
+    for value in graph.values():
+        if id(value) in integer and not value.is_constant:
+            groups.of(value)
+    return groups

@@ -1,0 +1,85 @@
+"""Post-training quantisation of a whole graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from edgekit.compress.quantize.assign import assign_activations, assign_constants
+from edgekit.compress.quantize.bias_correction import correct_biases
+from edgekit.compress.quantize.borders import FloatIsland, decide, insert_borders, is_activation
+from edgekit.compress.quantize.groups import build
+from edgekit.compress.quantize.observers import OBSERVERS
+from edgekit.compress.quantize.policy import LITERT, Policy
+from edgekit.compress.quantize.ranges import choose_ranges
+from edgekit.compress.quantize.statistics import collect
+from edgekit.errors import UsageError
+from edgekit.ir import Graph, QuantParams, ops
+
+
+@dataclass(frozen=True)
+class PostTraining:
+    """Options of post-training quantisation.
+
+    ``observer``: how the ranges of activations are chosen: "output_error" (least first-order error of the network's output), "min_max",
+    "percentile" or "mse". ``bias_correction``: move each channel's mean error into the bias.
+    """
+
+    observer: str = "output_error"
+    bias_correction: bool = True
+
+    def __post_init__(self) -> None:
+        if self.observer not in OBSERVERS:
+            raise UsageError(f"unknown observer '{self.observer}'", hint=f"choose from {', '.join(OBSERVERS)}")
+
+
+@dataclass
+class QuantizationRecord:
+    """What was done: float islands with reasons, and the weights whose layers were bias-corrected."""
+
+    islands: list[FloatIsland] = field(default_factory=list)
+    corrected: list[str] = field(default_factory=list)
+
+
+def quantize(
+    graph: Graph,
+    batches: Sequence[list[torch.Tensor]],
+    *,
+    policy: Policy = LITERT,
+    options: PostTraining | None = None,
+    integer_io: bool = True,
+    input_params: dict[str, QuantParams] | None = None,
+) -> tuple[Graph, QuantizationRecord]:
+    """A quantised copy of a graph on which the exact passes have run.
+
+    Args:
+        graph: float; no value may carry ``quant`` yet.
+        batches: calibration inputs, batch by batch, in the graph's input order.
+        policy: what the runtime executes in integers.
+        options: how ranges are chosen.
+        integer_io: float inputs and outputs become 8-bit; otherwise they stay float32 with a border inside.
+        input_params: ``QuantParams`` by input name, where they are known exactly (folded preprocessing).
+
+    Raises:
+        InputError: the data makes a value NaN or infinite.
+        Unsupported: the runtime allows no float islands and the model needs some.
+    """
+    options = options or PostTraining()
+    out = graph.copy()
+    stats = collect(out, batches, histograms=options.observer in ("percentile", "mse"))
+    names = {v.name for v in out.inputs if is_activation(v)} if integer_io else set()
+    modes = decide(out, policy, names)
+    insert_borders(out, modes, integer_io)
+    for node in out.nodes:
+        if isinstance(node.op, ops.Identity) and id(node.output) not in stats and id(node.input(0)) in stats:
+            stats[id(node.output)] = stats[id(node.input(0))]
+    groups = build(out, modes.integer, stats)
+    for value in out.inputs:
+        if input_params and value.name in input_params:
+            groups.of(value).fixed = input_params[value.name]
+    assign_activations(out, modes.integer, groups, choose_ranges(out, batches, groups, options.observer))
+    assign_constants(out, modes, policy)
+    corrected = correct_biases(out, batches) if options.bias_correction else []
+    return out, QuantizationRecord(modes.islands, corrected)

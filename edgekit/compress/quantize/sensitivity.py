@@ -1,0 +1,216 @@
+"""How much the network's output suffers from the rounding and the clipping of each activation.
+
+To first order an error e in an activation changes the output y by J e, J the Jacobian of y by the activation. For random projections v of
+the output (standard normal, so that the mean of (v . d)^2 is |d|^2), g = J^T v comes from one backward pass for all activations at once. Then,
+per sample, the squared output error of a range [l, h] with 255 steps D = (h - l) / 255 is
+
+    rounding:  D^2 / 12 * sum g_i^2          over the elements that are not exactly zero (zero is always representable)
+    clipping:  (sum over x_i > h of g_i (h - x_i))^2, and likewise below l
+    unseen:    as if one more element had come, beyond the largest one seen by an exponential excess whose mean is that of the
+               largest elements: it is what keeps a range that was seen through few elements from being too tight
+
+Rounding errors are taken as independent and uniform (Widrow & Kollar 2008); clipping errors are summed with their signs, because they all
+point the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from edgekit.ir import Graph, Value, ops
+from edgekit.ir.cloning import clone
+
+#: Ranges tried per end, as shares of the observed range.
+SHARES = torch.linspace(0.4, 1.3, 91, dtype=torch.float64)
+
+#: Backward passes at least: with fewer samples, each gets several random projections of the output.
+_PASSES = 192
+
+
+def _zeros() -> torch.Tensor:
+    return torch.zeros(len(SHARES), dtype=torch.float64)
+
+
+@dataclass
+class End:
+    """One end of a range: by share, the squared output error of clipping there, and how many elements lie beyond."""
+
+    error: torch.Tensor = field(default_factory=_zeros)
+    beyond: torch.Tensor = field(default_factory=_zeros)
+
+    def add(self, other: End) -> None:
+        """Sums two values, or two batches."""
+        self.error = self.error + other.error
+        self.beyond = self.beyond + other.beyond
+
+    def unseen(self, end: float) -> torch.Tensor:
+        """By share: mean squared distance by which one more element, beyond the largest seen, would be clipped."""
+        at_least_ten = torch.nonzero(self.beyond >= 10).flatten()
+        first = int(at_least_ten[-1]) if at_least_ten.numel() else 0
+        spacing = abs(end) * float(SHARES[1] - SHARES[0])
+        excess = spacing * float(self.beyond[first:].sum()) / max(float(self.beyond[first]), 1.0) + spacing
+        inside = (1.0 - SHARES).clamp(min=0.0) * abs(end)
+        outside = (SHARES - 1.0).clamp(min=0.0) * abs(end)
+        return inside.square() + 2.0 * inside * excess + 2.0 * excess**2 * torch.exp(-outside / excess)
+
+
+@dataclass
+class Sensitivity:
+    """Squared output error of one value over all samples: ``rounding`` per squared step / 12, and of either end."""
+
+    rounding: float = 0.0
+    elements: float = 0.0
+    high: End = field(default_factory=End)
+    low: End = field(default_factory=End)
+
+    def add(self, other: Sensitivity) -> None:
+        """Joins two values that share one range, or two batches."""
+        self.rounding += other.rounding
+        self.elements += other.elements
+        self.high.add(other.high)
+        self.low.add(other.low)
+
+
+def logits(graph: Graph) -> list[Value]:
+    """The float outputs; of a final softmax or sigmoid, its input."""
+    found = []
+    for value in graph.outputs:
+        producer = value.producer
+        while producer is not None and isinstance(producer.op, ops.Softmax | ops.Sigmoid | ops.LogSoftmax | ops.Identity):
+            value = producer.input(0)
+            producer = value.producer
+        if value.type.is_float:
+            found.append(value)
+    return found
+
+
+def measure(
+    graph: Graph, batches: Sequence[list[torch.Tensor]], ranges: dict[int, tuple[float, float]], memory: int = 96 << 20
+) -> dict[int, Sensitivity]:
+    """Sensitivity of every value in ``ranges`` (observed (low, high) by ``id(value)``), over all samples.
+
+    Args:
+        graph: run in float; ``quant`` of its values must be None.
+        batches: graph inputs. They are cut so that one pass needs about ``memory`` bytes of activations.
+        ranges: which values to look at, and the range whose shares are tried.
+    """
+    twin = clone(graph, lambda data: data.detach())
+    twin.outputs = logits(twin)
+    twin_of = _pair(graph, twin)
+    per_sample = sum(v.type.numel() for v in twin.values() if not v.is_constant) * 4
+    size = max(1, memory // max(per_sample * 2, 1))
+    module = twin.module().eval()
+    found: dict[int, Sensitivity] = {}
+    generator = torch.Generator().manual_seed(0)
+    samples = sum(batch[0].shape[0] if batch[0].dim() else 1 for batch in batches)
+    projections = max(1, -(-_PASSES // samples))
+    for batch in _cut(batches, size):
+        _accumulate(module.run, batch, twin_of, ranges, found, projections, generator)
+    return found
+
+
+def _pair(graph: Graph, twin: Graph) -> dict[int, int]:
+    """Values of the original by the ids of their copies."""
+    pairs = {id(b): id(a) for a, b in zip(graph.inputs, twin.inputs, strict=True)}
+    for a, b in zip(graph.nodes, twin.nodes, strict=True):
+        pairs.update((id(y), id(x)) for x, y in zip(a.outputs, b.outputs, strict=True))
+    return pairs
+
+
+def _cut(batches: Sequence[list[torch.Tensor]], size: int) -> list[list[torch.Tensor]]:
+    """The same samples in batches of at most ``size``."""
+    return [
+        [t[start : start + size] if t.dim() else t for t in batch]
+        for batch in batches
+        for start in range(0, batch[0].shape[0] if batch[0].dim() else 1, size)
+    ]
+
+
+def _accumulate(
+    run: Callable[..., list[torch.Tensor]],
+    batch: list[torch.Tensor],
+    names: dict[int, int],
+    ranges: dict[int, tuple[float, float]],
+    found: dict[int, Sensitivity],
+    projections: int,
+    generator: torch.Generator,
+) -> None:
+    inputs = [t.detach().requires_grad_() if t.dtype.is_floating_point else t for t in batch]
+
+    def observe(value: Value, tensor: torch.Tensor) -> None:
+        key = names.get(id(value))
+        if key is None or key not in ranges or not tensor.requires_grad:
+            return
+        data = tensor.detach()
+
+        def see(gradient: torch.Tensor) -> None:
+            found.setdefault(key, Sensitivity()).add(_curves(data, gradient, *ranges[key], 1.0 / projections))
+
+        tensor.register_hook(see)  # type: ignore[no-untyped-call]
+
+    with torch.enable_grad():
+        outputs = [y for y in run(inputs, observe) if y.requires_grad]
+    if not outputs:
+        return
+    spread = [float(y.detach().std(correction=0)) if y.numel() > 1 else 1.0 for y in outputs]
+    for projection in range(projections):
+        total = sum(
+            (y * torch.randn(y.shape, generator=generator)).sum() / max(s, 1e-12) for y, s in zip(outputs, spread, strict=True)
+        )
+        assert isinstance(total, torch.Tensor)
+        total.backward(retain_graph=projection < projections - 1)  # type: ignore[no-untyped-call]
+
+
+def _curves(x: torch.Tensor, g: torch.Tensor, low: float, high: float, weight: float) -> Sensitivity:
+    """The curves of one activation for one projection, times ``weight``; axis 0 is the sample."""
+    x, g = x.reshape(x.shape[0], -1), g.reshape(x.shape[0], -1)
+    moving = x != 0
+    rounding = float((g.square() * moving).sum()) * weight
+    return Sensitivity(rounding, float(moving.sum()) * weight, _clipped(x, g, high, weight), _clipped(-x, -g, -low, weight))
+
+
+def _clipped(x: torch.Tensor, g: torch.Tensor, end: float, weight: float) -> End:
+    """By share s: sum over samples of (sum over x_i > s of g_i (s - x_i))^2 and the number of such x_i; zeros where ``end`` <= 0."""
+    if end <= 0.0:
+        return End()
+    limits = SHARES * end
+    sample, position = torch.nonzero(x > float(limits[0]), as_tuple=True)
+    if sample.numel() == 0:
+        return End()
+    values, gradients = x[sample, position].double(), g[sample, position].double()
+    bins = (torch.bucketize(values, limits) - 1).clamp(min=0)  # the largest limit below each value
+    flat = sample * len(SHARES) + bins
+    sums = torch.zeros(2, x.shape[0] * len(SHARES), dtype=torch.float64)
+    sums[0].index_add_(0, flat, gradients)
+    sums[1].index_add_(0, flat, gradients * values)
+    above = _from_the_end(sums.reshape(2, x.shape[0], len(SHARES)))
+    count = torch.bincount(bins, minlength=len(SHARES)).double()
+    return End((limits * above[0] - above[1]).square().sum(0) * weight, _from_the_end(count) * weight)
+
+
+def _from_the_end(x: torch.Tensor) -> torch.Tensor:
+    return x.flip(-1).cumsum(-1).flip(-1)
+
+
+def best_range(low: float, high: float, curves: Sensitivity, levels: int = 256) -> tuple[float, float]:
+    """The range [l, h], containing zero, with the least squared output error; at most 1.3 times what was seen."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    if curves.rounding == 0.0 or high == low:
+        return low, high
+    importance = curves.rounding / curves.elements
+    lows, low_cost = _ends(low, curves.low, importance)
+    highs, high_cost = _ends(high, curves.high, importance)
+    step = (highs[None, :] - lows[:, None]) / (levels - 1)
+    cost = step.square() / 12.0 * curves.rounding + high_cost[None, :] + low_cost[:, None]
+    index = int(torch.argmin(cost))
+    return float(lows[index // len(highs)]), float(highs[index % len(highs)])
+
+
+def _ends(end: float, curve: End, importance: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Candidates for one end and the cost of each; an end at zero stays there."""
+    if end == 0.0:
+        return torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    return end * SHARES, curve.error + importance * curve.unseen(end)

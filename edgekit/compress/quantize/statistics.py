@@ -1,0 +1,83 @@
+"""What calibration sees: the range and the histogram of every activation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from edgekit.errors import InputError
+from edgekit.ir import Graph, Value
+from edgekit.ir.types import where_text
+
+#: Bins of a histogram over [min, max].
+BINS = 2048
+
+
+@dataclass
+class Statistics:
+    """Range and histogram of one value over all calibration samples."""
+
+    low: float
+    high: float
+    histogram: torch.Tensor = field(default_factory=lambda: torch.zeros(BINS, dtype=torch.float64))
+
+    def merge(self, other: Statistics) -> Statistics:
+        """Statistics of two values that must share one scale: the joint range, histograms re-binned at bin centres."""
+        low, high = min(self.low, other.low), max(self.high, other.high)
+        joint = Statistics(low, high)
+        width = (high - low) / BINS
+        for part in (self, other):
+            if width > 0.0:
+                index = ((part.centres() - low) / width).long().clamp(0, BINS - 1)
+                joint.histogram.index_add_(0, index, part.histogram)
+        return joint
+
+    def centres(self) -> torch.Tensor:
+        """Centre of every bin (float64)."""
+        width = (self.high - self.low) / BINS
+        return self.low + width * (torch.arange(BINS, dtype=torch.float64) + 0.5)
+
+
+def collect(graph: Graph, batches: Sequence[list[torch.Tensor]], *, histograms: bool) -> dict[int, Statistics]:
+    """Statistics of every computed float value and every float input, by ``id(value)``.
+
+    Args:
+        graph: runs as it is; nothing in it is changed.
+        batches: graph inputs, batch by batch.
+        histograms: run twice and fill the histograms (min-max needs none).
+
+    Raises:
+        InputError: a value is NaN or infinite for this data, with the first value where it happens.
+    """
+    module = graph.module().eval()
+    found: dict[int, Statistics] = {}
+
+    def see_range(value: Value, tensor: torch.Tensor) -> None:
+        if not tensor.dtype.is_floating_point:
+            return
+        low, high = (float(t) for t in torch.aminmax(tensor.detach()))
+        if not (low > float("-inf") and high < float("inf")):
+            place = where_text(value.producer.where) if value.producer else f"input '{value.name}'"
+            raise InputError(
+                f"the value '{value.name}' becomes NaN or infinite on the calibration data",
+                where=place,
+                hint="check the data's range and preprocessing, and the model's float output on one sample",
+            )
+        known = found.get(id(value))
+        found[id(value)] = Statistics(low, high) if known is None else Statistics(min(low, known.low), max(high, known.high))
+
+    def see_histogram(value: Value, tensor: torch.Tensor) -> None:
+        stats = found.get(id(value))
+        if stats is not None and stats.high > stats.low:
+            counts = torch.histc(tensor.detach().float(), BINS, stats.low, stats.high)
+            stats.histogram += counts.double()
+
+    with torch.no_grad():
+        for batch in batches:
+            module.run(batch, see_range)
+        if histograms:
+            for batch in batches:
+                module.run(batch, see_histogram)
+    return found
