@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+import edgekit
 from edgekit.config import BuildRequest, InputSettings
-from edgekit.fingerprint import BuildRecord, is_up_to_date, record, touch_outputs
+from edgekit.fingerprint import BuildRecord, is_up_to_date, record, touch_outputs, watch
 
 OLD = time.time() - 3600
 
@@ -64,7 +65,10 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project, with edgekit as good as installed: its own sources may be edited while the tests run."""
+    installed = (*watch._installation(), f"{Path(edgekit.__file__).parent}{os.sep}")
+    monkeypatch.setattr(watch, "_installation", lambda: installed)
     return Project(tmp_path.resolve())
 
 
@@ -172,6 +176,14 @@ def test_the_record_knows_nothing_of_the_installation_and_of_its_own_output(proj
     document = json.loads(project.state().read_text())
     assert [path for path in document["inputs"] if "site-packages" in path or "edgekit-out" in path] == []
     assert {"edgekit", "python", "numpy"} <= set(document["versions"])
+
+
+def test_in_a_checkout_edgekits_own_sources_count(tmp_path: Path) -> None:
+    request = BuildRequest(model="net:build", root=tmp_path, targets=(), output=tmp_path / "out")
+    made = BuildRecord(request)
+    with made.watching():
+        pass
+    assert Path(record.__file__) in made.inputs()
 
 
 def test_a_model_folder_counts_with_every_file(project: Project) -> None:
