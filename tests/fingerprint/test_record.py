@@ -66,8 +66,8 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A project, with edgekit as good as installed: its own sources may be edited while the tests run."""
-    installed = (*watch._installation(), f"{Path(edgekit.__file__).parent}{os.sep}")
+    """A project, with edgekit and its tests as good as installed: their sources may be edited while the tests run."""
+    installed = (*watch._installation(), f"{Path(edgekit.__file__).parents[1]}{os.sep}")
     monkeypatch.setattr(watch, "_installation", lambda: installed)
     return Project(tmp_path.resolve())
 
