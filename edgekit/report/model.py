@@ -53,8 +53,8 @@ class GraphSummary:
         nodes: number of ops.
         macs: multiply-accumulates of one sample.
         parameters: elements of all parameters.
-        weight_bytes: bytes of all constants as float32.
-        peak_memory_bytes: largest sum of float32 activations alive at once, batch 1.
+        weight_bytes: bytes of the constants that ops read: integers where they carry ``quant``, else floats.
+        peak_memory_bytes: largest sum of activations alive at once, batch 1, in their stored types.
     """
 
     nodes: int

@@ -1,0 +1,1 @@
+"""ONNX files read as plain data, without ONNX Runtime."""
