@@ -156,13 +156,18 @@ def read_launch(stdout: str, stderr: str, exit_code: int, *, where: str) -> Laun
     Raises:
         InputError, Unsupported, DeviceError: the runner said what failed, or ended without a result.
     """
+    return _parse(read_answer(stdout, stderr, exit_code, where=where), _notes(stderr))
+
+
+def read_answer(stdout: str, stderr: str, exit_code: int, *, where: str) -> Mapping[str, Any]:
+    """The JSON of the result line; errors as :func:`read_launch`."""
     line = next((text for text in reversed(stdout.splitlines()) if text.startswith(MARK + " ")), None)
     if line is None:
         raise _without_result(stderr or stdout, exit_code, where)
     answer: dict[str, Any] = json.loads(line[len(MARK) :])
     if answer["error"]:
         raise _as_error(answer["error"]["kind"], answer["error"]["message"], where)
-    return _parse(answer, _notes(stderr))
+    return answer
 
 
 def _parse(answer: Mapping[str, Any], notes: tuple[str, ...]) -> Launch:

@@ -17,6 +17,7 @@ from edgekit.errors import EdgekitError
 #: Subcommand -> its one-line help. The command ``x`` is the click command ``x`` in ``edgekit.cli.x_command``; the help is
 #: here so that ``edgekit --help`` imports none of them (a test compares it with theirs).
 COMMANDS = {
+    "bench": "Measure models on a device, against its budget.",
     "build": "Convert, compress, verify and measure a model for one or more targets.",
     "doctor": "Show versions and tools found, and what each missing one disables.",
     "init": "Write a commented edgekit.toml into this folder.",

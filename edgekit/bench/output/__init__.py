@@ -1,0 +1,1 @@
+"""How a session is shown: one small file per form."""

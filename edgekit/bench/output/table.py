@@ -1,0 +1,83 @@
+"""A session for people at a terminal; also the rows that Markdown shares with it."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from edgekit.bench.budget import Verdict
+from edgekit.bench.measurement import Measurement
+from edgekit.bench.output.words import check_line, finding_line, interval, micros, pair_line, size
+from edgekit.bench.session import Session
+
+_MODE = {"burst": "latency", "paced": "latency, paced", "cold": "cold start", "soak": "latency, soak"}
+_STYLE = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.NOT_MEASURABLE: "yellow"}
+
+
+def rows_of(session: Session) -> tuple[list[str], list[list[str]]]:
+    """Header and one row per artifact; columns that no artifact fills are left out."""
+    header = ["model", _MODE[session.request.mode], "95 %", "p90", "p99", "first", "memory", "peak", "size", "instructions"]
+    rows = [_row(result) for result in session.results]
+    used = [i for i in range(len(header)) if i == 0 or any(row[i] != "-" for row in rows)]
+    return [header[i] for i in used], [[row[i] for i in used] for row in rows]
+
+
+def lines_of(session: Session) -> list[tuple[str, str]]:
+    """Everything below the table as (style, line)."""
+    lines = [("", pair_line(pair)) for pair in session.pairs]
+    for result in session.results:
+        lines += [(_STYLE[check.verdict], f"{result.artifact.name} {check_line(check)}") for check in result.checks]
+    for finding in session.comparison.findings if session.comparison else ():
+        lines.append(("bold red" if finding.change.value == "slower" else "", finding_line(finding)))
+    for result in session.results:
+        name = result.artifact.name
+        lines += [("yellow", f"unstable: {name}: {reason}") for reason in result.unstable]
+        lines += [("yellow", f"warning: {name}: {warning}") for warning in result.warnings]
+        if result.soak:
+            lines.append(("", f"{name}: last third of the soak / first third = {result.soak.ratio:.3f}"))
+        if result.golden:
+            told = "equal" if result.golden.equal else f"{result.golden.mismatches} values differ"
+            lines.append(("", f"{name}: golden outputs: {told} (largest difference {result.golden.max_abs_difference:g})"))
+    lines += [("yellow", f"warning: {warning}") for warning in session.warnings]
+    return lines
+
+
+def title_of(session: Session) -> str:
+    """Where and how it was measured, in one line."""
+    what = [session.on]
+    if session.facts:
+        what.append(session.facts.model or session.facts.cpu)
+    runtimes = {f"{dict(r.runtime)['name']} {dict(r.runtime)['version']}" for r in session.results if r.runtime}
+    runtimes |= {f"{result.count.runtime}, a cost and not a time" for result in session.results if result.count}
+    launches = {result.latency.launches for result in session.results if result.latency}
+    what += sorted(runtimes) + [f"{n} launches" for n in launches]
+    return ", ".join(word for word in what if word)
+
+
+def print_table(session: Session, console: Console) -> None:
+    """The whole session on a console."""
+    header, rows = rows_of(session)
+    table = Table(title=title_of(session), title_justify="left", title_style="", box=None, pad_edge=False)
+    for i, name in enumerate(header):
+        table.add_column(name, justify="left" if i == 0 else "right", overflow="fold", no_wrap=i > 0)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    for style, line in lines_of(session):
+        console.print(line, style=style or None, markup=False, highlight=False, soft_wrap=True)
+
+
+def _row(result: Measurement) -> list[str]:
+    latency, memory = result.latency, result.memory
+    return [
+        result.artifact.name,
+        micros(latency.median.value) if latency else "-",
+        interval(latency.median) if latency else "-",
+        micros(latency.p90) if latency else "-",
+        micros(latency.p99) if latency else "-",
+        micros(result.first_us),
+        size(memory.model * 1024) if memory and memory.model is not None else "-",
+        size(memory.peak * 1024) if memory and memory.peak is not None else "-",
+        size(result.bytes),
+        f"{result.count.per_inference:,}" if result.count else "-",
+    ]

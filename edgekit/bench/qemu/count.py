@@ -1,0 +1,146 @@
+"""Counting: one emulated process, a few calls, the instructions between two marks around each."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekit.bench.qemu.cpu import cpu_named
+from edgekit.bench.qemu.toolbox import Library, litert_library, ort_library, plugin, program, require, root_for
+from edgekit.errors import DeviceError, InputError, Unsupported
+
+#: The call whose count is reported: the first sets up kernels, the second may still touch new memory.
+_STEADY = 2
+_CALLS = 4
+_EMPTY = 1000
+
+
+@dataclass(frozen=True)
+class Count:
+    """ARM64 instructions of one model on one emulated core.
+
+    Attributes:
+        per_inference: of the third call.
+        first: of the first call.
+        calls: of all calls that were made.
+        cpu: the emulated core. runtime: name and version. Both are the figure's key: other kernels have other counts.
+        exact: False where the runtime allocates differently in each process or starts threads, so that counts vary a little.
+        output_sha256: hash of the first call's outputs.
+        notes: what the runtime complained about that means other kernels than usual.
+    """
+
+    per_inference: int
+    first: int
+    calls: tuple[int, ...]
+    cpu: str
+    runtime: str
+    exact: bool
+    output_sha256: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """What two counts must share to be compared."""
+        return f"{self.cpu}/{self.runtime}"
+
+
+def count_instructions(artifact: Path | str, cpu: str = "cortex-a53") -> int:
+    """ARM64 instructions per inference of a .tflite or .onnx file; errors as :func:`count`."""
+    return count(Path(artifact), cpu).per_inference
+
+
+def count(artifact: Path, cpu: str = "cortex-a53", *, input: Path | None = None, output: Path | None = None) -> Count:
+    """Run an artifact under emulation and count.
+
+    Args:
+        artifact: a .tflite or .onnx file.
+        cpu: the emulated core, one of :data:`edgekit.bench.qemu.cpu.CPUS`.
+        input: raw bytes of all inputs one after the other; by default a fixed sequence of bytes.
+        output: where to write the raw bytes of the first call's outputs.
+
+    Raises:
+        UsageError: no such core.
+        InputError: the file cannot be read or run. Unsupported: the runtime lacks an op.
+        DeviceError: counting is not set up here, or this emulator's plugin interface is of another version.
+    """
+    core = cpu_named(cpu)
+    if not artifact.is_file():
+        raise InputError(f"no file '{artifact}'", hint="check the path")
+    onnx = artifact.suffix == ".onnx"
+    library, runner = (ort_library(), "ort_runner") if onnx else (litert_library(), "litert_runner")
+    require(library)
+    with tempfile.TemporaryDirectory(prefix="edgekit-qemu-") as name:
+        folder = Path(name)
+        # Short, equal names and an empty environment: what lies on the program's stack is the same for everybody.
+        shutil.copyfile(artifact, folder / "model")
+        if input:
+            shutil.copyfile(input, folder / "input")
+        command = ["qemu-aarch64", "-plugin", f"{plugin()},out=marks", "-cpu", core.name, "-L", str(root_for(core))]
+        command += ["-E", "LD_LIBRARY_PATH=/lib", str(program(runner)), str(library.path), "model", str(_CALLS)]
+        command += ["input" if input else "-", "output"]
+        done = subprocess.run(
+            command, cwd=folder, env={"PATH": os.defpath}, capture_output=True, text=True, errors="replace", timeout=600
+        )
+        if done.returncode:
+            raise _failure(done, artifact, library)
+        content = (folder / "output").read_bytes()
+        if output:
+            output.write_bytes(content)
+        threads, calls = _read_marks(folder / "marks", artifact)
+    return Count(
+        per_inference=calls[_STEADY],
+        first=calls[0],
+        calls=calls,
+        cpu=core.name,
+        runtime=f"{library.distribution} {library.version}",
+        exact=threads == 1 and not onnx,
+        output_sha256=hashlib.sha256(content).hexdigest(),
+        notes=tuple(line for line in done.stderr.splitlines() if "error in cpuinfo" in line.lower()),
+    )
+
+
+def _read_marks(path: Path, artifact: Path) -> tuple[int, tuple[int, ...]]:
+    """Threads and the counts per call, less what an empty pair of marks costs."""
+    if not path.is_file():
+        raise DeviceError(
+            "the emulator wrote no counts", where=artifact, hint="this needs Debian's qemu-user, not qemu-user-static"
+        )
+    threads, at = 0, {}
+    for line in path.read_text().splitlines():
+        kind, *numbers = line.split()
+        if kind == "threads":
+            threads = int(numbers[0])
+        else:
+            at[int(numbers[0])] = int(numbers[1])
+    empty = at[_EMPTY + 1] - at[_EMPTY]
+    return threads, tuple(at[2 * call + 1] - at[2 * call] - empty for call in range(_CALLS))
+
+
+def _failure(done: subprocess.CompletedProcess[str], artifact: Path, library: Library) -> Exception:
+    """The error for an emulated run that failed, by what it said."""
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip() and "accelerator" not in line]
+    said = " | ".join(lines[-3:]) or "it said nothing"
+    low = said.lower()
+    if "plugin api" in low or "plugin requires" in low or "requires api version" in low or "-plugin" in low:
+        hint = "the plugin was tested with version 1 of QEMU's plugin interface (Debian 12's qemu-user 7.2)"
+        return DeviceError(f"this emulator's plugin interface is another one: {said}", hint=hint)
+    if "variable tensors not yet supported" in low:
+        what = "the runtime's C interface does not load models with variable tensors (recurrent layers that keep their state)"
+        return Unsupported(
+            what, where=artifact, hint="edgekit bench --setup-qemu --userland: counts them through Python for ARM64"
+        )
+    if done.returncode == 4:
+        hint = f"tested with {library.distribution} {library.version}; EDGEKIT_QEMU_LITERT must name a version like it"
+        return DeviceError(f"the runtime's library does not fit the runner: {said}", hint=hint)
+    if "didn't find op" in low or "unresolved" in low or "not_implemented" in low:
+        return Unsupported(
+            f"the runtime lacks an op of the model: {said}", where=artifact, hint="`edgekit inspect` lists the ops"
+        )
+    return InputError(
+        f"the runtime cannot run the model: {said}", where=artifact, hint="build it again, or check that it is complete"
+    )
