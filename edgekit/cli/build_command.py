@@ -63,8 +63,8 @@ from edgekit.target import IoType
 def build(**options: Any) -> int:
     """Convert, compress, verify and measure a model.
 
-    MODEL is package.module:callable, or a .pt2, .ekg, .onnx, .tflite, .keras or .h5 file, or a SavedModel folder. Without it,
-    the edgekit.toml in this folder or above says what to build; options given here go before it.
+    MODEL is package.module:callable, or a .pt2 or .ekg file. Without it, the edgekit.toml in this folder or above says what
+    to build; options given here go before it.
     """
     request = make_request(options)
     from edgekit.flow import build_from_request  # late: up to here nothing heavy is imported
