@@ -24,7 +24,6 @@ from edgekit.errors import (
 if TYPE_CHECKING:
     from edgekit.data import Data
     from edgekit.frontend.source import load
-    from edgekit.frontend.source import load
     from edgekit.ir.graph import Graph
     from edgekit.ir.quant import QuantParams
     from edgekit.report import Report
@@ -41,7 +40,6 @@ _HOME = {
     "QuantParams": "edgekit.ir.quant",
     "Report": "edgekit.report",
     "Target": "edgekit.target",
-    "load": "edgekit.frontend.source",
     "load": "edgekit.frontend.source",
     "run": "edgekit.runtime.artifact",
 }

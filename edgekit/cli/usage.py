@@ -9,7 +9,6 @@ import click
 from edgekit.errors import UsageError
 from edgekit.tables import nearest
 
-
 #: Importable name -> the extra of edgekit that installs it.
 EXTRAS = {
     "accelerate": "train",

@@ -1,4 +1,4 @@
-"""The main job on real input: train a digit network, build it for every target that this machine can verify, show what came out."""
+"""The main job on real input: train a digit network, build it for every target that can be verified here, show the results."""
 
 from __future__ import annotations
 
