@@ -58,7 +58,7 @@ class FileWatch:
         if _active is not None:
             raise RuntimeError("one watch at a time")
         _install()
-        # Forked workers share this file and append to it; os.write of a short line is not torn.
+        # Forked workers inherit this file and with it one position in it: what they write comes one behind the other.
         with tempfile.TemporaryFile(buffering=0) as self._spool:
             _active = self
             try:
