@@ -56,6 +56,7 @@ CASES = [
     Case(ops.Relu6()),
     Case(ops.Clamp(-1.0, 2.5)),
     Case(ops.Clamp(None, 1.0)),
+    Case(ops.Clamp(-1.0, 1.0)),
     Case(ops.LeakyRelu(0.1), output=WIDE, steps=1),
     Case(ops.Prelu(), constants=((3,),), output=WIDE, steps=1),
     Case(ops.Prelu(), constants=((1,),), output=WIDE, steps=1),

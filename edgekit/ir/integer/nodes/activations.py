@@ -16,6 +16,14 @@ from edgekit.ir.integer.softmax import softmax
 from edgekit.ir.quantized_data import quantize
 
 
+#: Clamps that have an operator of their own, by their bounds.
+_RECTIFIERS: dict[tuple[float | None, float | None], str] = {
+    (0.0, None): "relu",
+    (0.0, 6.0): "relu6",
+    (-1.0, 1.0): "relu_n1_to_1",
+}
+
+
 @integer(ops.Relu)
 def _relu(call: Call) -> torch.Tensor:
     return rectify(call.tensor(0), "relu", call.quant(0), call.output)
@@ -28,7 +36,9 @@ def _relu6(call: Call) -> torch.Tensor:
 
 @integer(ops.Clamp)
 def _clamp(call: Call) -> torch.Tensor:
-    """Clamps between the integers of the bounds: MAXIMUM and MINIMUM with constants of equal scale."""
+    """An operator of the RELU family, or MAXIMUM and MINIMUM with the integers of the bounds."""
+    if (call.op.low, call.op.high) in _RECTIFIERS:
+        return rectify(call.tensor(0), _RECTIFIERS[call.op.low, call.op.high], call.quant(0), call.output)
     require_equal("clamp", call.quant(0), call.output)
     low, high = (None if b is None else int(quantize(torch.tensor(b), call.output)) for b in (call.op.low, call.op.high))
     return call.tensor(0).clamp(low, high)
