@@ -92,7 +92,7 @@ class QuantizationSettings:
         bias_correction: shift biases by the mean error that rounding the weights causes; None leaves it to the quantizer.
     """
 
-    observer: Literal["min_max", "percentile", "mse"] | None = None
+    observer: Literal["min_max", "percentile", "mse", "output_error"] | None = None
     percentile: float | None = None
     bias_correction: bool | None = None
 

@@ -11,7 +11,7 @@ What the file itself says is not repeated: a key stands in the record only where
     shape          the file's shape, brought back to the source's order
     dtype          the file's type
     scale, zero_point   the file's quantisation: real = scale * (integer - zero_point)
-    preprocessing  none; {"scale", "mean", "std", "layout"} that the artifact itself applies to raw input
+    preprocessing  none; {"scale", "mean", "std", "layout", "by_quantization"} that the artifact itself applies to raw input
 
 ``structure`` nests the outputs as the source returned them: a number is an output by its place, an array a tuple, an
 array that starts with "list" a list, an object a dict, null None. A classifier's record takes some 60 bytes.
@@ -62,6 +62,8 @@ class Preprocessing:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     layout: str = ""
+    #: The tensor's own quantisation does it: its real values are the preprocessed ones.
+    by_quantization: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,8 @@ def _encode_tensor(tensor: TensorIo) -> dict[str, Any]:
     if tensor.batch != 0:
         entry["batch"] = tensor.batch
     if (given := tensor.preprocessing) is not None:
-        fields = {"scale": given.scale, "mean": given.mean, "std": given.std, "layout": given.layout}
+        fields: dict[str, Any] = {"scale": given.scale, "mean": given.mean, "std": given.std, "layout": given.layout}
+        fields["by_quantization"] = given.by_quantization
         default = Preprocessing()
         entry["preprocessing"] = {key: value for key, value in fields.items() if value != getattr(default, key)}
     return entry
@@ -190,6 +193,7 @@ def _decode_tensor(entry: dict[str, Any], tensor: FileTensor) -> TensorIo:
             tuple(given.get("mean", ())),
             tuple(given.get("std", ())),
             str(given.get("layout", "")),
+            bool(given.get("by_quantization", False)),
         )
     return TensorIo(tensor, layout, batch, preprocessing)
 

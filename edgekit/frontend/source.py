@@ -130,7 +130,9 @@ def _load_object(
                 "batch_axes does not go with an exported program",
                 hint="its batch was fixed by torch.export.export(dynamic_shapes=...)",
             )
-        return _finished(graph_of_program(model, name or "model"), weights)
+        graph = _finished(graph_of_program(model, name or "model"), weights)
+        graph.source = model.module() if weights is None else None
+        return graph
     if not isinstance(model, nn.Module):
         raise InputError(f"a model of type '{type(model).__name__}'", hint=f"MODEL is {SOURCES}")
     notes: list[str] = []
@@ -146,6 +148,7 @@ def _load_object(
         example_inputs = examples_from_shapes(model, input_shapes)
     graph = graph_of_module(model, example_inputs, batch_axes=batch_axes, name=name)
     graph.notes[:0] = notes
+    graph.source = model
     return graph
 
 

@@ -120,6 +120,7 @@ class Graph:
         self.signature: Signature | None = None
         self.history: tuple[Any, ...] = ()
         self.notes: list[str] = []  # what the frontend wants the user to know
+        self.source: Any = None  # the callable that the graph was made from, to compare with; neither copied nor saved
         self._names: set[str] = set()
 
     # ------------------------------------------------------------------ building

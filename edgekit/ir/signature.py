@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +58,21 @@ class Signature:
             elif leaf is not constant and leaf != constant:
                 raise TypeError(f"the graph was made for the argument {constant!r}, not {leaf!r}")
         return out
+
+    def outputs_of(self, source: Callable[..., Any], inputs: Sequence[Any]) -> list[Any]:
+        """Calls the source with graph inputs in place of its arguments; the leaves of its result that are graph outputs, in order."""
+        leaves = [
+            constant if slot is None else inputs[slot]
+            for slot, constant in zip(self.input_slots, self.input_constants, strict=True)
+        ]
+        args, kwargs = pytree.tree_unflatten(leaves, pytree.treespec_loads(self.inputs))
+        result, _ = pytree.tree_flatten(source(*args, **kwargs))
+        count = max((slot for slot in self.output_slots if slot is not None), default=-1) + 1
+        outputs: list[Any] = [None] * count
+        for leaf, slot in zip(result, self.output_slots, strict=True):
+            if slot is not None:
+                outputs[slot] = leaf
+        return outputs
 
     def unflatten(self, outputs: list[Any]) -> Any:
         """The source's result structure around the graph's outputs."""

@@ -67,9 +67,13 @@ class Artifact:
             InputError: an input is missing, unknown, of the wrong shape, of a type that cannot hold the source's values,
                 or NaN where the file takes integers.
         """
+        return _nest(self.record.structure, self.run_flat(inputs))
+
+    def run_flat(self, inputs: Inputs) -> list[Array]:
+        """Like `run`, but the outputs as a list in the file's order."""
         arrays = [self._to_file(tensor, array) for tensor, array in zip(self.record.inputs, self._pick(inputs), strict=True)]
         outputs = self._invoke(arrays)
-        return _nest(self.record.structure, [_to_source(t, a) for t, a in zip(self.record.outputs, outputs, strict=True)])
+        return [_to_source(t, a) for t, a in zip(self.record.outputs, outputs, strict=True)]
 
     def _invoke(self, arrays: list[Array]) -> list[Array]:
         if self._litert is not None:
@@ -106,6 +110,8 @@ class Artifact:
             )
         if tensor.layout == "channels_last":
             array = np.moveaxis(array, 1, -1)
+        if tensor.preprocessing is not None and tensor.preprocessing.by_quantization and tensor.file.scale is not None:
+            array = _normalized(array, tensor)
         return self._convert(tensor.file, array)
 
     def _convert(self, file: FileTensor, array: Array) -> Array:
@@ -140,6 +146,20 @@ def _content(path: str | Path | bytes) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"cannot read the artifact: {error.strerror}", where=str(path)) from error
+
+
+def _normalized(array: Array, tensor: TensorIo) -> Array:
+    """Raw values as the tensor's real values, which its integers then stand for."""
+    given = tensor.preprocessing
+    assert given is not None
+    axis = array.ndim - 1 if tensor.layout == "channels_last" else 1
+    shape = [-1 if i == axis else 1 for i in range(array.ndim)]
+    real = array.astype(np.float64) / given.scale
+    if given.mean:
+        real = real - np.asarray(given.mean).reshape(shape if len(given.mean) > 1 else [])
+    if given.std:
+        real = real / np.asarray(given.std).reshape(shape if len(given.std) > 1 else [])
+    return real.astype(np.float32)
 
 
 def _to_source(tensor: TensorIo, array: Array) -> Array:

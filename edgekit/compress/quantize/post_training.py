@@ -24,11 +24,13 @@ class PostTraining:
     """Options of post-training quantisation.
 
     ``observer``: how the ranges of activations are chosen: "output_error" (least first-order error of the network's output), "min_max",
-    "percentile" or "mse". ``bias_correction``: move each channel's mean error into the bias.
+    "percentile" or "mse". ``percentile``: share of the elements inside the range, for that observer. ``bias_correction``: move each
+    channel's mean error into the bias.
     """
 
     observer: str = "output_error"
     bias_correction: bool = True
+    percentile: float = 0.99999
 
     def __post_init__(self) -> None:
         if self.observer not in OBSERVERS:
@@ -79,7 +81,7 @@ def quantize(
     for value in out.inputs:
         if input_params and value.name in input_params:
             groups.of(value).fixed = input_params[value.name]
-    assign_activations(out, modes.integer, groups, choose_ranges(out, batches, groups, options.observer))
+    assign_activations(out, modes.integer, groups, choose_ranges(out, batches, groups, options.observer, options.percentile))
     assign_constants(out, modes, policy)
     corrected = correct_biases(out, batches) if options.bias_correction else []
     return out, QuantizationRecord(modes.islands, corrected)

@@ -14,14 +14,16 @@ from edgekit.ir import Graph, Value
 
 
 def choose_ranges(
-    graph: Graph, batches: Sequence[list[torch.Tensor]], groups: Groups, observer: str
+    graph: Graph, batches: Sequence[list[torch.Tensor]], groups: Groups, observer: str, share: float
 ) -> dict[int, tuple[float, float]]:
-    """(low, high) by ``id(group)``, by one of ``OBSERVERS``; groups with fixed parameters are left out."""
+    """(low, high) by ``id(group)``, by one of ``OBSERVERS`` (``share`` is the percentile's); groups with fixed parameters are left out."""
     free = [g for g in groups.all() if g.fixed is None]
     stats = {id(g): g.stats or Statistics(0.0, 0.0) for g in free}
     if observer == "output_error":
         return _by_output_error(graph, batches, groups, stats)
-    choose = {"min_max": min_max, "percentile": percentile, "mse": mse}[observer]
+    if observer == "percentile":
+        return {key: percentile(seen, share) for key, seen in stats.items()}
+    choose = {"min_max": min_max, "mse": mse}[observer]
     return {key: choose(seen) for key, seen in stats.items()}
 
 

@@ -1,0 +1,309 @@
+"""The flow: a model goes in, and for every target a verified artifact with its report comes out.
+
+source -> graph -> compression steps -> exact passes -> quantisation -> file -> run and compared -> report
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgekit.config import BuildRequest
+from edgekit.errors import EdgekitError, OverBudget, ParityError, UsageError, exit_code_of
+from edgekit.fingerprint import BuildRecord, is_up_to_date, touch_outputs
+from edgekit.output import exclusive, whole_folder, write_whole, writing
+from edgekit.target import Device, Target
+
+if TYPE_CHECKING:
+    from edgekit.ir import Graph
+    from edgekit.report import Evaluation, Report
+
+SUMMARY = "edgekit.summary/1"
+
+
+@dataclass(frozen=True)
+class Build:
+    """What one target came to.
+
+    Attributes:
+        target: its name.
+        artifact: the file, None where none was written.
+        report: everything measured; None where the target failed before there was anything to report.
+        error: why the build of this target failed, or None.
+    """
+
+    target: str
+    artifact: Path | None
+    report: Report | None
+    error: BaseException | None = None
+
+
+@dataclass
+class _Job:
+    """One build in progress: what was asked, and what to tell."""
+
+    request: BuildRequest
+    targets: tuple[Target, ...]
+    device: Device | None
+    calibration: object | None
+    evaluation: object | None
+    say: Callable[[str], None]
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Times a stage and says that it began."""
+        self.say(name)
+        started = time.perf_counter()
+        yield
+        self.timings[name] = self.timings.get(name, 0.0) + time.perf_counter() - started
+
+
+def build(
+    model: object,
+    target: str | Path | Sequence[str | Path] = "tflite-int8",
+    *,
+    calibration: object | None = None,
+    evaluate: object | None = None,
+    output: str | Path = "edgekit-out",
+    example_inputs: object | None = None,
+    weights: str | Path | None = None,
+    name: str | None = None,
+    device: str | Path | None = None,
+    **options: Any,
+) -> Any:
+    """Builds artifacts: the Python door of ``edgekit build``.
+
+    Args:
+        model: a Graph, an ``nn.Module`` (with ``example_inputs``), ``"package.module:callable"`` or a model file.
+        target: name or path of a target file, or several: then a list of builds comes back.
+        calibration: typical inputs, for integer targets: an .npz path, arrays, batches or a callable's name.
+        evaluate: labelled data, or ``predict -> {metric: value}``.
+        output: folder; each target is written whole or not at all.
+        example_inputs: as ``edgekit.load`` takes them.
+        weights: checkpoint to load into the model.
+        name: of the artifact; the graph's by default.
+        device: whose budget is binding.
+        options: further fields of ``edgekit.config.BuildRequest`` (``io``, ``batch``, ``inputs``, ``quantization``, ``strict`` ...).
+
+    Returns:
+        A :class:`Build`, or a list of them where several targets were given.
+
+    Raises:
+        EdgekitError: the first failure, after every other target has been finished.
+    """
+    from edgekit.frontend.source import load
+
+    several = not isinstance(target, str | Path)
+    targets = tuple(str(t) for t in target) if several else (str(target),)  # type: ignore[union-attr]
+    request = BuildRequest(
+        model=model if isinstance(model, str) else str(model) if isinstance(model, Path) else type(model).__name__,
+        root=Path.cwd(),
+        targets=targets,
+        output=Path(output).absolute(),
+        weights=None if weights is None else Path(weights),
+        name=name,
+        device=None if device is None else str(device),
+        **options,
+    )
+    job = _job(request, calibration, evaluate, lambda text: None)
+    graph = load(model, example_inputs, weights=weights, root=request.root, name=name)
+    with exclusive(request.output):
+        builds = _build_all(job, graph)
+    for made in builds:
+        if made.error is not None:
+            raise made.error
+    return builds if several else builds[0]
+
+
+def build_from_request(request: BuildRequest) -> int:
+    """Does what ``edgekit build`` asks for, prints what came of it, and returns the exit code."""
+    from edgekit.stages.show import show_builds, show_up_to_date, teller
+
+    job = _job(request, request.calibration, request.evaluate, teller())
+    with exclusive(request.output):
+        if is_up_to_date(request.output, request):
+            if request.depfile is not None:
+                touch_outputs(request.output, request)
+            show_up_to_date(request)
+            return 0
+        record = BuildRecord(request)
+        with record.watching():
+            graph = _load(job)
+            builds = _build_all(job, graph)
+        _write_summary(request.output, builds)
+        code = exit_code_of([b.error for b in builds if b.error is not None])
+        if code == 0:
+            record.write(_written(request.output, builds))
+    show_builds(request, builds)
+    return code
+
+
+def _job(request: BuildRequest, calibration: object | None, evaluation: object | None, say: Callable[[str], None]) -> _Job:
+    """Everything that can be known to be wrong before anything heavy is imported."""
+    targets = tuple(Target.load(name) for name in request.targets)
+    if len({t.name for t in targets}) < len(targets):
+        raise UsageError("two targets have one name", where=", ".join(str(t.path) for t in targets))
+    device = None if request.device is None else Device.load(request.device)
+    if request.recipe:
+        raise UsageError(
+            "this version has no compression steps for [[recipe]]",
+            where=request.config_file,
+            hint="remove the [[recipe]] tables",
+        )
+    return _Job(request, targets, device, calibration, evaluation, say)
+
+
+def _load(job: _Job) -> Graph:
+    from edgekit.frontend.source import load
+
+    request = job.request
+    shapes = []
+    for name, settings in request.inputs.items():
+        if settings.shape is not None:
+            text = ",".join(map(str, settings.shape)) + (f":{settings.dtype}" if settings.dtype else "")
+            shapes.append(f"{name}={text}" if name else text)
+    with job.stage("load"):
+        return load(request.model, weights=request.weights, input_shapes=shapes or None, root=request.root, name=request.name)
+
+
+def _build_all(job: _Job, graph: Graph) -> list[Build]:
+    """Every target on its own: one that fails leaves the others alone."""
+    from edgekit.stages.inputs import load_samples, settings_of
+
+    settings = settings_of(graph, job.request.inputs)
+    samples = None
+    if job.calibration is not None:
+        with job.stage("data"):
+            samples = load_samples(job.calibration, graph, settings, job.request.root)
+    if job.request.dump is not None:
+        _dump(job.request.dump, "0-source", graph)
+    builds = []
+    for target in job.targets:
+        try:
+            builds.append(_build_one(replace(job, timings=dict(job.timings)), graph, target, settings, samples))
+        except EdgekitError as error:
+            builds.append(Build(target.name, None, None, error))
+    return builds
+
+
+def _build_one(job: _Job, graph: Graph, target: Target, settings: Mapping[str, Any], samples: list[Any] | None) -> Build:
+    """One target, from the graph to the report. The order of the lines is the order of the work."""
+    from edgekit.stages.artifact import export
+    from edgekit.stages.assemble import assemble
+    from edgekit.stages.evaluate import evaluate
+    from edgekit.stages.inputs import batches, synthetic_samples
+    from edgekit.stages.precision import lower
+    from edgekit.stages.preprocessing import prepare
+    from edgekit.stages.verify import verify
+
+    request = job.request
+    quantized = target.quantization.needs_calibration
+    io = request.io or target.quantization.io
+    prepared = prepare(graph, settings, bytes_in=quantized and io != "float32")
+    with job.stage("quantize" if quantized else "optimize"):
+        calibration = None if samples is None else batches(prepared.taken(samples), prepared.graph)
+        lowered = lower(prepared, target, calibration, request)
+    if request.dump is not None:
+        _dump(request.dump, f"{target.name}-1-float", lowered.float_graph)
+        _dump(request.dump, f"{target.name}-2-lowered", lowered.graph)
+    with job.stage("export"):
+        content = export(lowered.graph, target, request, prepared)
+    raw = samples if samples is not None else synthetic_samples(graph, 16)
+    with job.stage("verify"):
+        rows = verify(
+            content,
+            lambda g: export(g, target, request, prepared),
+            lowered.graph,
+            lowered.float_graph,
+            graph,
+            raw,
+            prepared.normalized(raw),
+            prepared.taken(raw),
+            target,
+            full=quantized,
+        )
+    scores: tuple[Evaluation, ...] = ()
+    if job.evaluation is not None:
+        with job.stage("evaluate"):
+            scores = evaluate(job.evaluation, graph, lowered.graph, prepared, content, settings, request.root)
+    name = request.name or graph.name
+    with whole_folder(request.output, target.name) as folder:
+        path = folder / f"{name}{target.suffix}"
+        with writing(folder):
+            path.write_bytes(content)
+        report = assemble(request, target, job.device, graph, lowered, prepared, path, rows, scores, raw, job.timings)
+        error = _failure(report, target, request)
+        if isinstance(error, ParityError):
+            path.unlink()
+            report = replace(report, artifact=None, io=None)
+        from edgekit.report.files import write
+
+        write(report, folder)
+    final = request.output / target.name / path.name
+    return Build(target.name, None if isinstance(error, ParityError) else final, report, error)
+
+
+def _failure(report: Report, target: Target, request: BuildRequest) -> EdgekitError | None:
+    """What the report means for the exit code."""
+    below = next((row for row in report.verification if not row.passed), None)
+    if below is not None:
+        worst = sorted((r for r in report.layers if r.sqnr_db is not None), key=lambda r: r.sqnr_db or 0.0)[:3]
+        return ParityError(
+            f"the {target.name} artifact is {below.sqnr_db:.1f} dB from the source, its floor is {below.floor_db:g} dB",
+            where="layers with the largest error: " + "; ".join(f"{r.name} {r.sqnr_db:.1f} dB ({r.where})" for r in worst),
+            hint="more typical calibration data, `[quantization] observer` in edgekit.toml, or a float target; report.html shows where",
+        )
+    over = [check for check in report.budget if check.passed is False]
+    if over:
+        return OverBudget(
+            "; ".join(f"{c.name} is {c.value:,.0f}, the {c.origin} allows {c.limit:,.0f}" for c in over),
+            where=f"{report.source.name} for {target.name}",
+            hint="report.html shows where the bytes go",
+        )
+    if request.strict and (report.warnings or any(c.passed is None for c in report.budget)):
+        open_points = [
+            *report.warnings,
+            *[f"{c.name} can't be measured here: {c.note}" for c in report.budget if c.passed is None],
+        ]
+        return OverBudget("--strict: " + "; ".join(open_points), where=f"{report.source.name} for {target.name}")
+    return None
+
+
+def _dump(folder: Path, name: str, graph: Graph) -> None:
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        graph.save(folder / f"{name}.ekg")
+        (folder / f"{name}.txt").write_text(graph.text())
+
+
+def _write_summary(output: Path, builds: Sequence[Build]) -> None:
+    write_whole(output / "summary.json", json.dumps(summary(builds), indent=2) + "\n")
+
+
+def summary(builds: Sequence[Build]) -> dict[str, Any]:
+    """All targets of a build as one document (``edgekit.summary/1``)."""
+    errors = [b.error for b in builds if b.error is not None]
+    return {
+        "schema": SUMMARY,
+        "exit_code": exit_code_of(errors),
+        "reports": [b.report.as_dict() for b in builds if b.report is not None],
+        "errors": [
+            {"target": b.target, "what": getattr(b.error, "what", str(b.error)), "where": getattr(b.error, "where", None),
+             "try": getattr(b.error, "hint", None), "exit_code": exit_code_of([b.error])}
+            for b in builds if b.error is not None
+        ],
+    }  # fmt: skip
+
+
+def _written(output: Path, builds: Sequence[Build]) -> list[Path]:
+    folders = [output / b.target for b in builds if b.report is not None]
+    return [output / "summary.json", *(p for f in folders for p in sorted(f.rglob("*")) if p.is_file())]
+
+
+__all__ = ["Build", "build", "build_from_request", "summary"]

@@ -1,0 +1,29 @@
+"""The lowered graph as a file's bytes."""
+
+from __future__ import annotations
+
+from edgekit.config import BuildRequest, InputSettings, OutputSettings
+from edgekit.ir import Graph
+from edgekit.stages.preprocessing import Prepared
+from edgekit.target import Target
+
+
+def export(graph: Graph, target: Target, request: BuildRequest, prepared: Prepared) -> bytes:
+    """The artifact's bytes.
+
+    Raises:
+        Unsupported: what the target's format or runtime lacks, all of it in one error.
+    """
+    if target.exporter == "onnx":
+        from edgekit.export.onnx import export as export_onnx
+
+        return export_onnx(graph)
+    from edgekit.export.tflite.exporter import export as export_tflite
+    from edgekit.export.tflite.options import TfliteOptions
+
+    given: list[tuple[str, InputSettings | OutputSettings]] = [*request.inputs.items(), *request.outputs.items()]
+    layouts = {name: settings.io_layout for name, settings in given if settings.io_layout is not None}
+    options = TfliteOptions.for_target(
+        target, batch=request.batch or 1, layout=request.io_layout, layouts=layouts, preprocessing=prepared.declared
+    )
+    return export_tflite(graph, options)

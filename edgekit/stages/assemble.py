@@ -1,0 +1,173 @@
+"""Everything that was done and measured, as a report."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit import __version__
+from edgekit.config import BuildRequest, is_reference
+from edgekit.ir import Graph
+from edgekit.ir.types import where_text
+from edgekit.layer_errors import layer_errors
+from edgekit.report import BudgetCheck, Evaluation, Report, SourceInfo, Verification
+from edgekit.report.from_artifact import artifact_info, io_info
+from edgekit.report.from_graph import graph_summary, layers, pass_info
+from edgekit.runtime.artifact import Artifact
+from edgekit.stages.baseline import check_growth, read_baseline
+from edgekit.stages.inputs import batches
+from edgekit.stages.precision import Lowered
+from edgekit.stages.preprocessing import Prepared
+from edgekit.target import Device, Target
+
+#: Samples on which the error of every layer is measured.
+_LAYER_SAMPLES = 16
+
+
+def assemble(
+    request: BuildRequest,
+    target: Target,
+    device: Device | None,
+    source: Graph,
+    lowered: Lowered,
+    prepared: Prepared,
+    path: Path,
+    verification: tuple[Verification, ...],
+    evaluation: tuple[Evaluation, ...],
+    raw: list[np.ndarray[Any, Any]],
+    timings: dict[str, float],
+) -> Report:
+    """The report of one target; the artifact must lie at ``path``."""
+    reasons = {}
+    warnings: list[str] = []
+    if lowered.quantization is not None:
+        reasons = {island.value: island.reason for island in lowered.quantization.islands}
+        warnings += [
+            f"'{island.op}' stays float ({where_text(island.where)}): {island.reason}" for island in lowered.quantization.islands
+        ]
+    errors = None
+    if lowered.graph is not lowered.float_graph:
+        some = [a[:_LAYER_SAMPLES] for a in prepared.taken(raw)]
+        errors = layer_errors(lowered.float_graph, lowered.graph, batches(some, lowered.graph))
+    report = Report(
+        source=_source_info(request, source),
+        target=target.name,
+        tools=_tools(target),
+        source_graph=graph_summary(source),
+        graph=graph_summary(lowered.graph),
+        device=None if device is None else device.name,
+        config=_config(request),
+        history=tuple(dataclasses.asdict(step) for step in source.history),
+        passes=pass_info(lowered.passes),
+        artifact=artifact_info(path, relative_to=path.parent),
+        io=io_info(Artifact(path).record, path.name, _labels(request)),
+        layers=layers(lowered.graph, errors, float_reasons=reasons),
+        verification=verification,
+        evaluation=evaluation,
+        budget=_device_checks(path, device),
+        warnings=tuple(warnings),
+        timings=timings,
+        drawing=_drawing(lowered.graph),
+    )
+    if request.baseline is not None:
+        before = read_baseline(request.baseline, target.name)
+        if before is not None:
+            growth = check_growth(report.as_dict(), before, request.max_growth)
+            report = dataclasses.replace(report, budget=(*report.budget, *growth))
+        else:
+            note = f"the baseline {request.baseline.name} has no report for {target.name}"
+            report = dataclasses.replace(report, warnings=(*report.warnings, note))
+    return report
+
+
+def _source_info(request: BuildRequest, graph: Graph) -> SourceInfo:
+    model = request.model
+    sha = None
+    if not is_reference(model) and Path(model).is_file():
+        sha = hashlib.sha256(Path(model).read_bytes()).hexdigest()
+        suffix = Path(model).suffix.lstrip(".")
+    weights = request.weights
+    return SourceInfo(
+        model=model if is_reference(model) else Path(model).name,
+        name=request.name or graph.name,
+        format=suffix if sha else "torch",
+        sha256=sha,
+        weights=None if weights is None else weights.name,
+        weights_sha256=None if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest(),
+        notes=tuple(graph.notes),
+    )
+
+
+def _tools(target: Target) -> dict[str, str]:
+    import platform
+
+    runtime = ("onnx", "onnxruntime") if target.exporter == "onnx" else ("ai-edge-litert", "flatbuffers")
+    names = ("torch", "numpy", *runtime)
+    return {"edgekit": __version__, "python": platform.python_version(), **{n: metadata.version(n) for n in names}}
+
+
+def _config(request: BuildRequest) -> dict[str, Any]:
+    """The options that were set, without what only says where things lie."""
+    left_out = {
+        "root",
+        "output",
+        "json",
+        "force",
+        "dump",
+        "depfile",
+        "config_file",
+        "model",
+        "weights",
+        "targets",
+        "name",
+        "device",
+    }
+    config = {}
+    for item in dataclasses.fields(request):
+        value = getattr(request, item.name)
+        default = item.default if item.default_factory is dataclasses.MISSING else item.default_factory()
+        if item.name in left_out or value == default:
+            continue
+        config[item.name] = _plain(value)
+    return config
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {k: _plain(v) for k, v in dataclasses.asdict(value).items() if v is not None}
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    return Path(value).name if isinstance(value, Path) else value
+
+
+def _labels(request: BuildRequest) -> tuple[str, ...]:
+    if request.labels is None:
+        return ()
+    from edgekit.errors import InputError
+
+    try:
+        return tuple(line.strip() for line in request.labels.read_text().splitlines() if line.strip())
+    except OSError as error:
+        raise InputError(f"cannot read the labels: {error.strerror}", where=request.labels) from error
+
+
+def _device_checks(path: Path, device: Device | None) -> tuple[BudgetCheck, ...]:
+    if device is None:
+        return ()
+    from edgekit.bench.budget import Verdict, check_artifact
+
+    return tuple(
+        BudgetCheck(c.name, c.limit, c.value, "device", {Verdict.PASS: True, Verdict.FAIL: False}.get(c.verdict), c.reason)
+        for c in check_artifact(path, device)
+    )
+
+
+def _drawing(graph: Graph) -> str:
+    from edgekit.ir.drawing import to_svg
+
+    return to_svg(graph)

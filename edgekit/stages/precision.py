@@ -1,0 +1,111 @@
+"""The graph as a target wants it: exact passes, then the target's quantisation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from edgekit.compress.quantize.dynamic_range import quantize_weights_only
+from edgekit.compress.quantize.policy import LITERT, ONNXRUNTIME, TFLM, Policy
+from edgekit.compress.quantize.post_training import PostTraining, QuantizationRecord, quantize
+from edgekit.config import BuildRequest, QuantizationSettings
+from edgekit.errors import UsageError
+from edgekit.ir import Graph, QuantParams, ops
+from edgekit.passes import DECOMPOSE, EXACT, PassRecord, run_passes
+from edgekit.passes.decompose_activations import DECOMPOSE_FOR_INTEGERS
+from edgekit.stages.preprocessing import Prepared
+from edgekit.target import Target
+
+_POLICIES: dict[str, Policy] = {"litert": LITERT, "tflite-micro": TFLM, "onnxruntime": ONNXRUNTIME}
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """What an exporter writes: the graph, the float graph with the same inputs, and what led there."""
+
+    graph: Graph
+    float_graph: Graph
+    passes: tuple[PassRecord, ...]
+    quantization: QuantizationRecord | None = None
+
+
+def lower(
+    prepared: Prepared,
+    target: Target,
+    samples: Sequence[list[torch.Tensor]] | None,
+    request: BuildRequest,
+) -> Lowered:
+    """Runs the exact passes and the target's quantisation.
+
+    Args:
+        prepared: the graph, taking raw inputs where preprocessing was declared.
+        target: what to make of it.
+        samples: calibration inputs, batch by batch; None where none were given.
+        request: types of inputs and outputs, options of quantisation.
+
+    Raises:
+        UsageError: an integer target without calibration data.
+        Unsupported: something has no place in this target.
+    """
+    quantization = target.quantization
+    if not quantization.needs_calibration:
+        graph, records = run_passes(prepared.graph, EXACT)
+        if quantization.weights is not None and quantization.weights.dtype == "int8":
+            return Lowered(quantize_weights_only(graph), graph, records)
+        return Lowered(graph, graph, records)
+    if samples is None:
+        raise UsageError(
+            f"'{target.name}' stores activations in 8 bits and needs calibration data",
+            hint="--calibration DATA: some 100 typical inputs, without labels (.npz or package.module:callable); "
+            "or a target that needs none: tflite-dynamic, tflite-fp16, tflite-fp32",
+        )
+    graph, records = run_passes(prepared.graph, (*EXACT, *DECOMPOSE, *DECOMPOSE_FOR_INTEGERS))
+    io = request.io or quantization.io
+    integer_io = io != "float32"
+    known = {**_raw_bytes(prepared), **prepared.folded} if integer_io else {}
+    policy = _POLICIES[target.runtime]
+    if quantization.fully_connected == "per_tensor":
+        policy = replace(policy, per_channel_linear=False)
+    quantized, record = quantize(
+        graph, samples, policy=policy, options=options_of(request.quantization), integer_io=integer_io, input_params=known
+    )
+    if io == "uint8":
+        _as_unsigned(quantized)
+    return Lowered(quantized, graph, records, record)
+
+
+def options_of(settings: QuantizationSettings) -> PostTraining:
+    """The quantiser's options, its own defaults where nothing is set."""
+    given = {"observer": settings.observer, "bias_correction": settings.bias_correction, "percentile": settings.percentile}
+    return PostTraining(**{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
+
+
+def _raw_bytes(prepared: Prepared) -> dict[str, QuantParams]:
+    """Raw inputs that the graph itself normalises: the integer is the byte less 128."""
+    return {name: QuantParams("int8", (1.0,), (-128,)) for name in prepared.affine if name not in prepared.folded}
+
+
+def _as_unsigned(graph: Graph) -> None:
+    """Gives the quantised inputs and outputs of the graph uint8 parameters, with the border op that turns one into the other."""
+    for value in list(graph.inputs):
+        if value.quant is None or value.quant.dtype != "int8":
+            continue
+        signed = value.quant
+        readers = list(value.users)
+        made = graph.add(ops.Identity(), value, name=f"{value.name}.signed", before=graph.nodes[0], types=[value.type])
+        made.quant = signed
+        value.quant = QuantParams("uint8", signed.scale, (signed.zero_point[0] + 128,))
+        for node in readers:
+            for index, seen in enumerate(node.inputs):
+                if seen is value:
+                    graph.set_input(node, index, made)
+    for index, value in enumerate(graph.outputs):
+        if value.quant is None or value.quant.dtype != "int8":
+            continue
+        where = value.producer.where if value.producer else ()
+        made = graph.add(ops.Identity(), value, name=f"{value.name}.unsigned", where=where, types=[value.type])
+        made.quant = QuantParams("uint8", value.quant.scale, (value.quant.zero_point[0] + 128,))
+        value.name, made.name = made.name, value.name
+        graph.outputs[index] = made

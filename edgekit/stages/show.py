@@ -1,0 +1,62 @@
+"""What a build says: progress on a terminal's stderr, and in the end a table or one JSON document."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from edgekit.config import BuildRequest
+
+if TYPE_CHECKING:
+    from edgekit.flow import Build
+
+
+def teller() -> Callable[[str], None]:
+    """Says stages on stderr where that is a terminal, and nothing elsewhere."""
+    if not sys.stderr.isatty():
+        return lambda text: None
+
+    def say(text: str) -> None:
+        sys.stderr.write(f"\r\x1b[2K{text} ...")
+        sys.stderr.flush()
+
+    return say
+
+
+def _clear() -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[2K")
+
+
+def show_up_to_date(request: BuildRequest) -> None:
+    """One line, or the recorded summary as JSON."""
+    if request.json:
+        sys.stdout.write((request.output / "summary.json").read_text())
+    else:
+        sys.stdout.write(f"up to date: {request.output}\n")
+
+
+def show_builds(request: BuildRequest, builds: Sequence[Build]) -> None:
+    """The table of targets and every error; or one JSON document and nothing else on stdout."""
+    _clear()
+    if request.json:
+        from edgekit.flow import summary
+
+        sys.stdout.write(json.dumps(summary(builds), indent=2) + "\n")
+    else:
+        from edgekit.report.terminal import print_report, summary_table
+
+        reports = [b.report for b in builds if b.report is not None]
+        if len(reports) == 1:
+            print_report(reports[0])
+        elif reports:
+            from rich.console import Console
+
+            Console().print(summary_table(reports))
+    for built in builds:
+        if built.error is not None:
+            sys.stderr.write(f"error: {built.error}\n")
+        for warning in built.report.warnings if built.report else ():
+            sys.stderr.write(f"warning: {warning}\n")

@@ -1,0 +1,198 @@
+"""Run the artifact in its runtime and compare it with the source, with the float graph and with the integer simulation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from edgekit import metrics
+from edgekit.compress.quantize.sensitivity import logits
+from edgekit.ir import Graph, simulate
+from edgekit.report import Verification
+from edgekit.runtime.artifact import Artifact
+from edgekit.stages.inputs import batches
+from edgekit.target import Target
+
+Array = np.ndarray[Any, Any]
+
+#: Samples compared at most with the runtime's default kernels, and with its slow reference kernels.
+SAMPLES = 256
+REFERENCE_SAMPLES = 16
+REFERENCE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """All float outputs of a model, one array each, and which of them are scores that a largest element is read from."""
+
+    arrays: list[Array]
+
+    def joined(self) -> Array:
+        """One row a sample."""
+        return np.concatenate([a.reshape(len(a), -1) for a in self.arrays], axis=1)
+
+
+def run_graph(graph: Graph, samples: Sequence[Array]) -> Outputs:
+    """The float graph (fake-quantised where it carries ``quant``) on stacked samples."""
+    module = graph.module().eval()
+    with torch.no_grad():
+        results = [module.run(batch) for batch in batches(samples, graph)]
+    return Outputs([torch.cat([r[i] for r in results]).float().numpy() for i in range(len(graph.outputs))])
+
+
+def run_source(graph: Graph, samples: Sequence[Array]) -> Outputs | None:
+    """The user's own module on stacked samples; None where it is not at hand or can't take these samples."""
+    if graph.source is None or graph.signature is None:
+        return None
+    results = []
+    source = graph.source
+    training = getattr(source, "training", False)
+    try:
+        if training:
+            source.eval()
+        with torch.no_grad():
+            for batch in batches(samples, graph):
+                leaves = graph.signature.outputs_of(source, batch)
+                results.append([leaf.float() for leaf in leaves])
+    finally:
+        if training:
+            source.train()
+    return Outputs([torch.cat([r[i] for r in results]).numpy() for i in range(len(results[0]))])
+
+
+def with_logits(graph: Graph) -> Graph:
+    """A copy whose outputs are the tensors before a final softmax or sigmoid; the graph itself where there is none."""
+    found = logits(graph)
+    if not found or all(a is b for a, b in zip(found, graph.outputs, strict=False)):
+        return graph
+    names = [v.name for v in found]
+    out = graph.copy()
+    values = {v.name: v for v in out.values()}
+    out.outputs = [values[name] for name in names]
+    out.signature = None
+    out.eliminate_dead()
+    return out
+
+
+def verify(
+    artifact: bytes,
+    export_bytes: Callable[[Graph], bytes],
+    lowered: Graph,
+    float_graph: Graph,
+    source: Graph,
+    raw: list[Array],
+    normalized: list[Array],
+    taken: list[Array],
+    target: Target,
+    full: bool,
+) -> tuple[Verification, ...]:
+    """One row per comparison.
+
+    The signal-to-noise ratio is of the tensor before a final softmax or sigmoid: where the model ends in one, a second file without it
+    is made and run for that figure. The others are of the artifact itself.
+
+    Args:
+        artifact: the file.
+        export_bytes: makes such a file of another graph.
+        lowered: what was exported.
+        float_graph: the same before quantisation.
+        source: the graph as it was loaded.
+        raw: samples as the artifact takes them through ``Artifact.run``.
+        normalized: the same samples as the source takes them.
+        taken: the same samples as ``lowered`` takes them.
+        target: floors and runtime.
+        full: compare with the simulation and the reference kernels too.
+    """
+    count = min(SAMPLES, len(raw[0]))
+    raw, normalized, taken = ([a[:count] for a in arrays] for arrays in (raw, normalized, taken))
+    before = with_logits(source)
+    same = before is source
+    wanted = run_source(source, normalized) or run_graph(source, normalized)
+    wanted_logits = wanted if same else run_graph(before, normalized)
+    file = Artifact(artifact)
+    got = _run(file, raw)
+    logits_file = file if same else Artifact(export_bytes(with_logits(lowered)))
+    got_logits = got if same else _run(logits_file, raw)
+    runtime, version = _runtime(target)
+    floor, agreement_floor = target.parity.min_sqnr_db, target.parity.min_top1_agreement
+    rows = [_row("source", runtime, version, "default", wanted, got, wanted_logits, got_logits, floor, agreement_floor)]
+    if full and lowered is not float_graph and target.exporter == "tflite":
+        rows += _against_simulation(artifact, lowered, raw, taken, target)
+    return tuple(rows)
+
+
+def _row(
+    against: str,
+    runtime: str,
+    version: str,
+    kernels: str,
+    wanted: Outputs,
+    got: Outputs,
+    wanted_logits: Outputs,
+    got_logits: Outputs,
+    floor: float | None,
+    agreement_floor: float | None,
+) -> Verification:
+    sqnr = metrics.sqnr_db(wanted_logits.joined(), got_logits.joined())
+    first, mine = wanted.arrays[0], got.arrays[0]
+    agreement = metrics.top1_agreement(first, mine) if metrics.has_scores(first.shape) else None
+    passed = floor is None or (sqnr == sqnr and sqnr >= floor)
+    if agreement_floor is not None and agreement is not None:
+        passed = passed and agreement >= agreement_floor
+    return Verification(
+        against,  # type: ignore[arg-type]
+        runtime,
+        version,
+        kernels,
+        len(first),
+        sqnr,
+        metrics.max_abs_error(wanted.joined(), got.joined()),
+        agreement,
+        None,
+        floor,
+        agreement_floor,
+        passed,
+    )
+
+
+def _against_simulation(
+    artifact: bytes, lowered: Graph, raw: list[Array], taken: list[Array], target: Target
+) -> list[Verification]:
+    """The runtime's reference kernels against our integer arithmetic, for some samples or some seconds."""
+    count = min(REFERENCE_SAMPLES, len(raw[0]))
+    file = Artifact(artifact, kernels="reference")
+    results: list[Outputs] = []
+    started = time.monotonic()
+    for index in range(count):
+        results.append(_run(file, [a[index : index + 1] for a in raw]))
+        if time.monotonic() - started > REFERENCE_SECONDS:
+            break
+    done = len(results)
+    got = Outputs([np.concatenate([r.arrays[i] for r in results]) for i in range(len(results[0].arrays))])
+    flat = lowered.copy()
+    flat.signature = None  # outputs as a plain tuple
+    expected = simulate(flat, *[torch.from_numpy(np.ascontiguousarray(a[:done])) for a in taken])
+    simulated = Outputs([t.float().numpy() for t in (expected if isinstance(expected, tuple) else (expected,))])
+    steps = [None if v.quant is None else v.quant.scale[0] for v in lowered.outputs]
+    equal = [np.rint((a - b) / s) == 0 for a, b, s in zip(got.arrays, simulated.arrays, steps, strict=True) if s is not None]
+    runtime, version = _runtime(target)
+    row = _row("simulation", runtime, version, "reference", simulated, got, simulated, got, None, None)
+    share = float(np.concatenate([e.ravel() for e in equal]).mean()) if equal else None
+    return [Verification(**{**row.__dict__, "equal_integers": share})]
+
+
+def _run(file: Artifact, samples: list[Array]) -> Outputs:
+    return Outputs([np.asarray(a, np.float32) for a in file.run_flat(samples)])
+
+
+def _runtime(target: Target) -> tuple[str, str]:
+    from importlib.metadata import version
+
+    # A file for TFLite Micro is run by LiteRT here: the same file format and, with reference kernels, the same integers.
+    name, distribution = {"onnxruntime": ("ONNX Runtime", "onnxruntime")}.get(target.runtime, ("LiteRT", "ai-edge-litert"))
+    return name, version(distribution)
