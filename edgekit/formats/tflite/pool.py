@@ -119,7 +119,8 @@ class _Layout:
         self._offsets: dict[int, int] = {}
         vectors = [(ref, item) for ref, item in enumerate(objects) if isinstance(item, _Vector)]
         self._aligned = [(ref, item) for ref, item in vectors if item.align > 8]
-        self._small = [(ref, item) for ref, item in vectors if item.align <= 8]
+        self._small = {ref: item for ref, item in vectors if item.align <= 8}
+        self._fillers = {ref: item for ref, item in self._small.items() if item.size < 16}
         self._builder = flatbuffers.Builder(1024 + 2 * sum(item.size for _, item in vectors))
 
     def run(self, root: Ref, identifier: bytes) -> bytes:
@@ -127,7 +128,7 @@ class _Layout:
             self._fill_gap(item)
             self._write_vector(ref, item)
         # Wide elements first: what follows needs less alignment than what is already there.
-        for ref, item in sorted(self._small, key=lambda pair: -pair[1].align):
+        for ref, item in sorted(self._small.items(), key=lambda pair: -pair[1].align):
             self._write_vector(ref, item)
         for ref, entry in enumerate(self._objects):
             if isinstance(entry, _References):
@@ -141,11 +142,12 @@ class _Layout:
         """Put small vectors where ``following`` would otherwise leave padding."""
         while True:
             gap = -(self._builder.Offset() + len(following.data)) % following.align
-            fitting = [(self._padded(item), -place) for place, (_, item) in enumerate(self._small) if self._padded(item) <= gap]
+            fitting = [(size, -ref) for ref, item in self._fillers.items() if (size := self._padded(item)) <= gap]
             if not fitting:
                 return
-            _, place = max(fitting)
-            self._write_vector(*self._small.pop(-place))
+            ref = -max(fitting)[1]
+            del self._fillers[ref]
+            self._write_vector(ref, self._small.pop(ref))
 
     def _padded(self, item: _Vector) -> int:
         """Bytes that a vector takes if it is written now, its own padding included."""

@@ -1,0 +1,1 @@
+"""The TFLite exporter: ``exporter.export(graph, options) -> bytes``."""

@@ -1,0 +1,208 @@
+"""What emitters write through: the graph's values as tensors of the file, in the forms that the assignment chose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.export.tflite.constants import arrange, values_of
+from edgekit.export.tflite.element_types import quantization, tensor_type
+from edgekit.export.tflite.layout.assign import Assignment
+from edgekit.export.tflite.layout.form import Form, source
+from edgekit.export.tflite.layout.modes import Mode
+from edgekit.export.tflite.layout.movement import Transpose, steps
+from edgekit.export.tflite.sheet import Sheet
+from edgekit.formats.tflite.model import Options, Quantization
+from edgekit.formats.tflite.schema_generated import BuiltinOperator, TensorType
+from edgekit.ir import Graph, Node, QuantParams, Value
+
+#: A float constant of at least this many elements is stored in 16 bits where that is asked for; expanding a smaller one
+#: would cost more bytes for the operator than it saves.
+SMALLEST_FLOAT16 = 128
+
+
+class Emission:
+    """A graph on its way into a file."""
+
+    def __init__(
+        self, graph: Graph, batch: int, assignment: Assignment, *, float16: bool = False, all_names: bool = False
+    ) -> None:
+        self.graph = graph
+        self.batch = batch
+        self.sheet = Sheet()
+        self.subgraphs: list[Sheet] = []  # bodies of loops, written behind the main one
+        self._assignment = assignment
+        self._float16 = float16
+        self._all_names = all_names
+        self._tensors: dict[tuple[int, Form], int] = {}
+        self._home: dict[int, Form] = {}
+        self._expanded: dict[int, int] = {}
+
+    def shape(self, value: Value) -> tuple[int, ...]:
+        """The shape at the file's batch, in the source's order."""
+        return value.type.at(self.batch)
+
+    def site(self, node: Node) -> Site:
+        """The place where a node is written."""
+        return Site(self, node, self._assignment.mode(node))
+
+    # ------------------------------------------------------------------ values
+
+    def input(self, value: Value, form: Form) -> int:
+        """Declare a graph input; its tensor."""
+        kind = tensor_type(value.type.dtype, value.quant)
+        index = self.sheet.activation(form.physical, kind, quantization(value.quant), value.name)
+        self.bind(value, form, index)
+        return index
+
+    def bind(self, value: Value, form: Form, index: int) -> None:
+        """Make a tensor the home of a value."""
+        self._tensors[id(value), form] = index
+        self._home[id(value)] = form
+
+    def home(self, value: Value) -> Form:
+        """The form in which a value was written; the source's order for a constant."""
+        return self._home.get(id(value)) or source(self.shape(value))
+
+    def tensor(self, value: Value, form: Form) -> int:
+        """The tensor of a value in a form; brought there from its home on first demand."""
+        key = (id(value), form)
+        if key not in self._tensors:
+            if value.is_constant:
+                whole = arrange(values_of(value), form).reshape(form.physical)
+                self._tensors[key] = self.array(whole, value.quant)
+            else:
+                home = self.home(value)
+                self._tensors[key] = self.move(self._tensors[id(value), home], value, home, form)
+        return self._tensors[key]
+
+    def move(self, index: int, value: Value, before: Form, after: Form) -> int:
+        """A tensor rearranged, with the type and quantisation of ``value``."""
+        for step in steps(before, after):
+            moved = self.like(value, step.shape)
+            if isinstance(step, Transpose):
+                self.sheet.operator(
+                    BuiltinOperator.TRANSPOSE, [index, self.sheet.ints(step.dims)], [moved], Options("TransposeOptions")
+                )
+            else:
+                self.reshape(index, moved)
+            index = moved
+        return index
+
+    def reshape(self, index: int, into: int) -> None:
+        """RESHAPE to the shape of a tensor; also a plain copy."""
+        shape = self.sheet.tensors[into].shape
+        # The shape stands in the second input alone: older runtimes and TFLite Micro read either.
+        self.sheet.operator(BuiltinOperator.RESHAPE, [index, self.sheet.ints(shape)], [into], Options("ReshapeOptions"))
+
+    def like(self, value: Value, shape: Sequence[int]) -> int:
+        """A new tensor with the type and quantisation of a value."""
+        name = value.name if self._all_names else ""
+        return self.sheet.activation(shape, tensor_type(value.type.dtype, value.quant), quantization(value.quant), name)
+
+    # ------------------------------------------------------------------ constants
+
+    def constant(self, value: Value, form: Form | None = None) -> int:
+        """A constant in the source's order, or arranged to broadcast in a form."""
+        array = values_of(value)
+        if form is not None:
+            array = arrange(array, form)
+        return self.array(array, value.quant)
+
+    def array(self, array: NDArray[np.generic], quant: QuantParams | None = None, axis: int | None = None) -> int:
+        """Values of the file's own type as a constant; ``axis`` is where the channels of ``quant`` stand.
+
+        Float values are stored in 16 bits and expanded where that is asked for.
+        """
+        stored = quantization(quant, axis)
+        if array.dtype == np.float32 and self._float16 and array.size >= SMALLEST_FLOAT16:
+            return self._expand(self.sheet.constant(array.astype(np.float16)), array.shape)
+        return self.sheet.constant(array, stored)
+
+    def dequantized(self, index: int) -> int:
+        """A quantised constant expanded to float, for a kernel that takes no integers beside float activations."""
+        return self._expand(index, self.sheet.tensors[index].shape)
+
+    def _expand(self, index: int, shape: Sequence[int]) -> int:
+        """DEQUANTIZE of a constant, once for all that read it."""
+        if index not in self._expanded:
+            self._expanded[index] = self.sheet.activation(shape, TensorType.FLOAT32)
+            self.sheet.operator(BuiltinOperator.DEQUANTIZE, [index], [self._expanded[index]], Options("DequantizeOptions"))
+        return self._expanded[index]
+
+
+class Site:
+    """Where one node is written: its inputs and outputs as tensors, in the forms chosen for it."""
+
+    def __init__(self, emission: Emission, node: Node, mode: Mode) -> None:
+        self.to = emission
+        self.node = node
+        self.mode = mode
+        self.sheet = emission.sheet
+
+    # ------------------------------------------------------------------ reading
+
+    @property
+    def form(self) -> Form:
+        """The form of the first output."""
+        return self.mode.outputs[0]
+
+    def input_form(self, index: int) -> Form:
+        """The form that an input is read in; the source's order for a constant."""
+        return self.mode.inputs[index] or source(self.shape(index))
+
+    def shape(self, index: int) -> tuple[int, ...]:
+        """The shape of an input in the source's order."""
+        return self.to.shape(self.node.input(index))
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """The shape of the first output in the source's order."""
+        return self.to.shape(self.node.output)
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether the node computes with integers."""
+        return self.node.output.quant is not None
+
+    def read(self, index: int = 0) -> int:
+        """The tensor of an input, in the form chosen."""
+        return self.to.tensor(self.node.input(index), self.input_form(index))
+
+    def operand(self, index: int) -> int:
+        """The tensor of an input of an elementwise op, arranged like the result if it is a constant."""
+        value = self.node.input(index)
+        if not value.is_constant:
+            return self.read(index)
+        tensor = self.to.constant(value, self.form)
+        return self.to.dequantized(tensor) if value.quant is not None and not self.is_integer else tensor
+
+    # ------------------------------------------------------------------ writing
+
+    def give(self, place: int = 0) -> int:
+        """A new tensor that is the home of an output."""
+        value, form = self.node.outputs[place], self.mode.outputs[place]
+        index = self.to.like(value, form.physical)
+        self.to.bind(value, form, index)
+        return index
+
+    def alias(self, index: int, place: int = 0) -> None:
+        """Make an existing tensor the home of an output."""
+        self.to.bind(self.node.outputs[place], self.mode.outputs[place], index)
+
+    def new(self, shape: Sequence[int], type: TensorType = TensorType.FLOAT32, quant: Quantization | None = None) -> int:
+        """A tensor between two operators of this node."""
+        return self.sheet.activation(shape, type, quant)
+
+    def new_like(self, index: int, shape: Sequence[int]) -> int:
+        """A tensor of another shape with the type and quantisation of an existing one."""
+        model = self.sheet.tensors[index]
+        return self.sheet.activation(shape, model.type, model.quantization)
+
+    def write(
+        self, code: BuiltinOperator, inputs: Sequence[int], outputs: Sequence[int] | None = None, options: Options | None = None
+    ) -> None:
+        """An operator; without ``outputs`` it gives the first output of the node."""
+        self.sheet.operator(code, inputs, [self.give()] if outputs is None else outputs, options)

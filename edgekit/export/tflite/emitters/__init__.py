@@ -1,0 +1,27 @@
+"""Emitters: one file per family of ops. Importing this package fills the table."""
+
+from edgekit.export.tflite.emitters import (
+    activation,
+    convolution,
+    elementwise,
+    linear,
+    movement,
+    pooling,
+    reduction,
+    resize,
+    selection,
+    transposed,
+)
+
+__all__ = [
+    "activation",
+    "convolution",
+    "elementwise",
+    "linear",
+    "movement",
+    "pooling",
+    "reduction",
+    "resize",
+    "selection",
+    "transposed",
+]

@@ -1,0 +1,119 @@
+"""A graph written as a TFLite file."""
+
+from __future__ import annotations
+
+from edgekit.errors import Unsupported
+from edgekit.export.refusals import Refusals
+from edgekit.export.structure import batch_axis, output_structure
+from edgekit.export.tflite import emitters as _emitters  # noqa: F401 - fills the table
+from edgekit.export.tflite import micro
+from edgekit.export.tflite.emission import Emission
+from edgekit.export.tflite.layout.assign import assign
+from edgekit.export.tflite.layout.borders import border_layouts, form_of
+from edgekit.export.tflite.legalize import legalize
+from edgekit.export.tflite.options import TfliteOptions
+from edgekit.export.tflite.registry import EMITTERS
+from edgekit.formats.io_metadata import IO_KEY, FileTensor, IoRecord, Layout, TensorIo, encode
+from edgekit.formats.tflite.model import Model, Signature, Tensor
+from edgekit.formats.tflite.write import write
+from edgekit.ir import Graph, Value
+
+#: The signature's key, as TensorFlow's converter calls it: apps find it by this name.
+SIGNATURE = "serving_default"
+
+
+def export(graph: Graph, options: TfliteOptions | None = None) -> bytes:
+    """The bytes of a .tflite file that computes what the graph computes, at the file's batch.
+
+    The graph should have been through the exact passes; it is not changed. Quantised values are written as integers, all
+    else as floats.
+
+    Raises:
+        Unsupported: something in the model has no form in TFLite (or, for a micro file, in TFLite Micro); all such places
+            are named together.
+        UsageError: a layout is demanded of an input or output that does not exist or cannot have it.
+    """
+    options = options or TfliteOptions()
+    return write(to_model(graph, options), names="all" if options.all_names else "io")
+
+
+def to_model(graph: Graph, options: TfliteOptions) -> Model:
+    """The file as plain data. Arguments and errors are those of `export`."""
+    graph = legalize(graph)
+    _refuse_unknown(graph)
+    inputs, outputs = border_layouts(graph, options.layout, options.layouts)
+    batch = options.batch
+    assignment = assign(
+        graph,
+        batch,
+        {id(value): form_of(value.type.at(batch), inputs[value.name]) for value in graph.inputs},
+        [form_of(value.type.at(batch), outputs[value.name]) for value in graph.outputs],
+    )
+    emission = Emission(graph, batch, assignment, float16=options.float16, all_names=options.all_names)
+    for value in graph.inputs:
+        emission.input(value, form_of(value.type.at(batch), inputs[value.name]))
+    refusals = Refusals()
+    for node in graph.nodes:
+        with refusals.at(node):
+            emission.sheet.note = node
+            EMITTERS[type(node.op)](emission.site(node), node.op)
+    refusals.raise_if_any("{count} things in this model cannot be written for TFLite")
+    results = _outputs(emission, outputs)
+    if options.micro:
+        micro.check(emission.sheet)
+    return _assemble(emission, results, options, inputs, outputs)
+
+
+def _refuse_unknown(graph: Graph) -> None:
+    refusals = Refusals()
+    for node in graph.nodes:
+        with refusals.at(node):
+            if type(node.op) not in EMITTERS:
+                raise Unsupported(
+                    f"TFLite has no operator for '{node.op.name}'",
+                    hint="rewrite the layer with supported ops (`edgekit ops`), or use an ONNX target",
+                )
+    refusals.raise_if_any("{count} things in this model cannot be written for TFLite")
+
+
+def _outputs(emission: Emission, layouts: dict[str, Layout]) -> list[int]:
+    """The tensors of the graph outputs, each one of its own and computed by an operator."""
+    taken = {emission.tensor(value, emission.home(value)) for value in emission.graph.inputs}
+    results: list[int] = []
+    for value in emission.graph.outputs:
+        form = form_of(emission.shape(value), layouts[value.name])
+        index = emission.tensor(value, form)
+        if index in taken or value.is_constant:
+            copy = emission.like(value, form.physical)
+            emission.reshape(index, copy)
+            index = copy
+        taken.add(index)
+        results.append(index)
+    return results
+
+
+def _assemble(
+    emission: Emission, results: list[int], options: TfliteOptions, inputs: dict[str, Layout], outputs: dict[str, Layout]
+) -> Model:
+    graph, sheet = emission.graph, emission.sheet
+    given = [emission.tensor(value, emission.home(value)) for value in graph.inputs]
+    for value, index in zip(graph.outputs, results, strict=True):
+        sheet.rename(index, value.name)
+    record = IoRecord(
+        tuple(_io(v, sheet.tensors[i], inputs[v.name], options) for v, i in zip(graph.inputs, given, strict=True)),
+        tuple(_io(v, sheet.tensors[i], outputs[v.name], options) for v, i in zip(graph.outputs, results, strict=True)),
+        output_structure(graph),
+    )
+    signature = Signature(
+        SIGNATURE,
+        {value.name: index for value, index in zip(graph.inputs, given, strict=True)},
+        {sheet.tensors[index].name: index for index in results},
+    )
+    main = sheet.subgraph(given, results)
+    bodies = tuple(body.subgraph(body.inputs, body.outputs) for body in emission.subgraphs)
+    return Model((main, *bodies), (signature,), {IO_KEY: encode(record)})
+
+
+def _io(value: Value, tensor: Tensor, layout: Layout, options: TfliteOptions) -> TensorIo:
+    file = FileTensor(value.name, tensor.shape, "", None)
+    return TensorIo(file, layout, batch_axis(value), options.preprocessing.get(value.name))

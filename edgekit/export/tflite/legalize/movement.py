@@ -1,0 +1,98 @@
+"""Ops that move elements in ways that TFLite has no operator for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from edgekit.export.tflite.layout.arrangers import ELEMENTWISE
+from edgekit.export.tflite.legalize.base import Build, Lowering, Skip
+from edgekit.export.tflite.legalize.pooling import slice_of
+from edgekit.ir import Graph, Node, Value, ops
+from edgekit.ir.graph import infer_types
+from edgekit.passes.base import Rewrite
+
+
+@dataclass(frozen=True)
+class LowerRoll(Lowering):
+    """A rotation is the end of the axis, then its beginning."""
+
+    kind = ops.Roll
+
+    def lower(self, build: Build, node: Node, op: ops.Roll) -> Value:
+        """Axis by axis."""
+        y = node.input(0)
+        for shift, axis in zip(op.shifts, op.axes, strict=True):
+            size = y.type.shape[axis]
+            if not isinstance(size, int):
+                raise Skip("it rotates the batch")
+            if cut := -shift % size:
+                parts = [slice_of(build, y, axis, bounds) for bounds in ((cut, size), (0, cut))]
+                y = build(ops.Concat(axis), *parts, quant=y.quant)
+        return y
+
+
+@dataclass(frozen=True)
+class LowerReplicationPad(Lowering):
+    """Padding with the nearest element is a gather with a constant index, axis by axis."""
+
+    kind = ops.Pad
+
+    def lower(self, build: Build, node: Node, op: ops.Pad) -> Value:
+        """Other modes have operators."""
+        if op.mode != "replicate":
+            raise Skip("TFLite's PAD or MIRROR_PAD")
+        y = node.input(0)
+        for axis, (low, high) in enumerate(op.pads):
+            size = y.type.shape[axis]
+            if (low, high) == (0, 0):
+                continue
+            if not isinstance(size, int):
+                raise Skip("it pads the batch")
+            index = torch.arange(-low, size + high).clamp(0, size - 1)
+            y = build(ops.Gather(axis), y, build.tensor(index), quant=y.quant)
+        return y
+
+
+@dataclass(frozen=True)
+class DropDropout(Lowering):
+    """Dropout does nothing at inference."""
+
+    kind = ops.Dropout
+
+    def lower(self, build: Build, node: Node, op: ops.Dropout) -> Value:
+        """The input itself."""
+        if build.graph.is_output(node.output):
+            raise Skip("a graph output")
+        return node.input(0)
+
+
+@dataclass(frozen=True)
+class SkipExpand(Rewrite):
+    """An expansion that only elementwise ops read is not needed: they broadcast themselves.
+
+    Given::   %e = expand(%x: [N, 1, D], shape=(N, T, D))
+              %y = add(%a: [N, T, D], %e)
+    Result::  %y = add(%a, %x)
+    """
+
+    def match(self, graph: Graph, node: Node) -> bool:
+        """Every expansion."""
+        return isinstance(node.op, ops.Expand)
+
+    def rewrite(self, graph: Graph, node: Node) -> None:
+        """Reader by reader."""
+        skipped = 0
+        for reader in list(node.output.users):
+            if not isinstance(reader.op, ELEMENTWISE):
+                continue
+            inputs = [node.input(0) if value is node.output else value for value in reader.inputs]
+            if infer_types(reader.op, inputs, reader.where) != tuple(output.type for output in reader.outputs):
+                continue
+            for index, value in enumerate(reader.inputs):
+                if value is node.output:
+                    graph.set_input(reader, index, node.input(0))
+            skipped += 1
+        if not skipped:
+            raise Skip("its readers need it")

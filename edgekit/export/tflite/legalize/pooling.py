@@ -1,0 +1,115 @@
+"""Pools whose windows TFLite's kernels cannot be told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from edgekit.export.tflite.emitters.padding import Window
+from edgekit.export.tflite.emitters.pooling import average_plan
+from edgekit.export.tflite.legalize.base import Build, Lowering, Skip
+from edgekit.ir import Node, Value, ops
+from edgekit.ir.types import Dim
+
+
+@dataclass(frozen=True)
+class LowerAveragePool(Lowering):
+    """An average pool that counts the elements of a window in a way of its own.
+
+    Result::  the mean over windows of the input padded with zeros, times what the count differs at each position
+    """
+
+    kind = (ops.AvgPool1d, ops.AvgPool2d)
+
+    def lower(self, build: Build, node: Node, op: ops.AvgPool1d | ops.AvgPool2d) -> Value:
+        """The correction is a constant: the op applied to ones, by the plain pool applied to ones."""
+        x, y = node.input(0), node.output
+        sizes = [size for size in x.type.shape[2:] if isinstance(size, int)]
+        outs = [size for size in y.type.shape[2:] if isinstance(size, int)]
+        rows = zip(sizes, outs, op.kernel, op.stride, op.padding, strict=True)
+        windows = [Window(size, out, k, s, p) for size, out, k, s, p in rows]
+        divisor = getattr(op, "divisor", None)
+        if divisor is None and average_plan(windows, op.count_include_pad) is not None:
+            raise Skip("TFLite's AVERAGE_POOL_2D")
+        if y.quant is not None:
+            raise Skip("no integer form")
+        pads = tuple(window.explicit for window in windows)
+        plain = type(op)(op.kernel, op.stride, (0,) * len(op.kernel))
+        padding = ops.Pad(((0, 0), (0, 0), *pads))
+        ones = torch.ones(1, 1, *sizes)
+        correction = op.run(ones) / plain.run(padding.run(ones))
+        padded = build(padding, x) if any(any(pair) for pair in pads) else x
+        return build(ops.Mul(), build(plain, padded), build.tensor(correction))
+
+
+def adaptive_bounds(size: int, out: int) -> list[tuple[int, int]]:
+    """Start and end of each window of an adaptive pool, as torch divides: floor(i * size / out), ceil((i + 1) * size / out)."""
+    return [(i * size // out, -(-(i + 1) * size // out)) for i in range(out)]
+
+
+@dataclass(frozen=True)
+class LowerAdaptiveAveragePool(Lowering):
+    """Means over windows of different widths are two products with constant matrices, one a dimension."""
+
+    kind = ops.AdaptiveAvgPool2d
+
+    def lower(self, build: Build, node: Node, op: ops.AdaptiveAvgPool2d) -> Value:
+        """Along W, then along H."""
+        if node.output.quant is not None:
+            raise Skip("no integer form")
+        y = node.input(0)
+        for axis in (3, 2):
+            size = y.type.shape[axis]
+            assert isinstance(size, int)
+            y = along(build, y, axis, averaging(size, op.size[axis - 2]))
+        return y
+
+
+def averaging(size: int, out: int) -> torch.Tensor:
+    """The matrix (out, size) that averages each window."""
+    matrix = torch.zeros(out, size)
+    for row, (start, end) in enumerate(adaptive_bounds(size, out)):
+        matrix[row, start:end] = 1.0 / (end - start)
+    return matrix
+
+
+def along(build: Build, x: Value, axis: int, matrix: torch.Tensor) -> Value:
+    """The product of a matrix (out, in) with an axis of x."""
+    last = x.type.rank - 1
+    order = [*range(x.type.rank)]
+    order[axis], order[last] = order[last], order[axis]
+    turned = x if axis == last else build(ops.Permute(tuple(order)), x)
+    y = build(ops.Linear(), turned, build.tensor(matrix))
+    return y if axis == last else build(ops.Permute(tuple(order)), y)
+
+
+@dataclass(frozen=True)
+class LowerAdaptiveMaxPool(Lowering):
+    """Maxima over windows of different widths, one slice a window, along W and then along H."""
+
+    kind = ops.AdaptiveMaxPool2d
+
+    def lower(self, build: Build, node: Node, op: ops.AdaptiveMaxPool2d) -> Value:
+        """In float or in integers: a maximum keeps the scale."""
+        y, quant = node.input(0), node.output.quant
+        for axis in (3, 2):
+            size = y.type.shape[axis]
+            assert isinstance(size, int)
+            parts = [
+                build(ops.Amax((axis,), keepdim=True), slice_of(build, y, axis, bounds), quant=quant)
+                for bounds in adaptive_bounds(size, op.size[axis - 2])
+            ]
+            y = build(ops.Concat(axis), *parts, quant=quant) if len(parts) > 1 else parts[0]
+        return y
+
+
+def slice_of(build: Build, x: Value, axis: int, bounds: tuple[int, int]) -> Value:
+    """The elements ``bounds[0]:bounds[1]`` along an axis."""
+    rank = x.type.rank
+    starts: list[int] = [0] * rank
+    stops: Sequence[Dim] = list(x.type.shape)
+    starts[axis] = bounds[0]
+    ends = [*stops[:axis], bounds[1], *stops[axis + 1 :]]
+    return build(ops.Slice(tuple(starts), tuple(ends), (1,) * rank), x, quant=x.quant)

@@ -1,0 +1,72 @@
+"""Resizes that sample at other positions than TFLite's kernels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from edgekit.export.tflite.legalize.base import Build, Lowering, Skip
+from edgekit.export.tflite.legalize.pooling import along
+from edgekit.ir import Node, Value, ops
+
+
+@dataclass(frozen=True)
+class LowerResize(Lowering):
+    """Nearest: a gather with a constant index per dimension. Bilinear: a product with a constant matrix per dimension."""
+
+    kind = ops.Resize
+
+    def lower(self, build: Build, node: Node, op: ops.Resize) -> Value:
+        """Only where the kernel's positions are not the source's."""
+        x = node.input(0)
+        sizes = [size for size in x.type.shape[2:] if isinstance(size, int)]
+        if op.mode == "nearest":
+            sources = [_nearest(size, out, _scale(op, i)) for i, (size, out) in enumerate(zip(sizes, op.size, strict=True))]
+            kernel = [_kernel_nearest(size, out) for size, out in zip(sizes, op.size, strict=True)]
+            if all(torch.equal(a, b) for a, b in zip(sources, kernel, strict=True)):
+                raise Skip("TFLite's RESIZE_NEAREST_NEIGHBOR")
+            for axis, index in enumerate(sources):
+                x = build(ops.Gather(axis + 2), x, build.tensor(index), quant=x.quant)
+            return x
+        if all(_by_ratio(op, i, size) for i, size in enumerate(sizes)):
+            raise Skip("TFLite's RESIZE_BILINEAR")
+        if node.output.quant is not None:
+            raise Skip("no integer form")
+        for axis in range(len(sizes) - 1, -1, -1):
+            x = along(build, x, axis + 2, _bilinear(sizes[axis], op.size[axis], _scale(op, axis), op.align_corners))
+        return x
+
+
+def _scale(op: ops.Resize, index: int) -> float | None:
+    return None if op.scales is None else op.scales[index]
+
+
+def _by_ratio(op: ops.Resize, index: int, size: int) -> bool:
+    """Whether positions follow from the two sizes alone, as in TFLite."""
+    return op.scales is None or op.align_corners or op.scales[index] * size == op.size[index]
+
+
+def _nearest(size: int, out: int, scale: float | None) -> torch.Tensor:
+    """The index that torch reads for each output."""
+    positions = torch.arange(size, dtype=torch.float32).reshape(1, 1, size)
+    if scale is None:
+        return F.interpolate(positions, size=out, mode="nearest").reshape(-1).long()
+    return F.interpolate(positions, scale_factor=scale, mode="nearest", recompute_scale_factor=False).reshape(-1).long()
+
+
+def _kernel_nearest(size: int, out: int) -> torch.Tensor:
+    """The index that TFLite's kernel reads: floor(i * (size / out)) in float32."""
+    ratio = torch.tensor(size, dtype=torch.float32) / torch.tensor(out, dtype=torch.float32)
+    return (torch.arange(out, dtype=torch.float32) * ratio).floor().long().clamp(max=size - 1)
+
+
+def _bilinear(size: int, out: int, scale: float | None, corners: bool) -> torch.Tensor:
+    """The matrix (out, size) of torch's linear interpolation: its response to each unit vector."""
+    units = torch.eye(size).reshape(size, 1, size)
+    if scale is None:
+        rows = F.interpolate(units, size=out, mode="linear", align_corners=corners)
+    else:
+        rows = F.interpolate(units, scale_factor=scale, mode="linear", align_corners=corners, recompute_scale_factor=False)
+    return rows[:, 0, :].T.contiguous()

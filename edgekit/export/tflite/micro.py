@@ -1,0 +1,28 @@
+"""What TFLite Micro can run: checked before a file for it is written, because it says so late, or not at all."""
+
+from __future__ import annotations
+
+from edgekit.errors import Unsupported
+from edgekit.export.refusals import Refusals
+from edgekit.export.tflite.sheet import Sheet
+from edgekit.formats.tflite.schema_generated import BuiltinOperator, TensorType
+from edgekit.ir import Node
+
+_OP = BuiltinOperator
+
+#: Operators that TFLite Micro registers (all_ops_resolver) and that the exporter writes.
+OPERATORS: frozenset[BuiltinOperator] = frozenset(
+    {
+        *(_OP.ABS, _OP.ADD, _OP.ARG_MAX, _OP.AVERAGE_POOL_2D, _OP.BATCH_MATMUL, _OP.BROADCAST_TO, _OP.CAST, _OP.CEIL),
+        *(_OP.CONCATENATION, _OP.CONV_2D, _OP.COS, _OP.CUMSUM, _OP.DEPTH_TO_SPACE, _OP.DEPTHWISE_CONV_2D, _OP.DEQUANTIZE),
+        *(_OP.DIV, _OP.ELU, _OP.EQUAL, _OP.EXP, _OP.FLOOR, _OP.FLOOR_DIV, _OP.FLOOR_MOD, _OP.FULLY_CONNECTED, _OP.GATHER),
+        *(_OP.GREATER, _OP.GREATER_EQUAL, _OP.HARD_SWISH, _OP.LEAKY_RELU, _OP.LESS, _OP.LESS_EQUAL, _OP.LOG),
+        *(_OP.LOG_SOFTMAX, _OP.LOGICAL_AND, _OP.LOGICAL_NOT, _OP.LOGICAL_OR, _OP.LOGISTIC, _OP.MAX_POOL_2D, _OP.MAXIMUM),
+        *(_OP.MEAN, _OP.MINIMUM, _OP.MIRROR_PAD, _OP.MUL, _OP.NEG, _OP.NOT_EQUAL, _OP.PAD, _OP.PADV2, _OP.PRELU),
+        *(_OP.QUANTIZE, _OP.REDUCE_MAX, _OP.REDUCE_MIN, _OP.RELU, _OP.RELU6, _OP.RESHAPE, _OP.RESIZE_BILINEAR),
+        *(_OP.RESIZE_NEAREST_NEIGHBOR, _OP.REVERSE_V2, _OP.ROUND, _OP.RSQRT, _OP.SELECT_V2, _OP.SIN, _OP.SLICE),
+        *(_OP.SOFTMAX, _OP.SPACE_TO_DEPTH, _OP.SPLIT, _OP.SPLIT_V, _OP.SQRT, _OP.SQUARE, _OP.SQUARED_DIFFERENCE),
+        *(_OP.STRIDED_SLICE, _OP.SUB, _OP.SUM, _OP.TANH, _OP.TRANSPOSE, _OP.TRANSPOSE_CONV),
+        *(_OP.UNIDIRECTIONAL_SEQUENCE_LSTM, _OP.WHILE),
+    }
+)
