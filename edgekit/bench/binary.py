@@ -93,7 +93,8 @@ def read_output(text: str, exit_code: int, digest: str, *, where: str) -> Launch
     notes = ["its clock has whole microseconds: this model is too fast for it"] if headline < _COARSE_US else []
     notes += [] if last[6] else ["it reports the average of a process, not the median"]
     return Launch(
-        headline_us=max(headline, 1e-3),
+        median_us=max(headline, 1e-3),
+        fastest_us=max(float(last[2]), 1e-3),
         percentiles={
             "p50": headline if last[6] else None,
             "p90": None,
@@ -113,6 +114,7 @@ def read_output(text: str, exit_code: int, digest: str, *, where: str) -> Launch
         output_sha256="",
         golden=None,
         sentinel_us=None,
+        sentinel_fastest_us=None,
         clock_overhead_ns=0.0,
         notes=tuple(notes),
     )

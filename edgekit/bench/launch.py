@@ -120,17 +120,19 @@ class Launch:
     """One process's answer; times in microseconds.
 
     Attributes:
-        headline_us: what the mode measures: the median call, or load + initialisation + first inference of a cold start.
+        median_us: what the mode measures: the median call, or load + initialisation + first inference of a cold start.
+        fastest_us: the fastest call; of a cold start, the same as ``median_us``.
         percentiles: p50, p90, p95, p99; None where the launch has too few calls to have one.
         samples: timed calls.
         mad_us: median absolute deviation of the calls.
         init_us: load and initialisation of the model. first_us: the first inference. import_us: import of the runtime.
-        sentinel_us: the fixed loop before and after, None in a cold start.
+        sentinel_us: the fixed loop before and after, None in a cold start. sentinel_fastest_us: its fastest round.
         clock_overhead_ns: what reading the clock costs, already subtracted.
         notes: complaints of the runtime on stderr that matter.
     """
 
-    headline_us: float
+    median_us: float
+    fastest_us: float
     percentiles: Mapping[str, float | None]
     samples: int
     mad_us: float | None
@@ -145,6 +147,7 @@ class Launch:
     output_sha256: str
     golden: Golden | None
     sentinel_us: tuple[float, float] | None
+    sentinel_fastest_us: float | None
     clock_overhead_ns: float
     soak: Soak | None = None
     notes: tuple[str, ...] = ()
@@ -173,9 +176,11 @@ def read_answer(stdout: str, stderr: str, exit_code: int, *, where: str) -> Mapp
 def _parse(answer: Mapping[str, Any], notes: tuple[str, ...]) -> Launch:
     latency = answer.get("latency_us") or {}
     kernels, golden, soak = answer["kernels"], answer["output"]["golden"], answer.get("soak")
+    sentinel = answer["sentinel_us"]
     cold = answer["init_us"] + answer["first_us"]
     return Launch(
-        headline_us=cold if answer["mode"] == "cold" else latency["p50"],
+        median_us=cold if answer["mode"] == "cold" else latency["p50"],
+        fastest_us=cold if answer["mode"] == "cold" else latency["min"],
         percentiles={key: latency.get(key) for key in ("p50", "p90", "p95", "p99")},
         samples=latency.get("count", 1),
         mad_us=latency.get("mad"),
@@ -189,7 +194,8 @@ def _parse(answer: Mapping[str, Any], notes: tuple[str, ...]) -> Launch:
         model_sha256=answer["model"]["sha256"],
         output_sha256=answer["output"]["sha256"],
         golden=Golden(**golden) if golden else None,
-        sentinel_us=(answer["sentinel_us"]["before"], answer["sentinel_us"]["after"]) if answer["sentinel_us"] else None,
+        sentinel_us=(sentinel["before"][0], sentinel["after"][0]) if sentinel else None,
+        sentinel_fastest_us=min(sentinel["before"][1], sentinel["after"][1]) if sentinel else None,
         clock_overhead_ns=answer["clock"]["overhead_ns"],
         soak=Soak(**{**soak, "window_median_us": tuple(soak["window_median_us"])}) if soak else None,
         notes=notes,

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from edgekit.bench.budget import Check
+from edgekit.bench.headline import Headline
 from edgekit.bench.launch import Golden, Kernels, Launch, Memory, Mode, Soak
 from edgekit.bench.micro import Arena
 from edgekit.bench.qemu.count import Count
-from edgekit.bench.statistics import Estimate, median_of
+from edgekit.bench.statistics import Estimate, Estimator, estimate
 
 
 @dataclass(frozen=True)
@@ -20,16 +21,20 @@ class Latency:
     """Microseconds. Percentiles are medians over the launches' own percentiles: one bad launch does not make a p99.
 
     Attributes:
-        median: the headline, with its 95 % interval: the median of the launches' medians.
+        median: the median of the launches' medians, with its 95 % interval.
+        undisturbed: the lower quartile of the launches' fastest calls: the model's cost where nothing else runs.
+        headline: which of the two a comparison and the table go by.
         p50, p90, p95, p99: of the calls inside a launch; None where launches have too few calls.
         p95_interval: p95 with its interval, for the budget.
         mad: median absolute deviation of the calls inside a launch.
         cpu: processor time per call.
         launches: how many processes. samples: calls in all of them.
-        launch_medians: every launch's own figure, in order.
+        launch_medians, launch_fastest: every launch's own figures, in order.
     """
 
+    headline: Headline
     median: Estimate
+    undisturbed: Estimate
     p50: float | None
     p90: float | None
     p95: float | None
@@ -40,6 +45,17 @@ class Latency:
     launches: int
     samples: int
     launch_medians: tuple[float, ...]
+    launch_fastest: tuple[float, ...]
+
+    @property
+    def estimate(self) -> Estimate:
+        """The headline with its interval."""
+        return self.median if self.headline is Headline.MEDIAN else self.undisturbed
+
+    @property
+    def launch_figures(self) -> tuple[float, ...]:
+        """Every launch's figure of the headline."""
+        return self.launch_medians if self.headline is Headline.MEDIAN else self.launch_fastest
 
 
 @dataclass(frozen=True)
@@ -56,7 +72,7 @@ class Measurement:
         output_sha256: of the first call's outputs; None where launches disagreed.
         unstable: why the latency is not to be relied on; empty where it is.
         warnings: what else the user should know.
-        sentinel_us: median of the fixed loop, a measure of the machine's speed while this was measured.
+        sentinel_us: the fixed loop undisturbed (lower quartile of the launches' fastest rounds): the machine's own speed.
     """
 
     artifact: Path
@@ -81,21 +97,25 @@ class Measurement:
     checks: tuple[Check, ...] = ()
 
 
-def condense(artifact: Path, mode: Mode, launches: Sequence[Launch], unstable: tuple[str, ...], kernels: str) -> Measurement:
+def condense(
+    artifact: Path, mode: Mode, launches: Sequence[Launch], unstable: tuple[str, ...], kernels: str, headline: Headline
+) -> Measurement:
     """The measurement that launches of one artifact make; ``kernels`` is what was asked for: ``default`` expects a delegate."""
     first = launches[0]
-    medians = [launch.headline_us for launch in launches]
-    sentinels = [sum(launch.sentinel_us) / 2 for launch in launches if launch.sentinel_us]
+    sentinels = [launch.sentinel_fastest_us for launch in launches if launch.sentinel_fastest_us]
     outputs = {launch.output_sha256 for launch in launches}
     latency = Latency(
-        median=median_of(medians),
+        headline=headline,
+        median=Headline.MEDIAN.estimate(launches),
+        undisturbed=Headline.UNDISTURBED.estimate(launches),
         **{key: _percentile(launches, key) for key in ("p50", "p90", "p95", "p99")},
         p95_interval=_interval([launch.percentiles["p95"] for launch in launches]),
         mad=_median([launch.mad_us for launch in launches]),
         cpu=_median([launch.cpu_us for launch in launches]),
         launches=len(launches),
         samples=sum(launch.samples for launch in launches),
-        launch_medians=tuple(medians),
+        launch_medians=tuple(Headline.MEDIAN.of(launches)),
+        launch_fastest=tuple(Headline.UNDISTURBED.of(launches)),
     )
     return Measurement(
         artifact=artifact,
@@ -114,7 +134,7 @@ def condense(artifact: Path, mode: Mode, launches: Sequence[Launch], unstable: t
         soak=first.soak,
         unstable=unstable,
         warnings=_warnings(launches, kernels),
-        sentinel_us=_median(sentinels),
+        sentinel_us=estimate(sentinels, Estimator.LOWER_QUARTILE).value if sentinels else None,
     )
 
 
@@ -142,7 +162,7 @@ def _median(values: Sequence[float | None]) -> float | None:
 
 def _interval(values: Sequence[float | None]) -> Estimate | None:
     known = [value for value in values if value is not None]
-    return median_of(known) if known and len(known) == len(values) else None
+    return estimate(known) if known and len(known) == len(values) else None
 
 
 def _memory(launches: Sequence[Launch]) -> Memory:

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from edgekit.bench.headline import Headline
 from edgekit.bench.launch import Launch
-from edgekit.bench.statistics import median_of, ratio_of_rounds, spread
+from edgekit.bench.statistics import estimate, ratio_of_rounds, spread
 
 #: The sentinel's loop varies more than this between (10th to 90th percentile) or within launches: the machine was not steady.
 _UNSTEADY = 0.10
@@ -42,13 +43,15 @@ class Executor(Protocol):
 Progress = Callable[[int, int, float | None], None]
 
 
-def run_rounds(executor: Executor, arms: int, stopping: Stopping, progress: Progress | None = None) -> list[list[Launch]]:
+def run_rounds(
+    executor: Executor, arms: int, stopping: Stopping, headline: Headline = Headline.MEDIAN, progress: Progress | None = None
+) -> list[list[Launch]]:
     """Launches per artifact, made in turn (A B A B ...), so that a drift of the machine meets all alike."""
     launches: list[list[Launch]] = [[] for _ in range(arms)]
     for done in range(1, stopping.at_most + 1):
         for arm in range(arms):
             launches[arm].append(executor.launch(arm))
-        width = _widest(launches) if done >= min(stopping.launches, stopping.at_most) else None
+        width = _widest(launches, headline) if done >= min(stopping.launches, stopping.at_most) else None
         if progress:
             progress(done, stopping.at_most, width)
         if width is not None and width <= stopping.half_width:
@@ -56,24 +59,24 @@ def run_rounds(executor: Executor, arms: int, stopping: Stopping, progress: Prog
     return launches
 
 
-def _widest(launches: list[list[Launch]]) -> float:
-    """The widest relative half-width: of each artifact's median, and of its ratio to the first artifact."""
-    medians = [[launch.headline_us for launch in arm] for arm in launches]
-    widths = [median_of(values).half_width for values in medians]
-    widths += [ratio_of_rounds(medians[0], values, confidence=0.95).half_width for values in medians[1:]]
+def _widest(launches: list[list[Launch]], headline: Headline) -> float:
+    """The widest relative half-width: of each artifact's headline, and of its ratio to the first artifact's."""
+    figures = [headline.of(arm) for arm in launches]
+    widths = [headline.estimate(arm).half_width for arm in launches]
+    widths += [ratio_of_rounds(figures[0], arm, headline.estimator, confidence=0.95).half_width for arm in figures[1:]]
     return max(widths)
 
 
-def instability(launches: list[Launch], stopping: Stopping) -> tuple[str, ...]:
+def instability(launches: list[Launch], stopping: Stopping, headline: Headline = Headline.MEDIAN) -> tuple[str, ...]:
     """Why these launches are not to be relied on; empty where they are steady."""
     reasons = []
-    width = median_of([launch.headline_us for launch in launches]).half_width
+    width = headline.estimate(launches).half_width
     if width > 2.5 * stopping.half_width:
         reasons.append(f"the interval is +-{width:.1%} after {len(launches)} launches")
     pairs = [launch.sentinel_us for launch in launches if launch.sentinel_us]
     if pairs:
         between = spread([(before + after) / 2 for before, after in pairs])
-        within = median_of([max(pair) / min(pair) - 1 for pair in pairs]).value
+        within = estimate([max(pair) / min(pair) - 1 for pair in pairs]).value
         if between > _UNSTEADY:
             reasons.append(f"the machine's speed varied by {between:.0%} between launches")
         if within > _UNSTEADY:

@@ -264,56 +264,28 @@ def clock_cost() -> int:
     return sorted(costs)[1000]
 
 
-def probe() -> int:
-    """Nanoseconds of a fixed loop: how fast the core is just now (its clock, and what else shares it)."""
-    start, total = time.perf_counter_ns(), 0
-    for i in range(1500):
-        total += i * i & 7
-    return time.perf_counter_ns() - start
+def sentinel() -> List[float]:
+    """Microseconds of a fixed loop, median and fastest of 41 rounds: the core's speed without the scheduler's breaks."""
+    times = []
+    for _ in range(41):
+        start, total = time.perf_counter_ns(), 0
+        for i in range(1500):
+            total += i * i & 7
+        times.append(time.perf_counter_ns() - start)
+    return [sorted(times)[20] / 1000, min(times) / 1000]
 
 
-def sentinel() -> float:
-    """Microseconds of the fixed loop, the median of 41 rounds: the core's speed without the scheduler's breaks."""
-    return sorted(probe() for _ in range(41))[20] / 1000
-
-
-def take_samples(
-    step: Callable[[], int], calls: int, seconds: float, period: float = 0.0, speed: Any = None
-) -> array.array[int]:
-    """Call ``step`` (returns nanoseconds) at least ``calls`` times and ``seconds`` long, every ``period`` seconds.
-
-    ``speed`` is a list to fill with (calls so far, nanoseconds of the fixed loop), every few milliseconds.
-    """
+def take_samples(step: Callable[[], int], calls: int, seconds: float, period: float = 0.0) -> array.array[int]:
+    """Call ``step`` (returns nanoseconds) at least ``calls`` times and ``seconds`` long, every ``period`` seconds."""
     times = array.array("q")
     start = time.perf_counter()
-    due = asked = start
+    due = start
     while len(times) < calls or time.perf_counter() - start < seconds:
         if period:
             time.sleep(max(0.0, due - time.perf_counter()))
             due = max(due + period, time.perf_counter())
-        if speed is not None and time.perf_counter() >= asked:
-            speed.append((len(times), probe()))
-            asked = time.perf_counter() + max(0.004, 20e-9 * speed[-1][1])  # the loop takes a twentieth of the time at most
         times.append(step())
-    if speed is not None:
-        speed.append((len(times), probe()))
     return times
-
-
-def relate(times: Sequence[int], speed: Sequence[Any]) -> Dict[str, Any]:
-    """Calls in units of the fixed loop that ran beside them: what remains of a latency when the core's speed is taken out.
-
-    Only stretches count whose loops before and after agree within 10 %; their median ratio, and the loop's own figures.
-    """
-    import numpy as np
-
-    us, ratios = np.asarray(times, dtype=np.float64), []
-    for (begin, before), (end, after) in zip(speed, speed[1:]):
-        if end > begin and abs(before / after - 1) < 0.1:
-            ratios.append(us[begin:end] * 2 / (before + after))
-    loops = np.asarray([nanoseconds for _, nanoseconds in speed]) / 1000
-    ratio = float(np.median(np.concatenate(ratios))) if ratios else None
-    return {"ratio": ratio, "loop_us": float(np.median(loops)), "loop_floor_us": float(np.percentile(loops, 2))}
 
 
 def soak(step: Callable[[], int], duration: float, windows: int = 30, keep: int = 4000) -> Dict[str, Any]:
@@ -393,14 +365,11 @@ def launch(options: argparse.Namespace) -> Dict[str, Any]:
         cpu = time.process_time_ns()
         if options.mode == "soak":
             result["soak"] = soak(step, options.duration)
-        speed: Optional[List[Any]] = [] if options.mode == "burst" else None
-        period = 1 / options.rate if options.mode == "paced" else 0.0
-        times = take_samples(step, options.calls, options.seconds, period, speed)
+        times = take_samples(step, options.calls, options.seconds, 1 / options.rate if options.mode == "paced" else 0.0)
         result["cpu_us"] = (time.process_time_ns() - cpu) / 1000 / len(times) if options.mode == "burst" else None
         gc.enable()
         result["warmup"] = {"calls": len(warm), "median_us": sorted(warm)[len(warm) // 2] / 1000}
         result["latency_us"] = summarise(times)
-        result["speed"] = relate(times, speed) if speed else None
     result["memory_kib"] = {"start": base, "runtime": empty, "ready": ready, "end": read_memory()}
     result["sentinel_us"] = None if before is None else {"before": before, "after": sentinel()}
     result["clock"] = {"overhead_ns": overhead, "resolution_ns": time.get_clock_info("perf_counter").resolution * 1e9}

@@ -20,6 +20,7 @@ from edgekit.bench.budget import (
 )
 from edgekit.bench.compare import Comparison, Finding
 from edgekit.bench.execute import Arm, RunnerExecutor
+from edgekit.bench.headline import Headline
 from edgekit.bench.launch import Request
 from edgekit.bench.measurement import Measurement, condense
 from edgekit.bench.rounds import Executor, Progress, Stopping, instability, run_rounds
@@ -78,6 +79,7 @@ class Session:
         checks = [check for result in self.results for check in result.checks]
         findings: Sequence[Finding] = self.comparison.findings if self.comparison else ()
         unstable = any(result.unstable for result in self.results)
+        undecided = any(finding.change is Change.INCONCLUSIVE and finding.ratio for finding in findings)
         if any(r.golden and not r.golden.equal and r.golden.max_abs_difference > self.tolerance for r in self.results):
             return 5
         if any(check.verdict is Verdict.FAIL for check in checks) or any(f.change is Change.SLOWER for f in findings):
@@ -86,7 +88,7 @@ class Session:
             return 3
         if strict and any(check.verdict is Verdict.NOT_MEASURABLE and not check.inconclusive for check in checks):
             return 3
-        if any(check.inconclusive for check in checks) or (unstable and (strict or findings)):
+        if any(check.inconclusive for check in checks) or (unstable and (strict or undecided)):
             return 7
         return 7 if strict and any(f.change is Change.INCONCLUSIVE for f in findings) else 0
 
@@ -119,14 +121,15 @@ def measure(
     """
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     facts, before = transport.probe()
-    executor = executor or RunnerExecutor(transport, arms, request, python)
-    launches = run_rounds(executor, len(arms), stopping, progress)
-    _, after = transport.probe()
     place = place_of(transport.name, facts, device)
+    headline = Headline.UNDISTURBED if place is Place.HOST and request.mode == "burst" else Headline.MEDIAN
+    executor = executor or RunnerExecutor(transport, arms, request, python)
+    launches = run_rounds(executor, len(arms), stopping, headline, progress)
+    _, after = transport.probe()
     results = []
     for arm, own in zip(arms, launches, strict=True):
-        unstable = instability(own, stopping) if request.mode != "soak" else ()
-        result = condense(arm.artifact, request.mode, own, unstable, request.kernels)
+        unstable = instability(own, stopping, headline) if request.mode != "soak" else ()
+        result = condense(arm.artifact, request.mode, own, unstable, request.kernels, headline)
         results.append(replace(result, checks=tuple(_checks(result, device, place))) if device else result)
     return Session(
         on=transport.name,
@@ -223,7 +226,8 @@ def _pairs(results: Sequence[Measurement]) -> list[Pair]:
     base = results[0]
     for other in results[1:]:
         if base.latency and other.latency:
-            ratio = ratio_of_rounds(base.latency.launch_medians, other.latency.launch_medians)
+            estimator = base.latency.headline.estimator
+            ratio = ratio_of_rounds(base.latency.launch_figures, other.latency.launch_figures, estimator)
             found.append(Pair(base.artifact, other.artifact, ratio, change_of(ratio)))
     return found
 

@@ -31,7 +31,12 @@ def test_fewer_launches_than_asked_for_are_never_made() -> None:
 
 def test_progress_is_told_after_each_round() -> None:
     seen: list[tuple[int, int, bool]] = []
-    run_rounds(Scripted(lambda i: 5.0), 1, Stopping(launches=3), lambda done, of, width: seen.append((done, of, width is None)))
+    run_rounds(
+        Scripted(lambda i: 5.0),
+        1,
+        Stopping(launches=3),
+        progress=lambda done, of, width: seen.append((done, of, width is None)),
+    )
     assert seen == [(1, 40, True), (2, 40, True), (3, 40, False)]
 
 

@@ -84,6 +84,9 @@ def _latency(latency: Latency | None) -> dict[str, Any] | None:
     return {
         "median": latency.median.value,
         "ci95": [latency.median.low, latency.median.high],
+        "undisturbed": latency.undisturbed.value,
+        "undisturbed_ci95": [latency.undisturbed.low, latency.undisturbed.high],
+        "headline": latency.headline.value,
         "p50": latency.p50,
         "p90": latency.p90,
         "p95": latency.p95,
@@ -93,6 +96,7 @@ def _latency(latency: Latency | None) -> dict[str, Any] | None:
         "launches": latency.launches,
         "samples": latency.samples,
         "launch_medians": list(latency.launch_medians),
+        "launch_fastest": list(latency.launch_fastest),
     }
 
 

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edgekit.bench.budget import Verdict
+from edgekit.bench.headline import Headline
 from edgekit.bench.measurement import Measurement
 from edgekit.bench.output.words import check_line, finding_line, interval, micros, pair_line, size
 from edgekit.bench.session import Session
@@ -16,7 +17,8 @@ _STYLE = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.NOT_MEASURABL
 
 def rows_of(session: Session) -> tuple[list[str], list[list[str]]]:
     """Header and one row per artifact; columns that no artifact fills are left out."""
-    header = ["model", _MODE[session.request.mode], "95 %", "p90", "p99", "first", "memory", "peak", "size", "instructions"]
+    header = ["model", "undisturbed", "95 %", _MODE[session.request.mode], "95 %", "p90", "p99", "first", "memory", "peak"]
+    header += ["size", "instructions"]
     rows = [_row(result) for result in session.results]
     used = [i for i in range(len(header)) if i == 0 or any(row[i] != "-" for row in rows)]
     return [header[i] for i in used], [[row[i] for i in used] for row in rows]
@@ -69,8 +71,11 @@ def print_table(session: Session, console: Console) -> None:
 
 def _row(result: Measurement) -> list[str]:
     latency, memory = result.latency, result.memory
+    undisturbed = latency.undisturbed if latency and latency.headline is Headline.UNDISTURBED else None
     return [
         result.artifact.name,
+        micros(undisturbed.value) if undisturbed else "-",
+        interval(undisturbed) if undisturbed else "-",
         micros(latency.median.value) if latency else "-",
         interval(latency.median) if latency else "-",
         micros(latency.p90) if latency else "-",

@@ -1,0 +1,155 @@
+"""How well the benchmark harness repeats on a loaded machine, and whether its regression gate tells a change from none.
+
+    python -m benchmarks.harness_repeatability [--sessions 6] [--comparisons 20] [--load 2] [--json FILE]
+
+Loads every core with busy loops, then
+- runs sessions of two int8 models and prints the coefficient of variation of their headline, and of what one process says;
+- compares a model with itself, interleaved, and counts false alarms;
+- compares it with itself slowed down by 10 % and counts what is caught.
+
+Needs the models of EDGEKIT_DATA. Takes about half an hour at its defaults.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from edgekit.bench.execute import Arm, RunnerExecutor
+from edgekit.bench.headline import Headline
+from edgekit.bench.launch import Launch, Request
+from edgekit.bench.rounds import Stopping, run_rounds
+from edgekit.bench.statistics import Change, change_of, ratio_of_rounds
+from edgekit.bench.transport.base import Transport
+from edgekit.bench.transport.local import LocalTransport
+
+MODELS = ("dscnn_kws_int8_tf.tflite", "mobilenet_v1_025_vww_int8_tf.tflite")
+
+#: Runs the runner with a model whose every call takes a tenth longer, whatever the machine does meanwhile.
+_SLOWED = """
+import sys, time, runpy
+runner = runpy.run_path(sys.argv[1], run_name="runner")
+opened = runner["open_session"]
+def slowed(*arguments):
+    session = opened(*arguments)
+    invoke = session.invoke
+    def slow():
+        start = time.perf_counter_ns()
+        invoke()
+        end = time.perf_counter_ns()
+        until = end + (end - start) // 10
+        while time.perf_counter_ns() < until:
+            pass
+    session.invoke = slow
+    return session
+runner["launch"].__globals__["open_session"] = slowed
+sys.exit(runner["main"](sys.argv[2:]))
+"""
+
+
+class SlowedExecutor(RunnerExecutor):
+    """The runner, whose second artifact is slowed down by ``_SLOWED``."""
+
+    def __init__(self, transport: Transport, arms: Sequence[Arm], request: Request, python: str) -> None:
+        super().__init__(transport, arms, request, python)
+        self._commands[1] = [python, "-c", _SLOWED, *self._commands[1][1:]]
+
+
+@contextmanager
+def busy(loops: int) -> Iterator[None]:
+    """So many processes that do nothing but run."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(loops)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def variation(values: Sequence[float]) -> float:
+    """Coefficient of variation: sample standard deviation over mean."""
+    return float(np.std(values, ddof=1) / np.mean(values))
+
+
+def sessions(model: Path, count: int, stopping: Stopping) -> dict[str, object]:
+    """Headlines of several sessions of one model, and what single processes say."""
+    undisturbed, medians, singles, launches = [], [], [], []
+    for _ in range(count):
+        with LocalTransport() as transport:
+            executor = RunnerExecutor(transport, [Arm(model)], Request(), sys.executable)
+            [made] = run_rounds(executor, 1, stopping, Headline.UNDISTURBED)
+        undisturbed.append(Headline.UNDISTURBED.estimate(made).value)
+        medians.append(Headline.MEDIAN.estimate(made).value)
+        singles += [launch.median_us for launch in made]
+        launches.append(len(made))
+        print(
+            f"  {model.name}: {undisturbed[-1]:.3f} us undisturbed, {medians[-1]:.3f} us median, {len(made)} launches",
+            flush=True,
+        )
+    return {
+        "model": model.name,
+        "launches": launches,
+        "undisturbed_us": undisturbed,
+        "undisturbed_cv": variation(undisturbed),
+        "median_us": medians,
+        "median_cv": variation(medians),
+        "one_process_median_cv": variation(singles),
+    }
+
+
+def comparisons(model: Path, count: int, stopping: Stopping, *, slowed: bool) -> dict[str, object]:
+    """How often a change is claimed between a model and itself, or itself slowed down by 10 %."""
+    claimed, ratios = 0, []
+    for i in range(count):
+        with LocalTransport() as transport:
+            kind = SlowedExecutor if slowed else RunnerExecutor
+            executor = kind(transport, [Arm(model), Arm(model)], Request(seconds=0.2), sys.executable)
+            base, other = run_rounds(executor, 2, stopping, Headline.UNDISTURBED)
+        ratio = ratio_of_rounds(figures(base), figures(other), Headline.UNDISTURBED.estimator, seed=i)
+        claimed += change_of(ratio) in (Change.SLOWER, Change.FASTER)
+        ratios.append([ratio.value, ratio.low, ratio.high])
+        print(f"  {i + 1}: {ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f}) {change_of(ratio).value}", flush=True)
+    return {"model": model.name, "slowed": slowed, "comparisons": count, "claimed": claimed, "ratios_99": ratios}
+
+
+def figures(launches: Sequence[Launch]) -> list[float]:
+    """The headline's figure of every launch."""
+    return Headline.UNDISTURBED.of(launches)
+
+
+def main() -> None:
+    """Run all and print; see the module's text."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--sessions", type=int, default=6)
+    parser.add_argument("--comparisons", type=int, default=20)
+    parser.add_argument("--load", type=int, default=os.cpu_count() or 2)
+    parser.add_argument("--launches", type=int, default=15)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    data = Path(os.environ.get("EDGEKIT_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data") / "models"
+    stopping = Stopping(launches=options.launches, at_most=max(options.launches, 40))
+    result: dict[str, object] = {"cores": os.cpu_count(), "busy_loops": options.load}
+    with busy(options.load):
+        if options.sessions:
+            result["sessions"] = [sessions(data / model, options.sessions, stopping) for model in MODELS]
+        brief = Stopping(launches=options.launches, at_most=options.launches)
+        for name, slowed in (("same", False), ("slowed_10_percent", True)) if options.comparisons else ():
+            print(name)
+            result[name] = comparisons(data / MODELS[0], options.comparisons, brief, slowed=slowed)
+    text = json.dumps(result, indent=1)
+    if options.json:
+        options.json.write_text(text + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
