@@ -13,8 +13,9 @@ What the file itself says is not repeated: a key stands in the record only where
     scale, zero_point   the file's quantisation: real = scale * (integer - zero_point)
     preprocessing  none; {"scale", "mean", "std", "layout", "by_quantization"} that the artifact itself applies to raw input
 
-``structure`` nests the outputs as the source returned them: a number is an output by its place, an array a tuple, an
-array that starts with "list" a list, an object a dict, null None. A classifier's record takes some 60 bytes.
+Inputs, outputs or a structure that are all as said here are left out. ``structure`` nests the outputs as the source
+returned them: a number is an output by its place, an array a tuple, an array that starts with "list" a list, an object
+a dict, null None. A classifier's record takes 38 bytes.
 """
 
 from __future__ import annotations
@@ -111,10 +112,11 @@ class IoRecord:
 
 def encode(record: IoRecord) -> bytes:
     """The record as compact JSON."""
-    document: dict[str, Any] = {
-        "inputs": [_encode_tensor(tensor) for tensor in record.inputs],
-        "outputs": [_encode_tensor(tensor) for tensor in record.outputs],
-    }
+    document: dict[str, Any] = {}
+    for side, tensors in (("inputs", record.inputs), ("outputs", record.outputs)):
+        entries = [_encode_tensor(tensor) for tensor in tensors]
+        if any(entries):
+            document[side] = entries
     if record.structure != 0 or isinstance(record.structure, bool):
         document["structure"] = _encode_structure(record.structure)
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
@@ -164,7 +166,7 @@ def decode(
     try:
         document = json.loads(data)
         sides = [
-            tuple(_decode_tensor(entry, tensor) for entry, tensor in zip(document[side], tensors, strict=True))
+            tuple(_decode_tensor(e, t) for e, t in zip(document.get(side, [{}] * len(tensors)), tensors, strict=True))
             for side, tensors in (("inputs", inputs), ("outputs", outputs))
         ]
         return IoRecord(sides[0], sides[1], _decode_structure(document.get("structure", 0), len(outputs)))

@@ -120,7 +120,7 @@ class _Layout:
         vectors = [(ref, item) for ref, item in enumerate(objects) if isinstance(item, _Vector)]
         self._aligned = [(ref, item) for ref, item in vectors if item.align > 8]
         self._small = {ref: item for ref, item in vectors if item.align <= 8}
-        self._fillers = {ref: item for ref, item in self._small.items() if item.size < 16}
+        self._fillers = {ref: item for ref, item in self._small.items() if item.align <= 4 and not item.text}
         self._builder = flatbuffers.Builder(1024 + 2 * sum(item.size for _, item in vectors))
 
     def run(self, root: Ref, identifier: bytes) -> bytes:
@@ -128,8 +128,11 @@ class _Layout:
             self._fill_gap(item)
             self._write_vector(ref, item)
         # Wide elements first: what follows needs less alignment than what is already there.
-        for ref, item in sorted(self._small.items(), key=lambda pair: -pair[1].align):
-            self._write_vector(ref, item)
+        for ref in sorted(self._small, key=lambda ref: -self._small[ref].align):
+            if ref in self._small:
+                item = self._small.pop(ref)
+                self._fill_gap(item)
+                self._write_vector(ref, item)
         for ref, entry in enumerate(self._objects):
             if isinstance(entry, _References):
                 self._write_references(ref, entry)
@@ -139,10 +142,18 @@ class _Layout:
         return bytes(self._builder.Output())
 
     def _fill_gap(self, following: _Vector) -> None:
-        """Put small vectors where ``following`` would otherwise leave padding."""
-        while True:
-            gap = -(self._builder.Offset() + len(following.data)) % following.align
-            fitting = [(size, -ref) for ref, item in self._fillers.items() if (size := self._padded(item)) <= gap]
+        """Put small vectors where ``following`` would otherwise leave padding: the largest that fits, then the next.
+
+        One may be larger than the gap if it ends where the alignment wants it.
+        """
+        if following.align <= 4:
+            return
+        while gap := -(self._builder.Offset() + len(following.data)) % following.align:
+            fitting = [
+                (size, -ref)
+                for ref, item in self._fillers.items()
+                if item is not following and ((size := self._padded(item)) <= gap or size % following.align == gap)
+            ]
             if not fitting:
                 return
             ref = -max(fitting)[1]
@@ -174,6 +185,7 @@ class _Layout:
 
     def _write_table(self, ref: int, item: _Table) -> None:
         builder = self._builder
+        builder.Prep(4, 0)  # a vtable may have left 2 bytes; inside the table they would make its own vtable a new one
         builder.StartObject(item.slots)
         numbers = [(_PREPEND[kind], slot, value) for slot, kind, value in item.numbers]
         wide = [entry for entry, (_, kind, _) in zip(numbers, item.numbers, strict=True) if kind in ("i64", "u64", "f64")]

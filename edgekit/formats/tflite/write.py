@@ -18,7 +18,8 @@ SCHEMA_VERSION = 3
 #: What schema.fbs demands of a buffer (``force_align: 16``). Kernels with vector instructions read weights in place.
 BUFFER_ALIGNMENT = 16
 
-#: Builtin codes from 127 on are stored in a second field only; the first one then holds this.
+#: Codes from 127 on do not fit the field that every version of the schema has; it then holds this, and a second field
+#: the code. Readers take the larger of the two, so codes below need the second one as little as old readers know it.
 _CODE_ESCAPE = 127
 
 _OperatorKey = tuple[BuiltinOperator, int, str]
@@ -91,7 +92,9 @@ class _Writer:
 
     def _operator_code(self, key: _OperatorKey) -> Ref:
         code, version, custom = key
-        numbers = {"deprecated_builtin_code": min(code, _CODE_ESCAPE), "builtin_code": int(code), "version": version}
+        numbers = {"deprecated_builtin_code": min(code, _CODE_ESCAPE), "version": version}
+        if code >= _CODE_ESCAPE:
+            numbers["builtin_code"] = int(code)
         return self._pool.table("OperatorCode", numbers, {"custom_code": self._pool.string(custom)} if custom else {})
 
     def _subgraph(self, subgraph: Subgraph) -> Ref:
