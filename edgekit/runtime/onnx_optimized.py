@@ -9,11 +9,16 @@ from pathlib import Path
 from edgekit.errors import InputError, UsageError
 
 
-def optimized_operators(model: str | Path | bytes) -> Counter[str]:
+def optimized_operators(model: str | Path | bytes, *, as_on_arm: bool = False) -> Counter[str]:
     """How many operators of each type ONNX Runtime executes on the CPU, after its own graph optimisations.
 
     The names are those of the runtime's operators, ``QLinearConv`` for a convolution on integers. The answer is this machine's:
     kernels and fusions differ between processors.
+
+    Args:
+        model: a path, or the bytes of a file.
+        as_on_arm: treat signed integers as on ARM, where operators on them are fused directly. By default x86 first makes those
+            unsigned that have a single reader, and leaves others in float.
 
     Raises:
         UsageError: onnxruntime or onnx is not installed.
@@ -25,6 +30,8 @@ def optimized_operators(model: str | Path | bytes) -> Counter[str]:
     except ImportError as error:
         raise UsageError(f"the package {error.name} is not installed", hint="pip install 'edgekit[build]'") from error
     options = onnxruntime.SessionOptions()
+    if as_on_arm:
+        options.add_session_config_entry("session.qdqisint8allowed", "1")
     options.log_severity_level = 4  # it warns that an optimised file should not leave this machine
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "optimized.onnx"

@@ -22,7 +22,12 @@ DEFAULT_OPSET = 18
 
 
 def export(
-    graph: Graph, *, name: str | None = None, metadata: Mapping[str, str] | None = None, opset: int = DEFAULT_OPSET
+    graph: Graph,
+    *,
+    name: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    opset: int = DEFAULT_OPSET,
+    unsigned: bool = False,
 ) -> bytes:
     """Writes a graph as one ONNX file, with its constants inside.
 
@@ -35,6 +40,8 @@ def export(
         name: of the graph in the file; by default the graph's own.
         metadata: further entries for the file's metadata_props, beside the record of inputs and outputs (``edgekit.io/1``).
         opset: version of ONNX's operators, 18 to 23.
+        unsigned: write int8 activations as uint8, with 128 added to the zero point: they stand for the same real numbers.
+            ONNX Runtime on x86 computes signed ones in float wherever a value has several readers (residual networks).
 
     Raises:
         Unsupported: the model has operations or types that ONNX or edgekit's files lack; all of them in one error.
@@ -45,7 +52,7 @@ def export(
         raise UsageError(
             f"opset {opset} is not written", hint=f"choose {known[0]} to {known[-1]}; {DEFAULT_OPSET} is the default"
         )
-    to = Emission(graph, opset)
+    to = Emission(graph, opset, unsigned=unsigned)
     refusals = Refusals()
     lost: set[int] = set()  # results of refused nodes: what depends on them is no problem of its own
     for node in graph.nodes:

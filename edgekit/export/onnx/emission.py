@@ -4,13 +4,14 @@ A quantised value is written once as ``QuantizeLinear`` behind what computes it 
 reads it (the QDQ form). Runtimes replace DequantizeLinear / operator / QuantizeLinear by an operator on integers where they
 have one, and compute the same function in float where they have none. The tensor that readers see has the value's own name.
 
-Nothing else stands between the two of a pair: ONNX Runtime on x86 makes the integers of pairs unsigned, and computes in float
-what then meets signed ones.
+Nothing else stands between the two of a pair: ONNX Runtime on x86 makes the integers of such pairs unsigned, and computes in
+float what then meets signed ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -24,10 +25,11 @@ from edgekit.ir.quantized_data import quantize_bias, quantize_weights
 class Emission(Writer):
     """A graph on its way into a file of one opset."""
 
-    def __init__(self, graph: Graph, opset: int) -> None:
+    def __init__(self, graph: Graph, opset: int, *, unsigned: bool = False) -> None:
         super().__init__()
         self.graph = graph
         self.opset = opset
+        self.unsigned = unsigned
         self._labels = named_state(graph)
         self._reals: dict[int, Tensor] = {}
         self._integers: dict[int, Tensor] = {}
@@ -65,10 +67,11 @@ class Emission(Writer):
     def constant_integers(self, value: Value) -> torch.Tensor:
         """The data of a quantised constant as integers."""
         assert value.quant is not None
-        quantized_type(value.quant.dtype)
-        if value.quant.dtype == "int32":
-            return quantize_bias(value.tensor, value.quant.scale)
-        return quantize_weights(value.tensor, value.quant)
+        quant = self._stored(value.quant)
+        quantized_type(quant.dtype)
+        if quant.dtype == "int32":
+            return quantize_bias(value.tensor, quant.scale)
+        return quantize_weights(value.tensor, quant)
 
     def derive(self, value: Value, how: str, change: Callable[[torch.Tensor], torch.Tensor]) -> Tensor:
         """A constant ``name/how`` computed from one that is not quantised; the same one is written once."""
@@ -110,6 +113,7 @@ class Emission(Writer):
         if quant.narrow:  # QuantizeLinear saturates at the type's own ends only
             low, high = quant.range
             real = self.add("Clip", real, self.scalar(low), self.scalar(high))
+            quant = replace(quant, narrow=False)
         integers = self.add("QuantizeLinear", real, *self._parameters(quant, label))
         integers.wish = f"{label}/quantized"
         return integers
@@ -123,7 +127,7 @@ class Emission(Writer):
 
     def rounded(self, real: Tensor, quant: QuantParams, label: str) -> Tensor:
         """Real numbers rounded to what integers can hold: the pair that lets a runtime keep them as integers."""
-        return self.dequantize(self.quantize(real, quant, label), quant, label)
+        return self.dequantize(self.quantize(real, quant, label), replace(quant, narrow=False), label)
 
     def bind(self, value: Value, result: Tensor) -> None:
         """Makes an emitter's result the tensor of a value."""
@@ -163,7 +167,9 @@ class Emission(Writer):
 
     def _first_read(self, value: Value) -> Tensor:
         if value.quant is not None:
-            tensor = self.dequantize(self.read_integers(value), value.quant, self.label(value))
+            # Only constants are stored as narrow integers; others have been clipped to them.
+            quant = value.quant if value.is_constant else replace(value.quant, narrow=False)
+            tensor = self.dequantize(self.read_integers(value), quant, self.label(value))
             if value.producer is not None:
                 tensor.name = value.name
             return tensor
@@ -173,8 +179,18 @@ class Emission(Writer):
 
     def _parameters(self, quant: QuantParams, label: str) -> tuple[Tensor, Tensor]:
         """Scale and zero point; the zero point's element type says what the integers are."""
+        quant = self._stored(quant)
         dtype = quantized_type(quant.dtype)
         scale, zero = torch.tensor(quant.scale, dtype=torch.float32), torch.tensor(quant.zero_point, dtype=dtype)
         if quant.axis is None:
             scale, zero = scale.reshape(()), zero.reshape(())
         return self.shared(scale, f"{label}/scale"), self.shared(zero, f"{label}/zero_point")
+
+    def _stored(self, quant: QuantParams) -> QuantParams:
+        """The parameters in the file: with ``unsigned``, 128 added to int8 integers and their zero point, but not to weights.
+
+        Weights are symmetric: narrow, or with a scale for each channel.
+        """
+        if not self.unsigned or quant.dtype != "int8" or quant.narrow or quant.per_channel:
+            return quant
+        return QuantParams("uint8", quant.scale, (quant.zero_point[0] + 128,))

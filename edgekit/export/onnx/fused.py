@@ -24,7 +24,7 @@ def activate(to: Emission, tensor: Tensor, activation: str, value: Value) -> Ten
         return tensor
     if value.quant is not None:
         tensor.wish = f"{value.name}/real"
-        tensor = to.dequantize(to.quantize(tensor, value.quant, value.name), value.quant, value.name)
+        tensor = to.rounded(tensor, value.quant, value.name)
     return clamp(to, tensor, *FUSED_RANGE[activation], dtype=value.type.dtype)
 
 

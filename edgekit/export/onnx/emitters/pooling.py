@@ -49,19 +49,33 @@ def avg_pool(to: Emission, node: Node, op: ops.AvgPool1d | ops.AvgPool2d) -> Ten
     torch divides by the elements of a window within the padded input (``count_include_pad``) or within the input, or by a given
     ``divisor``. ONNX divides by the elements within the input, or by the window's size.
     """
-    x, spatial = to.read(node.input(0)), len(op.kernel)
-    low, high = list(op.padding), _high_padding(node, op, (1,) * spatial)
+    low, high = list(op.padding), _high_padding(node, op, (1,) * len(op.kernel))
     divisor = getattr(op, "divisor", None)
-    leaves = high != low  # a window reaches beyond the padded input
-    whole = divisor is not None or (op.count_include_pad and not leaves)
-    if op.count_include_pad and leaves and divisor is None and any(low):
-        # Padding that counts beside elements that do not: the former must be part of the input.
-        x = to.add("Pad", x, to.ints([0, 0, *low, 0, 0, *low]), to.scalar(0.0))
-        low, high = [0] * spatial, [end - start for start, end in zip(low, high, strict=True)]
+    partial = high != low and divisor is None  # a window reaches beyond what counts
+    whole = divisor is not None or (op.count_include_pad and (any(low) or not partial))
     result = to.add(
-        "AveragePool", x, kernel_shape=op.kernel, strides=op.stride, pads=[*low, *high], count_include_pad=int(whole)
+        "AveragePool",
+        to.read(node.input(0)),
+        kernel_shape=op.kernel,
+        strides=op.stride,
+        pads=[*low, *high],
+        count_include_pad=int(whole),
     )
-    return result if divisor is None else to.add("Mul", result, to.scalar(prod(op.kernel) / divisor))
+    if divisor is not None:
+        return to.add("Mul", result, to.scalar(prod(op.kernel) / divisor))
+    if whole and partial:
+        return to.add("Mul", result, to.shared(_corrections(node, op)))
+    return result
+
+
+def _corrections(node: Node, op: ops.AvgPool1d | ops.AvgPool2d) -> torch.Tensor:
+    """For each window, its size divided by the number of its elements within the padded input."""
+    factors = torch.ones(())
+    for axis, size in enumerate(node.input(0).tensor_shape[2:]):
+        starts = torch.arange(node.output.tensor_shape[2 + axis]) * op.stride[axis]
+        inside = (size + 2 * op.padding[axis] - starts).clamp(max=op.kernel[axis])
+        factors = factors.unsqueeze(-1) * (op.kernel[axis] / inside)
+    return factors
 
 
 @emits(ops.AdaptiveAvgPool2d)
