@@ -85,7 +85,7 @@ class _View:
         if name in self.stored:
             return tuple(self.stored[name].dims)
         dims = self.types[name].shape.dim if name in self.types else ()
-        return tuple(d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in dims)
+        return tuple(d.dim_value if d.HasField("dim_value") else _named(d.dim_param) for d in dims)
 
     def numel(self, name: str) -> int:
         return prod(size if isinstance(size, int) else 1 for size in self.shape(name))
@@ -262,3 +262,8 @@ def _metadata(model: Any) -> dict[str, str]:
     producer = f"{model.producer_name} {model.producer_version}".strip()
     opsets = ", ".join(f"{o.domain or 'ai.onnx'} {o.version}" for o in model.opset_import)
     return {**({"producer": producer} if producer else {}), "opset": opsets, **out}
+
+
+def _named(parameter: str) -> str | None:
+    """The file's own name of a dimension; shape inference numbers those that it can't know."""
+    return parameter if parameter and not parameter.startswith("unk__") else None

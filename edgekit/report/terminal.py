@@ -1,0 +1,156 @@
+"""The report on a terminal: one screen a target, and one line a target where there are several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from edgekit.report.model import Report, Verification
+from edgekit.report.numbers import (
+    bytes_text,
+    count_text,
+    db_text,
+    error_text,
+    factor_text,
+    metric_text,
+    operators_text,
+    percent_text,
+    seconds_text,
+)
+from edgekit.report.page import headline
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_STATUS = {
+    "good": "[green]verified[/green]",
+    "over_budget": "[yellow]over budget[/yellow]",
+    "below_floor": "[red]below the floor, nothing written[/red]",
+}
+
+
+def print_report(report: Report, console: Console | None = None, *, folder: str = "") -> None:
+    """One target: the artifact, how it compares, the user's metrics, the budget and the warnings.
+
+    Args:
+        report: what to show.
+        console: where to; standard output by default (colours only on a terminal, none with NO_COLOR).
+        folder: of the artifact, shown before its name.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = console or Console(highlight=False)
+    status = _STATUS[report.status] if report.verification or report.status != "good" else "[yellow]not verified[/yellow]"
+    console.print(f"[bold]{escape(report.source.name)}[/bold] → {escape(report.target)}  {status}")
+    if (artifact := report.artifact) is not None:
+        saved = factor_text(report.source_graph.weight_bytes, artifact.bytes)
+        path = f"{folder.rstrip('/')}/{artifact.path}" if folder else artifact.path
+        console.print(f"  {escape(path)}  {bytes_text(artifact.bytes)}{f' ({saved})' if saved else ''}", soft_wrap=True)
+        ops = f"{sum(artifact.operators.values())} ops: {operators_text(dict(artifact.operators))}"
+        console.print(f"  [dim]{escape(ops)} · {count_text(report.graph.macs)} MACs[/dim]", soft_wrap=True)
+    for table in (_verification(report), _evaluation(report), _budget(report)):
+        if table.row_count:
+            console.print()
+            console.print(table)
+    floats = [layer for layer in report.layers if layer.float_reason]
+    if floats:
+        reasons = dict.fromkeys(f"{layer.op.split()[0]}: {layer.float_reason}" for layer in floats)
+        count = f"{len(floats)} op stays" if len(floats) == 1 else f"{len(floats)} ops stay"
+        console.print(f"\n  [dim]{count} float ({escape('; '.join(reasons))})[/dim]", soft_wrap=True)
+    lines = [f"  [yellow]![/yellow] {escape(warning)}" for warning in report.warnings]
+    if lines:
+        console.print("\n" + "\n".join(lines), soft_wrap=True)
+    if report.timings:
+        console.print(f"\n  [dim]{seconds_text(sum(report.timings.values()))}[/dim]")
+
+
+def print_summary(reports: Sequence[Report], console: Console | None = None) -> None:
+    """One line a target."""
+    from rich.console import Console
+
+    (console or Console(highlight=False)).print(summary_table(reports))
+
+
+def summary_table(reports: Sequence[Report]) -> Table:
+    """Target, size, ops, cost, how close it is to the source, the first metric, and the status."""
+    table = _table("target", "size", "ops", "MACs", "SQNR", "same top-1", _first_metric(reports), "")
+    for report in reports:
+        row, artifact = headline(report), report.artifact
+        table.add_row(
+            f"  {report.target}",
+            "–" if artifact is None else bytes_text(artifact.bytes),
+            "–" if artifact is None else str(sum(artifact.operators.values())),
+            count_text(report.graph.macs),
+            "–" if row is None else db_text(row.sqnr_db),
+            "–" if row is None else percent_text(row.top1_agreement),
+            metric_text(report.evaluation[0].artifact) if report.evaluation else "–",
+            _STATUS[report.status] if row is not None or report.status != "good" else "not verified",
+        )
+    return table
+
+
+def _first_metric(reports: Sequence[Report]) -> str:
+    return next((report.evaluation[0].metric for report in reports if report.evaluation), "metric")
+
+
+def _table(first: str, *others: str) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column(f"  {first}", no_wrap=True)
+    for name in others:
+        table.add_column(name, justify="right" if name not in ("", "run by") else "left", no_wrap=True)
+    return table
+
+
+def _verification(report: Report) -> Table:
+    from rich.markup import escape
+
+    table = _table("compared with", "run by", "samples", "SQNR", "largest error", "same top-1", "")
+    for row in report.verification:
+        table.add_row(
+            f"  the {row.against}",
+            escape(f"{row.runtime} {row.version} ({row.kernels})"),
+            str(row.samples),
+            db_text(row.sqnr_db),
+            error_text(row.max_abs_error),
+            percent_text(row.top1_agreement),
+            _floor(row),
+        )
+    return table
+
+
+def _floor(row: Verification) -> str:
+    floors = [f"{row.floor_db:g} dB"] if row.floor_db is not None else []
+    floors += [percent_text(row.floor_agreement, 1)] if row.floor_agreement is not None else []
+    if not floors:
+        return ""
+    return f"[green]above {', '.join(floors)}[/green]" if row.passed else f"[red]below {', '.join(floors)}[/red]"
+
+
+def _evaluation(report: Report) -> Table:
+    from rich.markup import escape
+
+    table = _table("metric", "source", "graph", "artifact")
+    for row in report.evaluation:
+        table.add_row(f"  {escape(row.metric)}", metric_text(row.source), metric_text(row.graph), metric_text(row.artifact))
+    return table
+
+
+def _budget(report: Report) -> Table:
+    from rich.markup import escape
+
+    table = _table("limit", "is", "may be", "")
+    for check in report.budget:
+        show = bytes_text if check.name.endswith("bytes") else count_text
+        word = {True: "[green]kept[/green]", False: "[red]exceeded[/red]", None: "[dim]not measured[/dim]"}
+        table.add_row(
+            f"  {escape(check.name.replace('_', ' '))} ({check.origin})",
+            "–" if check.value is None else show(check.value),
+            show(check.limit),
+            word[check.passed],
+        )
+    return table
