@@ -15,7 +15,6 @@ from edgekit.ir.integer.rectifiers import absolute, leaky_relu, prelu, rectify
 from edgekit.ir.integer.softmax import softmax
 from edgekit.ir.quantized_data import quantize
 
-
 #: Clamps that have an operator of their own, by their bounds.
 _RECTIFIERS: dict[tuple[float | None, float | None], str] = {
     (0.0, None): "relu",
