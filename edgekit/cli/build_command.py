@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -67,6 +68,8 @@ def build(**options: Any) -> int:
     to build; options given here go before it.
     """
     request = make_request(options)
+    # Threads that wait without spinning: on a machine with other work a build is then many times faster, on an idle one as fast.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from edgekit.flow import build_from_request  # late: up to here nothing heavy is imported
 
     return build_from_request(request)
