@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import pkgutil
 import site
 import sys
 import sysconfig
@@ -24,6 +25,9 @@ from typing import IO, Any
 
 #: State of a path when it was first seen: (size, time of last change in ns).
 Stat = tuple[int, int]
+
+#: Parts of the standard library that list every folder of sys.path.
+_IMPORTERS = (os.path.dirname(importlib.util.__file__) + os.sep, pkgutil.__file__)
 
 _LISTINGS = {"os.listdir", "os.scandir"}
 _NOT_FILES = ("/proc/", "/sys/", "/dev/")
@@ -133,7 +137,7 @@ def absolute(path: str | os.PathLike[str]) -> str:
 @cache
 def _installation() -> tuple[str, ...]:
     """Folders of the Python installation: what is in them is known by its version."""
-    paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")]
     paths += [*site.getsitepackages(), site.getusersitepackages()]
     # The standard library of a virtual environment is that of the interpreter that it was made from.
     paths.append(os.path.dirname(os.__file__))
@@ -186,9 +190,9 @@ def _note(watch: FileWatch, event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _by_importlib() -> bool:
-    """True where Python's own import machinery lists a folder of sys.path: the modules found there are seen by other means."""
-    frame = sys._getframe(3)
-    return frame.f_code.co_filename.startswith("<frozen importlib")
+    """True where Python itself looks for modules or distributions in a folder of sys.path; imports are seen by other means."""
+    caller = sys._getframe(3).f_code.co_filename
+    return caller.startswith("<frozen importlib") or caller.startswith(_IMPORTERS)
 
 
 def _wrap_safetensors() -> None:

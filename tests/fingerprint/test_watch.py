@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from edgekit.fingerprint.watch import FileWatch
-from edgekit.reference import load_reference
+from edgekit.reference import load_reference, on_sys_path
 
 
 def names(watch: FileWatch, folder: Path) -> set[str]:
@@ -69,13 +71,16 @@ def test_imports_are_seen_with_and_without_bytecode_and_nothing_installed_is(tmp
             del sys.modules[name]
 
 
-def test_importing_a_module_does_not_list_its_folder_but_globbing_does(tmp_path: Path) -> None:
+def test_looking_for_modules_does_not_list_their_folder_but_globbing_does(tmp_path: Path) -> None:
     (tmp_path / "lister_of_mine.py").write_text(
         "import pathlib\n\ndef images():\n    return sorted((pathlib.Path(__file__).parent / 'images').glob('*.png'))\n"
     )
     (tmp_path / "images").mkdir()
     watch = FileWatch()
     with watch.watching():
+        with on_sys_path(tmp_path):
+            importlib.metadata.packages_distributions()
+            list(pkgutil.iter_modules())
         load_reference("lister_of_mine:images", tmp_path)()
     assert {Path(path) for path in watch.folders} == {tmp_path / "images"}
 
