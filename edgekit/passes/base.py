@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from edgekit.ir import Graph, Node, Where
+from edgekit.ir import Graph, Node, Value, Where
 from edgekit.ir.verify import verify
 
 
@@ -29,7 +29,7 @@ class PassRecord:
     skipped: tuple[Skipped, ...] = ()
 
 
-class Skip(Exception):  # noqa: N818 - it is a decision, not an error
+class Skip(Exception):
     """Raised by a rewrite that declines, with the reason."""
 
 
@@ -56,7 +56,7 @@ class Pass:
 
 @dataclass(frozen=True)
 class Rewrite(Pass):
-    """A pass that looks at one node at a time: ``match`` says whether it concerns it, ``rewrite`` changes the graph or raises Skip."""
+    """A pass that looks at one node at a time: ``match`` says whether it concerns the node, ``rewrite`` acts or raises Skip."""
 
     def match(self, graph: Graph, node: Node) -> bool:
         raise NotImplementedError(self.name)
@@ -80,15 +80,39 @@ class Rewrite(Pass):
 
 
 def run_passes(graph: Graph, passes: Sequence[Pass]) -> tuple[Graph, tuple[PassRecord, ...]]:
-    """A copy of the graph after all passes in order, verified after each that changed something, and their records."""
+    """A copy of the graph after all passes in order, verified after each that changed something, and their records.
+
+    Types are inferred again for the nodes that the pass made or touched; the given graph's own are trusted.
+    """
     out = graph.copy()
     records = []
+    known = {id(node): _imprint(node) for node in out.nodes}
     for step in passes:
         record = step.apply(out)
         if record.rewrites:
-            verify(out)
+            now = {id(node): _imprint(node) for node in out.nodes}
+            verify(out, touched=[node for node in out.nodes if known.get(id(node)) != now[id(node)]])
+            known = now
         records.append(record)
     return out, tuple(records)
+
+
+def _imprint(node: Node) -> tuple[object, ...]:
+    """What the types of a node's outputs follow from, and these. It holds the node, so that its id stays its own."""
+    return (node, node.op, *[None if v is None else v.type for v in node.inputs], *[v.type for v in node.outputs])
+
+
+def succeed(graph: Graph, old: Value, new: Value) -> None:
+    """``graph.replace`` for a new value that computes the same: it takes over the quantisation parameters too."""
+    new.quant = old.quant
+    graph.replace(old, new)
+
+
+def require_unquantized(*values: Value | None) -> None:
+    """Skip if a value that a rewrite would remove carries quantisation parameters, which would be lost with it."""
+    for value in values:
+        if value is not None and value.quant is not None:
+            raise Skip(f"{'@' if value.is_constant else '%'}{value.name} is quantised")
 
 
 def sole_producer(graph: Graph, node: Node, *kinds: type, index: int = 0) -> Node | None:
@@ -102,6 +126,5 @@ def sole_producer(graph: Graph, node: Node, *kinds: type, index: int = 0) -> Nod
         return None
     if (readers := graph.readers(value)) > 1:
         raise Skip(f"%{value.name} has {readers} readers")
-    if value.quant is not None:
-        raise Skip(f"%{value.name} is quantised")
+    require_unquantized(value)
     return value.producer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgekit.ir import Graph, Node, Value, ops
-from edgekit.passes.base import PassRecord, Rewrite, Skip
+from edgekit.passes.base import PassRecord, Rewrite, Skip, require_unquantized, succeed
 
 
 def scalar(value: Value | None) -> float | None:
@@ -13,6 +13,10 @@ def scalar(value: Value | None) -> float | None:
     if value is None or not value.is_constant or value.tensor.numel() != 1:
         return None
     return float(value.tensor.detach())
+
+
+#: The op, what it reads, and the values that it makes superfluous.
+_Found = tuple[ops.Op, Value, list[Value]]
 
 
 @dataclass(frozen=True)
@@ -32,16 +36,17 @@ class RecognizeActivations(Rewrite):
 
     def rewrite(self, graph: Graph, node: Node) -> None:
         found = self._gated(node) or self._sixth(node)
-        if found is None:
+        if found is None or found[1].type != node.output.type:  # a constant of a higher rank would add dimensions
             raise Skip("not an activation")
-        op, x = found
-        graph.replace(node.output, graph.add(op, x, where=node.where, before=node))
+        op, x, between = found
+        require_unquantized(*between)
+        succeed(graph, node.output, graph.add(op, x, where=node.where, before=node))
 
     def apply(self, graph: Graph) -> PassRecord:
         record = super().apply(graph)
         return PassRecord(record.name, record.rewrites)  # every other product would be a "skip" that tells nobody anything
 
-    def _gated(self, node: Node) -> tuple[ops.Op, Value] | None:
+    def _gated(self, node: Node) -> _Found | None:
         if not isinstance(node.op, ops.Mul):
             return None
         for x, gate in ((node.input(0), node.input(1)), (node.input(1), node.input(0))):
@@ -49,12 +54,12 @@ class RecognizeActivations(Rewrite):
             if producer is None or producer.inputs[0] is not x:
                 continue
             if isinstance(producer.op, ops.Sigmoid):
-                return ops.Silu(), x
+                return ops.Silu(), x, [gate]
             if isinstance(producer.op, ops.Hardsigmoid):
-                return ops.Hardswish(), x
+                return ops.Hardswish(), x, [gate]
         return None
 
-    def _sixth(self, node: Node) -> tuple[ops.Op, Value] | None:
+    def _sixth(self, node: Node) -> _Found | None:
         """relu6(x + 3) / 6, alone or times x inside the division."""
         factor = scalar(node.input(1))
         if factor is None or abs((factor if isinstance(node.op, ops.Mul) else 1.0 / factor) - 1.0 / 6.0) > 1e-7:
@@ -62,18 +67,20 @@ class RecognizeActivations(Rewrite):
         inner = node.input(0).producer
         if inner is None:
             return None
-        if x := self._relu6_of_shifted(inner):
-            return ops.Hardsigmoid(), x
+        if found := self._relu6_of_shifted(inner):
+            return ops.Hardsigmoid(), *found
         if isinstance(inner.op, ops.Mul) and inner.op.activation == "none":
             for x, gate in ((inner.input(0), inner.input(1)), (inner.input(1), inner.input(0))):
-                if gate.producer is not None and self._relu6_of_shifted(gate.producer) is x:
-                    return ops.Hardswish(), x
+                found = None if gate.producer is None else self._relu6_of_shifted(gate.producer)
+                if found is not None and found[0] is x:
+                    return ops.Hardswish(), x, [inner.output, *found[1]]
         return None
 
     @staticmethod
-    def _relu6_of_shifted(node: Node) -> Value | None:
+    def _relu6_of_shifted(node: Node) -> tuple[Value, list[Value]] | None:
+        """x of ``relu6(x + 3)``, and the values between."""
         is_relu6 = isinstance(node.op, ops.Relu6) or (isinstance(node.op, ops.Clamp) and (node.op.low, node.op.high) == (0, 6))
         shift = node.input(0).producer if is_relu6 else None
         if shift is None or not isinstance(shift.op, ops.Add) or shift.op.activation != "none" or scalar(shift.input(1)) != 3.0:
             return None
-        return shift.input(0)
+        return shift.input(0), [node.output, shift.output]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from edgekit.ir import Graph, Node, Value, ops
-from edgekit.passes.base import Rewrite
+from edgekit.passes.base import Rewrite, require_unquantized
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class DecomposeAttention(Rewrite):
 
     def rewrite(self, graph: Graph, node: Node) -> None:
         assert isinstance(node.op, ops.Attention)
+        require_unquantized(node.output)
         q, k, v, mask = node.input(0), node.input(1), node.input(2), node.optional(3)
 
         def add(op: ops.Op, *inputs: Value, suffix: str) -> Value:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from edgekit.ir import Graph, Node, ops
-from edgekit.passes.base import Pass, Rewrite
+from edgekit.passes.base import Pass, Rewrite, require_unquantized
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class DecomposeSilu(Rewrite):
         return isinstance(node.op, ops.Silu)
 
     def rewrite(self, graph: Graph, node: Node) -> None:
+        require_unquantized(node.output)
         x = node.input(0)
         gate = graph.add(ops.Sigmoid(), x, name=f"{node.name}.gate", where=node.where, before=node)
         graph.replace(node.output, graph.add(ops.Mul(), x, gate, where=node.where, before=node))
@@ -41,6 +42,7 @@ class DecomposeHardsigmoid(Rewrite):
         return isinstance(node.op, ops.Hardsigmoid)
 
     def rewrite(self, graph: Graph, node: Node) -> None:
+        require_unquantized(node.output)
         three = graph.constant(torch.tensor(3.0), f"{node.name}.three")
         sixth = graph.constant(torch.tensor(1.0 / 6.0), f"{node.name}.sixth")
         shifted = graph.add(

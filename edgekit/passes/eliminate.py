@@ -16,7 +16,7 @@ _FOLD_LIMIT = 4096
 
 @dataclass(frozen=True)
 class EliminateIdentity(Rewrite):
-    """Take out ops that return their input: dropout at inference, casts to the same type, pads of nothing, full slices, identities.
+    """Take out ops that return their input: dropout at inference, casts to the same type, pads of nothing, full slices.
 
     Given::   %y = dropout(%x)
               %z = relu(%y)
@@ -29,7 +29,7 @@ class EliminateIdentity(Rewrite):
             return False
         op = node.op
         return (
-            isinstance(op, ops.Dropout | ops.Identity | ops.Cast | ops.Reshape | ops.Expand | ops.Slice)
+            isinstance(op, ops.Dropout | ops.Identity | ops.Cast | ops.Reshape | ops.Expand | ops.Slice | ops.Split)
             or (isinstance(op, ops.Permute) and op.dims == tuple(range(x.type.rank)))
             or (isinstance(op, ops.Pad) and not any(any(pair) for pair in op.pads))
             or (isinstance(op, ops.Tile) and set(op.repeats) == {1})
@@ -40,8 +40,6 @@ class EliminateIdentity(Rewrite):
 
     def rewrite(self, graph: Graph, node: Node) -> None:
         x = node.input(0)
-        if isinstance(node.op, ops.Slice) and any(step != 1 for step in node.op.steps):
-            raise Skip("a slice with steps")
         if graph.is_output(node.output) and (x.producer is None or graph.is_output(x)):
             raise Skip("it is what makes an input or another output an output")
         graph.replace(node.output, x)
@@ -63,7 +61,9 @@ class FoldConstants(Pass):
         rewrites = 0
         for node in list(graph.nodes):
             values = [v for v in node.inputs if v is not None]
-            if any(not v.is_constant or v.quant is not None for v in values) or any(v.type.has_batch for v in node.outputs):
+            if any(not v.is_constant or v.quant is not None for v in values) or any(v.quant is not None for v in node.outputs):
+                continue
+            if any(v.type.has_batch for v in node.outputs) or node.op.at(1) is not node.op:
                 continue
             before = sum(v.type.numel() for v in values)
             if sum(v.type.numel() for v in node.outputs) > max(before, _FOLD_LIMIT):
@@ -71,8 +71,7 @@ class FoldConstants(Pass):
             with torch.no_grad():
                 results = as_tuple(node.op.run(*[None if v is None else v.tensor.detach() for v in node.inputs]))
             for output, data in zip(node.outputs, results, strict=True):
-                if output.quant is None:
-                    graph.replace(output, graph.constant(data.clone().contiguous(), output.name))
+                graph.replace(output, graph.constant(data.clone().contiguous(), output.name))
             rewrites += 1
         if rewrites:
             graph.eliminate_dead()

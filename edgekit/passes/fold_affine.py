@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from edgekit.ir import Graph, Node, Value, ops
-from edgekit.passes.base import Rewrite, Skip, sole_producer
+from edgekit.passes.base import Rewrite, Skip, require_unquantized, sole_producer, succeed
 from edgekit.passes.fold_batch_norm import fold_affine
 from edgekit.passes.fuse_activation import activation_of, with_activation
 
@@ -49,6 +49,7 @@ class FoldAffine(Rewrite):
         constant = node.input(1 - index)
         producer = sole_producer(graph, node, *_WEIGHTED, index=index)
         assert producer is not None
+        require_unquantized(constant)
         y = producer.output
         axis = y.type.rank - 1 if isinstance(producer.op, ops.Linear) else 1
         channels = y.shape[axis]
@@ -67,4 +68,4 @@ class FoldAffine(Rewrite):
         fold_affine(graph, producer, scale, offset)
         if (activation := activation_of(node.op)) != "none":
             graph.set_op(producer, with_activation(producer.op, activation))
-        graph.replace(node.output, y)
+        succeed(graph, node.output, y)

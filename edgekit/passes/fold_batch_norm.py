@@ -7,15 +7,23 @@ from dataclasses import dataclass
 import torch
 
 from edgekit.ir import Graph, Node, ops
-from edgekit.passes.base import Rewrite, Skip, sole_producer
+from edgekit.passes.base import Rewrite, Skip, require_unquantized, sole_producer, succeed
 from edgekit.passes.constants import require_private, rewrite_constant, set_bias
 
 _WEIGHTED = (ops.Conv1d, ops.Conv2d, ops.ConvTranspose1d, ops.ConvTranspose2d, ops.Linear)
 
 
 def channel_affine(norm: Node) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scale and offset (C,), in float64, of an inference-time batch norm."""
+    """Scale and offset (C,), in float64, of an inference-time batch norm.
+
+    Raises:
+        Skip: one of its parameters is computed, or quantised.
+    """
     assert isinstance(norm.op, ops.BatchNorm)
+    for value in norm.inputs[1:5]:
+        if value is not None and not value.is_constant:
+            raise Skip(f"%{value.name} is computed, not constant")
+        require_unquantized(value)
     mean, var = norm.input(3).tensor.detach().double(), norm.input(4).tensor.detach().double()
     weight, bias = norm.optional(1), norm.optional(2)
     scale = torch.rsqrt(var + norm.op.eps)
@@ -42,7 +50,7 @@ def fold_affine(graph: Graph, node: Node, scale: torch.Tensor, offset: torch.Ten
     """Changes weight and bias (float64 arithmetic) so that the node computes ``scale * y + offset`` per output channel.
 
     Raises:
-        Skip: weight or bias is shared or computed, or an activation stands between.
+        Skip: weight or bias is shared, computed or quantised, an activation stands between, or a float can't hold the result.
     """
     if getattr(node.op, "activation", "none") != "none":
         raise Skip("an activation stands between")
@@ -51,8 +59,11 @@ def fold_affine(graph: Graph, node: Node, scale: torch.Tensor, offset: torch.Ten
     if bias is not None:
         require_private(graph, bias, node)
     old = 0.0 if bias is None else bias.tensor.detach().double()
-    rewrite_constant(weight, scale_output_channels(node, scale))
-    set_bias(graph, node, old * scale + offset)
+    new_weight, new_bias = scale_output_channels(node, scale), old * scale + offset
+    if not all(bool(torch.isfinite(t.to(weight.tensor.dtype)).all()) for t in (new_weight, new_bias)):
+        raise Skip("the product is too large for the weight's type, or not a number")
+    rewrite_constant(weight, new_weight)
+    set_bias(graph, node, new_bias)
 
 
 @dataclass(frozen=True)
@@ -74,7 +85,7 @@ class FoldBatchNorm(Rewrite):
         if isinstance(producer.op, ops.Linear) and node.input(0).type.rank != 2:
             raise Skip("the channels of the norm are not the features of the linear layer")
         fold_affine(graph, producer, *channel_affine(node))
-        graph.replace(node.output, producer.output)
+        succeed(graph, node.output, producer.output)
 
 
 @dataclass(frozen=True)
@@ -90,9 +101,10 @@ class LowerBatchNorm(Rewrite):
         return isinstance(node.op, ops.BatchNorm)
 
     def rewrite(self, graph: Graph, node: Node) -> None:
+        require_unquantized(node.output)
         x = node.input(0)
         shape = (-1, *[1] * (x.type.rank - 2))
-        scale, offset = (t.reshape(shape).to(torch.float32) for t in channel_affine(node))
+        scale, offset = (t.reshape(shape).to(x.type.dtype) for t in channel_affine(node))
         name = node.name
         product = graph.add(
             ops.Mul(), x, graph.constant(scale, f"{name}.scale"), name=f"{name}_scaled", where=node.where, before=node

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgekit.ir import Graph, Node, ops
-from edgekit.passes.base import Rewrite, Skip, sole_producer
+from edgekit.passes.base import Rewrite, Skip, sole_producer, succeed
 
 _HOSTS = (
     ops.Conv1d,
@@ -65,4 +65,4 @@ class FuseActivation(Rewrite):
         name = activation_name(node)
         assert name is not None
         graph.set_op(producer, with_activation(producer.op, name))
-        graph.replace(node.output, producer.output)
+        succeed(graph, node.output, producer.output)

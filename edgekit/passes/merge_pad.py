@@ -1,4 +1,4 @@
-"""Merge zero padding into the convolution or pool that reads it."""
+"""Merge zero padding into the convolution that reads it."""
 
 from __future__ import annotations
 

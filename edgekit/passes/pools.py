@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgekit.ir import Graph, Node, ops
-from edgekit.passes.base import PassRecord, Rewrite, Skip
+from edgekit.passes.base import PassRecord, Rewrite, Skip, require_unquantized, succeed
 
 
 @dataclass(frozen=True)
 class GlobalPoolToMean(Rewrite):
     """Write an average pool whose one window covers everything as a mean over the spatial dimensions.
 
-    An integer mean may have a scale of its own, an integer average pool may not: the mean keeps more of a range that averaging shrinks.
+    An integer mean may have a scale of its own, an integer average pool may not: the mean keeps more of a range that
+    averaging shrinks.
 
     Given::   %y = avg_pool2d(%x: [N, C, 8, 8], kernel=(8, 8), stride=(8, 8))
     Result::  %y = mean(%x, axes=(2, 3), keepdim=True)
@@ -27,7 +28,7 @@ class GlobalPoolToMean(Rewrite):
         if op.kernel != x.shape[2:] or any(op.padding) or op.divisor is not None:
             raise Skip("the window does not cover the whole input")
         axes = tuple(range(2, x.type.rank))
-        graph.replace(node.output, graph.add(ops.Mean(axes, keepdim=True), x, where=node.where, before=node))
+        succeed(graph, node.output, graph.add(ops.Mean(axes, keepdim=True), x, where=node.where, before=node))
 
     def apply(self, graph: Graph) -> PassRecord:
         return PassRecord(self.name, super().apply(graph).rewrites)
@@ -55,7 +56,6 @@ class MergeMeanReshape(Rewrite):
         if shape != node.output.shape:
             raise Skip("the reshape does more than drop the averaged dimensions")
         if mean.output.quant != node.output.quant:
-            raise Skip(f"%{mean.name} is quantised")
-        result = graph.add(ops.Mean(mean.op.axes), mean.input(0), where=mean.where, before=node)
-        result.quant = node.output.quant
-        graph.replace(node.output, result)
+            require_unquantized(mean.output)
+            raise Skip(f"%{node.name} is quantised")
+        succeed(graph, node.output, graph.add(ops.Mean(mean.op.axes), mean.input(0), where=mean.where, before=node))

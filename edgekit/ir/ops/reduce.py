@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from edgekit.ir.ops.base import Op
+from edgekit.ir.ops.base import Op, infer_by_meta
+from edgekit.ir.types import TensorType
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,14 @@ class _Reduce(Op):
 
     def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return type(self).function(x, dim=self.axes, keepdim=self.keepdim)
+
+    def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
+        x = types[0]
+        # torch takes no axes as all of them, and widens integers: rare, so torch itself says what comes out.
+        if x is None or not self.axes or not x.is_float or max(self.axes) >= x.rank:
+            return infer_by_meta(self, types)
+        kept = [1 if i in self.axes else d for i, d in enumerate(x.shape) if self.keepdim or i not in self.axes]
+        return (TensorType(x.dtype, tuple(kept)),)
 
 
 @dataclass(frozen=True)
