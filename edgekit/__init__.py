@@ -23,6 +23,7 @@ from edgekit.errors import (
 
 if TYPE_CHECKING:
     from edgekit.data import Data
+    from edgekit.flow import build
     from edgekit.frontend.source import load
     from edgekit.ir.graph import Graph
     from edgekit.ir.quant import QuantParams
@@ -40,6 +41,7 @@ _HOME = {
     "QuantParams": "edgekit.ir.quant",
     "Report": "edgekit.report",
     "Target": "edgekit.target",
+    "build": "edgekit.flow",
     "load": "edgekit.frontend.source",
     "run": "edgekit.runtime.artifact",
 }
@@ -62,6 +64,7 @@ __all__ = [
     "Unsupported",
     "UsageError",
     "__version__",
+    "build",
     "load",
     "run",
 ]
