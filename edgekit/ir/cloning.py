@@ -1,6 +1,7 @@
 """Copies of a graph: a flat record of it, and the graph made from such a record.
 
-Values, nodes and users refer to each other in circles, so generic deepcopy and pickle would recurse once per node; the record is flat.
+Values, nodes and users refer to each other in circles, so generic deepcopy and pickle would recurse once per node; the
+record is flat.
 """
 
 from __future__ import annotations

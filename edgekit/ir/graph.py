@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Value:
     """A tensor of the graph: an input, a constant (``data`` is a tensor) or the output of a node.
 
-    A trainable constant's ``data`` is the very ``nn.Parameter`` of the module. ``quant`` says how the value is quantised; ``data`` stays
-    float beside it.
+    A trainable constant's ``data`` is the very ``nn.Parameter`` of the module. ``quant`` says how the value is quantised;
+    ``data`` stays float beside it.
     """
 
     __slots__ = ("data", "name", "producer", "quant", "type", "users")
@@ -37,6 +37,7 @@ class Value:
 
     @property
     def shape(self) -> tuple[Any, ...]:
+        """Dimensions: numbers and multiples of N."""
         return self.type.shape
 
     @property
@@ -46,6 +47,7 @@ class Value:
 
     @property
     def is_constant(self) -> bool:
+        """It has data: a weight, a buffer or a number of the graph's own."""
         return self.data is not None
 
     @property
@@ -57,6 +59,7 @@ class Value:
 
     @property
     def is_trainable(self) -> bool:
+        """Its data is an ``nn.Parameter``."""
         return isinstance(self.data, nn.Parameter)
 
     def __repr__(self) -> str:
@@ -81,10 +84,12 @@ class Node:
 
     @property
     def name(self) -> str:
+        """The name of the first output, which names the node too."""
         return self.outputs[0].name
 
     @property
     def attrs(self) -> dict[str, Any]:
+        """The attributes of the op by name."""
         return self.op.attributes()
 
     def input(self, index: int) -> Value:
@@ -135,6 +140,7 @@ class Graph:
         return name
 
     def add_input(self, name: str, type: TensorType) -> Value:
+        """Appends an input of the graph."""
         value = Value(self.unique_name(name), type)
         self.inputs.append(value)
         return value
@@ -196,6 +202,7 @@ class Graph:
         return reads + sum(v is value for v in self.outputs)
 
     def is_output(self, value: Value) -> bool:
+        """The value is one of the graph's outputs."""
         return any(v is value for v in self.outputs)
 
     def values(self) -> Iterator[Value]:
@@ -396,6 +403,7 @@ def infer_types(op: Op, inputs: Iterable[Value | None], where: Sequence[Where]) 
 
 
 def union(first: Sequence[Where], second: Sequence[Where]) -> tuple[Where, ...]:
+    """Places of both, each once, in order."""
     return tuple(dict.fromkeys((*first, *second)))
 
 

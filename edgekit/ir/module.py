@@ -40,7 +40,8 @@ class _Step:
 class GraphModule(nn.Module):
     """A graph that runs and trains.
 
-    Shares the graph's tensors: its parameters are the graph's ``nn.Parameter`` objects, its ``state_dict`` has the source's keys, and
+    Shares the graph's tensors: its parameters are the graph's ``nn.Parameter`` objects, its ``state_dict`` has the source's
+        keys, and
     ``forward`` takes the source's arguments and returns its structure. Values with ``quant`` are fake-quantised with a
     straight-through gradient. ``module.graph`` is the graph, with the module's present tensors.
     """
@@ -59,6 +60,12 @@ class GraphModule(nn.Module):
         return self._graph
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The source's call; positional tensors and a tensor or tuple for a graph without a signature.
+
+        Raises:
+            TypeError: the arguments are not those of the source.
+            ValueError: a tensor's shape does not fit.
+        """
         signature = self._graph.signature
         if signature is None:
             if kwargs or len(args) != len(self._graph.inputs):
@@ -72,7 +79,8 @@ class GraphModule(nn.Module):
     ) -> list[torch.Tensor]:
         """Graph inputs in, graph outputs out.
 
-        ``observe`` is called with every input and every computed value (not constants); a tensor that it returns replaces the value.
+        ``observe`` is called with every input and every computed value (not constants); a tensor that it returns replaces
+        the value.
         """
         graph = self._graph
         batch = batch_size_of(graph, inputs)

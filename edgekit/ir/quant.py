@@ -22,8 +22,9 @@ RANGES: dict[str, tuple[int, int]] = {
 class QuantParams:
     """Affine quantisation: ``real = scale * (integer - zero_point)`` (Jacob et al. 2018, arXiv:1712.05877, eq. 1).
 
-    ``scale`` and ``zero_point`` have one entry (per tensor, ``axis is None``) or one per index along ``axis``. Scales are held as the
-    exact values of float32, because that is what the files carry. ``narrow`` leaves out the most negative integer (symmetric weights).
+    ``scale`` and ``zero_point`` have one entry (per tensor, ``axis is None``) or one per index along ``axis``. Scales are
+    held as the exact values of float32, because that is what the files carry. ``narrow`` leaves out the most negative
+    integer (symmetric weights).
     """
 
     dtype: str
@@ -46,14 +47,17 @@ class QuantParams:
 
     @property
     def qmin(self) -> int:
+        """Smallest integer."""
         return RANGES[self.dtype][0] + (1 if self.narrow else 0)
 
     @property
     def qmax(self) -> int:
+        """Largest integer."""
         return RANGES[self.dtype][1]
 
     @property
     def per_channel(self) -> bool:
+        """There is a scale for each index along ``axis``."""
         return self.axis is not None
 
     @property
@@ -84,6 +88,7 @@ class QuantParams:
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> QuantParams:
+        """What ``as_dict`` wrote."""
         return QuantParams(
             data["dtype"], tuple(data["scale"]), tuple(data["zero_point"]), data.get("axis"), bool(data.get("narrow", False))
         )

@@ -13,9 +13,10 @@ from torch.utils import _pytree as pytree
 class Signature:
     """Call signature of the source.
 
-    ``parameters`` are the names of the forward's parameters in order. ``inputs`` and ``outputs`` are torch's serialised tree specs of
-    ``(args, kwargs)`` and of the result. ``input_slots`` gives, for each leaf of the inputs, the index of the graph input, or None for
-    a constant leaf (``input_constants`` holds its value: a number, bool, string or None). ``output_slots`` likewise.
+    ``parameters`` are the names of the forward's parameters in order. ``inputs`` and ``outputs`` are torch's serialised
+    tree specs of ``(args, kwargs)`` and of the result. ``input_slots`` gives, for each leaf of the inputs, the index of the
+    graph input, or None for a constant leaf (``input_constants`` holds its value: a number, bool, string or None).
+    ``output_slots`` likewise.
     """
 
     parameters: tuple[str, ...]
@@ -60,7 +61,9 @@ class Signature:
         return out
 
     def outputs_of(self, source: Callable[..., Any], inputs: Sequence[Any]) -> list[Any]:
-        """Calls the source with graph inputs in place of its arguments; the leaves of its result that are graph outputs, in order."""
+        """Calls the source with graph inputs in place of its arguments; the leaves of its result that are graph outputs, in
+        order.
+        """
         leaves = [
             constant if slot is None else inputs[slot]
             for slot, constant in zip(self.input_slots, self.input_constants, strict=True)

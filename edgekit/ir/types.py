@@ -70,6 +70,7 @@ class TensorType:
 
     @property
     def rank(self) -> int:
+        """Number of dimensions."""
         return len(self.shape)
 
     def at(self, batch: int) -> tuple[int, ...]:
@@ -85,10 +86,12 @@ class TensorType:
 
     @property
     def has_batch(self) -> bool:
+        """A dimension depends on the batch size."""
         return any(isinstance(d, Batch) for d in self.shape)
 
     @property
     def is_float(self) -> bool:
+        """The elements are floating-point numbers."""
         return self.dtype.is_floating_point
 
     def __str__(self) -> str:

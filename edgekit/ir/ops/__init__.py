@@ -89,6 +89,9 @@ from edgekit.ir.ops.shape import (
 )
 
 __all__ = [
+    "FUSED",
+    "FUSED_RANGE",
+    "OPS",
     "Abs",
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
@@ -117,8 +120,6 @@ __all__ = [
     "Erf",
     "Exp",
     "Expand",
-    "FUSED",
-    "FUSED_RANGE",
     "Flip",
     "Floor",
     "FloorDiv",
@@ -154,7 +155,6 @@ __all__ = [
     "Mul",
     "Neg",
     "NotEqual",
-    "OPS",
     "Op",
     "Pad",
     "Permute",

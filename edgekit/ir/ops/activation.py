@@ -83,7 +83,9 @@ class LeakyRelu(_Unary):
 
 @dataclass(frozen=True)
 class Prelu(Op):
-    """x where x > 0, else weight * x; weight has one entry per channel (axis 1) or one in all (He et al. 2015, arXiv:1502.01852)."""
+    """x where x > 0, else weight * x; weight has one entry per channel (axis 1) or one in all (He et al. 2015,
+    arXiv:1502.01852).
+    """
 
     inputs = ("x", "weight")
 
@@ -238,7 +240,9 @@ class LogSoftmax(_Unary):
 
 @dataclass(frozen=True)
 class Dropout(_Unary):
-    """In training, zeroes entries with probability p and scales the others by 1 / (1 - p); whole channels with ``channelwise``."""
+    """In training, zeroes entries with probability p and scales the others by 1 / (1 - p); whole channels with
+    ``channelwise``.
+    """
 
     p: float = 0.5
     channelwise: bool = False

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Attention(Op):
     """softmax(scale * q k^T + mask) v over the last two dimensions (Vaswani et al. 2017, arXiv:1706.03762).
 
-    q (..., T, D), k (..., S, D), v (..., S, E); mask is added (float) or selects (bool, True = attend); ``scale`` None is 1 / sqrt(D);
-    ``causal`` masks j > i. ``dropout`` acts in training only.
+    q (..., T, D), k (..., S, D), v (..., S, E); mask is added (float) or selects (bool, True = attend); ``scale`` None is 1
+    / sqrt(D); ``causal`` masks j > i. ``dropout`` acts in training only.
     """
 
     inputs = ("q", "k", "v", "mask?")

@@ -212,8 +212,8 @@ class Cast(Op):
 class Identity(Op):
     """The same values under another quantisation: the one op at a border between quantised and float values.
 
-    What it does is read from the ``quant`` of its input and output: quantise, dequantise or requantise. With none on either it is a
-    copy and is eliminated.
+    What it does is read from the ``quant`` of its input and output: quantise, dequantise or requantise. With none on either
+    it is a copy and is eliminated.
     """
 
     inputs = ("x",)

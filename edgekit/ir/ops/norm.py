@@ -22,8 +22,9 @@ class _Norm(Op):
 class BatchNorm(_Norm):
     """(x - mean) / sqrt(var + eps) * weight + bias per channel (axis 1) (Ioffe & Szegedy 2015, arXiv:1502.03167).
 
-    In training the batch's own statistics are used and the running ones are updated in place: with ``momentum``, or as the cumulative
-    average over ``batches`` where momentum is None. A ``frozen`` one uses the running statistics in training too.
+    In training the batch's own statistics are used and the running ones are updated in place: with ``momentum``, or as the
+    cumulative average over ``batches`` where momentum is None. A ``frozen`` one uses the running statistics in training
+    too.
     """
 
     inputs = ("x", "weight?", "bias?", "mean", "var", "batches?")

@@ -81,7 +81,9 @@ class AdaptiveAvgPool2d(Op):
 
 @dataclass(frozen=True)
 class AdaptiveMaxPool2d(Op):
-    """Maximum over windows that divide x (N, C, H, W) into ``size`` parts; only sizes that do not divide H and W stay this op."""
+    """Maximum over windows that divide x (N, C, H, W) into ``size`` parts; only sizes that do not divide H and W stay this
+    op.
+    """
 
     inputs = ("x",)
     size: tuple[int, int] = (1, 1)

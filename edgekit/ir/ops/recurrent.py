@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Recurrent(Op):
-    """Inputs: x, the initial states (each optional: absent is zero), then per layer and direction w_ih, w_hh and, with ``bias``, b_ih, b_hh.
+    """Inputs: x, the initial states (each optional: absent is zero), then per layer and direction w_ih, w_hh and, with
+    ``bias``, b_ih, b_hh.
 
-    x is (B, T, I) with ``batch_first``, else (T, B, I); states are (layers * directions, B, H). Outputs: y (x's order, directions * H
-    wide), then the final states. ``dropout`` acts between layers in training.
+    x is (B, T, I) with ``batch_first``, else (T, B, I); states are (layers * directions, B, H). Outputs: y (x's order,
+    directions * H wide), then the final states. ``dropout`` acts between layers in training.
     """
 
     hidden: int

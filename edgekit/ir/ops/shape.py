@@ -148,7 +148,9 @@ class Roll(Op):
 
 @dataclass(frozen=True)
 class Gather(Op):
-    """``x.index_select(axis, index)``; an index of another rank replaces the axis by its shape (embedding: axis 0 of a table)."""
+    """``x.index_select(axis, index)``; an index of another rank replaces the axis by its shape (embedding: axis 0 of a
+    table).
+    """
 
     inputs = ("x", "index")
     axis: int = 0
