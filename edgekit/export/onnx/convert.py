@@ -38,7 +38,8 @@ def export(
     Args:
         graph: after the exact passes; it is not changed. Values in training form (dropout) are written as in inference.
         name: of the graph in the file; by default the graph's own.
-        metadata: further entries for the file's metadata_props, beside the record of inputs and outputs (``edgekit.io/1``).
+        metadata: further entries for the file's metadata_props, beside the record of inputs and outputs (``edgekit.io/1``); an
+            entry of that name replaces it.
         opset: version of ONNX's operators, 18 to 23.
         unsigned: write int8 activations as uint8, with 128 added to the zero point: they stand for the same real numbers.
             ONNX Runtime on x86 computes signed ones in float wherever a value has several readers (residual networks).
@@ -78,8 +79,8 @@ def export(
         tuple(_describe(tensor, value) for tensor, value in outputs),
         output_structure(graph),
     )
-    entries = {**(metadata or {}), IO_KEY: encode(record).decode()}
-    return serialize(to, inputs, outputs, name=name or graph.name, opset=opset, metadata=entries)
+    entries = {IO_KEY: encode(record).decode(), **(metadata or {})}
+    return serialize(to, inputs, outputs, values=to.unclear(), name=name or graph.name, opset=opset, metadata=entries)
 
 
 def _emit(to: Emission, node: Node) -> None:

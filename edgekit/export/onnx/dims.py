@@ -9,14 +9,16 @@ from edgekit.export.onnx.writer import Tensor
 from edgekit.ir.types import Batch, Dim
 
 
-def reshape(to: Emission, tensor: Tensor, shape: Sequence[Dim]) -> Tensor:
-    """``tensor`` under another shape; one dimension that depends on the batch size is left to the runtime (-1)."""
-    unknown = sum(isinstance(dim, Batch) for dim in shape)
-    if 0 in shape:  # here a zero is a size, not "as in the input"; -1 beside it would be undetermined
+def reshape(to: Emission, tensor: Tensor, old: tuple[Dim, ...], shape: Sequence[Dim]) -> Tensor:
+    """``tensor`` of the shape ``old`` under another.
+
+    A dimension that depends on the batch size is taken over from the same place (0, which keeps its name for readers of the
+    file), or is left to the runtime (-1), or computed if there are several of these.
+    """
+    if 0 in shape:  # here a zero is a size; -1 beside it would be undetermined
         return to.add("Reshape", tensor, shape_of(to, shape), allowzero=1)
-    if unknown > 1:
-        return to.add("Reshape", tensor, shape_of(to, shape))
-    return to.add("Reshape", tensor, to.ints([-1 if isinstance(dim, Batch) else dim for dim in shape]))
+    numbers = [dim if isinstance(dim, int) else 0 if old[axis : axis + 1] == (dim,) else -1 for axis, dim in enumerate(shape)]
+    return to.add("Reshape", tensor, shape_of(to, shape) if numbers.count(-1) > 1 else to.ints(numbers))
 
 
 def shape_of(to: Emission, shape: Sequence[Dim]) -> Tensor:

@@ -18,6 +18,7 @@ import torch
 from edgekit.export.onnx.element_types import onnx_type, quantized_type
 from edgekit.export.onnx.writer import Tensor, Writer
 from edgekit.ir.graph import Graph, Node, Value, named_state
+from edgekit.ir.ops import Reshape
 from edgekit.ir.quant import QuantParams
 from edgekit.ir.quantized_data import quantize_bias, quantize_weights
 
@@ -153,6 +154,18 @@ class Emission(Writer):
         free = value.name not in taken and id(value) not in self._input_ids and not value.is_constant
         copy.name, copy.wish = (value.name, "") if free else ("", f"{value.name}/output")
         return copy
+
+    def unclear(self) -> list[tuple[Tensor, Value]]:
+        """Values inside the graph whose batch dimension readers of the file can't infer: a reshape moved or multiplied it."""
+        found = []
+        for node in self.graph.nodes:
+            value = node.output
+            if isinstance(node.op, Reshape) and id(value) in self._reals and not self.graph.is_output(value):
+                old = node.input(0).shape
+                kept = all(isinstance(d, int) or old[axis : axis + 1] == (d,) for axis, d in enumerate(value.shape))
+                if not kept:
+                    found.append((self._reals[id(value)], value))
+        return found
 
     # ------------------------------------------------------------------ within
 

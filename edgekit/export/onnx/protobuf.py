@@ -26,11 +26,12 @@ def serialize(
     inputs: Sequence[tuple[Tensor, Value]],
     outputs: Sequence[tuple[Tensor, Value]],
     *,
+    values: Sequence[tuple[Tensor, Value]] = (),
     name: str,
     opset: int,
     metadata: Mapping[str, str],
 ) -> bytes:
-    """The file, once names are settled. The same content gives the same bytes.
+    """The file, once names are settled. The same content gives the same bytes. ``values`` are declared with their shapes.
 
     Raises:
         UsageError: the package onnx is not installed.
@@ -60,6 +61,7 @@ def serialize(
     graph.initializer.extend(_tensor(onnx, data, tensor.name) for tensor, data in writer.initializers)
     graph.input.extend(_value_info(onnx, tensor, value) for tensor, value in inputs)
     graph.output.extend(_value_info(onnx, tensor, value) for tensor, value in outputs)
+    graph.value_info.extend(_value_info(onnx, tensor, value) for tensor, value in values)
     return bytes(model.SerializeToString(deterministic=True))
 
 

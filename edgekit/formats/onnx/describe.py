@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from math import prod
 from typing import Any
@@ -88,7 +89,7 @@ class _View:
         return tuple(d.dim_value if d.HasField("dim_value") else _named(d.dim_param) for d in dims)
 
     def numel(self, name: str) -> int:
-        return prod(size if isinstance(size, int) else 1 for size in self.shape(name))
+        return prod(_at_one(size) for size in self.shape(name))
 
     def dtype(self, name: str) -> str:
         if name in self.constants:
@@ -126,7 +127,7 @@ class _View:
         return self.stored.get(name, self.constants.get(name))
 
     def _macs(self, node: Any) -> int:
-        shapes = [tuple(size if isinstance(size, int) else 1 for size in self.shape(name)) for name in node.input]
+        shapes = [tuple(_at_one(size) for size in self.shape(name)) for name in node.input]
         out = self.numel(node.output[0])
         match node.op_type:
             case "Conv":
@@ -262,6 +263,14 @@ def _metadata(model: Any) -> dict[str, str]:
     producer = f"{model.producer_name} {model.producer_version}".strip()
     opsets = ", ".join(f"{o.domain or 'ai.onnx'} {o.version}" for o in model.opset_import)
     return {**({"producer": producer} if producer else {}), "opset": opsets, **out}
+
+
+def _at_one(size: Dimension) -> int:
+    """A dimension where those that the caller chooses are 1: ``"16*N"`` is 16."""
+    if isinstance(size, int):
+        return size
+    multiple = re.fullmatch(r"(\d+)\*\w+", size or "")
+    return int(multiple[1]) if multiple else 1
 
 
 def _named(parameter: str) -> str | None:

@@ -89,7 +89,20 @@ def test_metadata_holds_the_callers_entries_and_the_record_of_inputs_and_outputs
     proto = checked(export(net(), name="digits", metadata={"author": "somebody"}))
     entries = {entry.key: entry.value for entry in proto.metadata_props}
     assert proto.graph.name == "digits"
-    assert entries == {"author": "somebody", IO_KEY: '{"inputs":[{}],"outputs":[{},{}],"structure":[0,1]}'}
+    assert entries == {"author": "somebody", IO_KEY: '{"structure":[0,1]}'}
+    replaced = checked(export(net(), metadata={IO_KEY: "{}"}))
+    assert [(entry.key, entry.value) for entry in replaced.metadata_props] == [(IO_KEY, "{}")]
+
+
+def test_a_reshaped_batch_keeps_its_name_for_readers_of_the_file() -> None:
+    graph = Graph("net")
+    x = graph.add_input("x", TensorType(torch.float32, (N, 4, 6)))
+    rows = graph.add(ops.Reshape((Batch(4), 6)), x, name="rows")
+    back = graph.add(ops.Reshape((N, 24)), graph.add(ops.Relu(), rows), name="back")
+    graph.outputs = [graph.add(ops.Reshape((N, 2, 12)), back, name="y")]
+    inferred = onnx.shape_inference.infer_shapes(checked(export(graph))).graph
+    shapes = {v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in inferred.value_info}
+    assert shapes == {"rows": ["4*N", 6], "relu": ["4*N", 6], "back": ["N", 24]}
 
 
 def test_an_artifact_runs_with_nothing_but_the_file() -> None:

@@ -37,9 +37,9 @@ def _on_integers(to: Emission, node: Node, op: ops.Linear, quant: QuantParams, r
     """Flattened to a matrix, multiplied, and brought back to shape, each step between integers."""
     x, output = node.input(0), node.output
     rows = _rows(output.shape)
-    flat = to.rounded(reshape(to, to.read(x), (rows, x.tensor_shape[-1])), quant, x.name)
+    flat = to.rounded(reshape(to, to.read(x), x.shape, (rows, x.tensor_shape[-1])), quant, x.name)
     result = activate(to, _gemm(to, node, flat), op.activation, output)
-    return reshape(to, to.rounded(result, result_quant, output.name), output.shape)
+    return reshape(to, to.rounded(result, result_quant, output.name), (rows, output.shape[-1]), output.shape)
 
 
 def _rows(shape: tuple[Dim, ...]) -> Dim:

@@ -20,7 +20,7 @@ _END, _BEGINNING = 2**63 - 1, -(2**63)
 @emits(ops.Reshape)
 def reshape_(to: Emission, node: Node, op: ops.Reshape) -> Tensor:
     """Reshape."""
-    return reshape(to, to.read(node.input(0)), op.shape)
+    return reshape(to, to.read(node.input(0)), node.input(0).shape, op.shape)
 
 
 @emits(ops.Permute)
@@ -73,7 +73,7 @@ def tile(to: Emission, node: Node, op: ops.Tile) -> Tensor:
     """Tile; repeats for dimensions that the input lacks make them first."""
     x = node.input(0)
     missing = len(op.repeats) - x.type.rank
-    tensor = to.read(x) if missing <= 0 else reshape(to, to.read(x), (*[1] * missing, *x.shape))
+    tensor = to.read(x) if missing <= 0 else reshape(to, to.read(x), x.shape, (*[1] * missing, *x.shape))
     return to.add("Tile", tensor, to.ints(op.repeats))
 
 
@@ -134,5 +134,6 @@ def pixel_unshuffle(to: Emission, node: Node, op: ops.PixelUnshuffle) -> Tensor:
     """Reshape, Transpose, Reshape: SpaceToDepth has only the order depth, column, row."""
     x, r = node.input(0), op.factor
     batch, channels, height, width = x.shape
-    blocks = reshape(to, to.read(x), (batch, channels, height // r, r, width // r, r))
-    return reshape(to, to.add("Transpose", blocks, perm=(0, 1, 3, 5, 2, 4)), node.output.shape)
+    blocks = reshape(to, to.read(x), x.shape, (batch, channels, height // r, r, width // r, r))
+    moved = to.add("Transpose", blocks, perm=(0, 1, 3, 5, 2, 4))
+    return reshape(to, moved, (batch, channels, r, r, height // r, width // r), node.output.shape)

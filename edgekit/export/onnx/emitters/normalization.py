@@ -64,9 +64,10 @@ def group_norm(to: Emission, node: Node, op: ops.GroupNorm) -> Tensor:
     x = node.input(0)
     channels = x.tensor_shape[1]
     size = x.type.numel() // (x.tensor_shape[0] * op.groups)
-    grouped = reshape(to, to.read(x), (x.shape[0], op.groups, size))
+    groups = (x.shape[0], op.groups, size)
+    grouped = reshape(to, to.read(x), x.shape, groups)
     ones, zeros = to.shared(torch.ones(op.groups)), to.shared(torch.zeros(op.groups))
-    result = reshape(to, to.add("InstanceNormalization", grouped, ones, zeros, epsilon=float(op.eps)), x.shape)
+    result = reshape(to, to.add("InstanceNormalization", grouped, ones, zeros, epsilon=float(op.eps)), groups, x.shape)
     column = (channels, *[1] * (x.type.rank - 2))
     if (weight := node.optional(1)) is not None:
         result = to.add("Mul", result, to.reshaped(weight, column))

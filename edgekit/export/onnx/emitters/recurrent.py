@@ -75,10 +75,12 @@ def _joined(to: Emission, node: Node, op: _Recurrent, y: Tensor, *, batch_first:
     batch, time = node.input(0).shape[:2] if op.batch_first else node.input(0).shape[1::-1]
     width = op.directions * op.hidden
     if batch_first:
-        return reshape(to, to.add("Transpose", y, perm=(2, 0, 1, 3)), (batch, time, width))
-    if op.directions == 2:
-        y = to.add("Transpose", y, perm=(0, 2, 1, 3))
-    return reshape(to, y, (time, batch, width))
+        y = to.add("Transpose", y, perm=(2, 0, 1, 3))
+        return reshape(to, y, (batch, time, op.directions, op.hidden), (batch, time, width))
+    if op.directions == 1:
+        return to.add("Squeeze", y, to.ints([1]))
+    y = to.add("Transpose", y, perm=(0, 2, 1, 3))
+    return reshape(to, y, (time, batch, op.directions, op.hidden), (time, batch, width))
 
 
 def _by_layer(to: Emission, op: _Recurrent, state: Value | None) -> list[Tensor | None]:

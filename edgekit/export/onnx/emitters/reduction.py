@@ -25,7 +25,7 @@ def mean(to: Emission, node: Node, op: ops.Mean) -> Tensor:
         return result
     if output.quant is not None:
         result = to.rounded(result, output.quant, output.name)
-    return reshape(to, result, output.shape)
+    return reshape(to, result, (*x.shape[:2], *[1] * (x.type.rank - 2)), output.shape)
 
 
 @emits(ops.Sum, ops.Amax, ops.Amin)
