@@ -71,9 +71,12 @@ class Rewrite(Pass):
                 continue
             try:
                 self.rewrite(graph, node)
-                rewrites += 1
             except Skip as reason:
                 skipped.append(Skipped(node.name, str(reason), node.where))
+                continue
+            rewrites += 1
+            if not any(output.users or graph.is_output(output) for output in node.outputs):
+                graph.remove(node)  # at once: as a reader it would keep the next node from being rewritten
         if rewrites:
             graph.eliminate_dead()
         return PassRecord(self.name, rewrites, tuple(skipped))

@@ -20,6 +20,8 @@ class DecomposeAttention(Rewrite):
               %a = matmul(%s, %k, transpose_b=True)
               %p = softmax(%a)
               %y = matmul(%p, %v)
+
+    A row in which nothing may be attended to gives zeros, as in torch.
     """
 
     def match(self, graph: Graph, node: Node) -> bool:
@@ -47,10 +49,26 @@ class DecomposeAttention(Rewrite):
                 scores = add(ops.Where(), mask, scores, low, suffix="masked")
             else:
                 scores = add(ops.Add(), scores, mask, suffix="masked")
+                if mask.data is None or bool(torch.isinf(mask.data).any()):  # infinity less infinity is not a number
+                    low = graph.constant(torch.tensor(-1e9), f"{node.name}.lowest")
+                    scores = add(ops.Maximum(), scores, low, suffix="bounded")
         weights = add(ops.Softmax(-1), scores, suffix="weights")
+        if mask is not None and may_block_a_row(mask.data):
+            largest = add(ops.Amax((scores.type.rank - 1,), keepdim=True), scores, suffix="largest")
+            blocked = add(ops.Less(), largest, graph.constant(torch.tensor(-5e8), f"{node.name}.bound"), suffix="blocked")
+            zero = graph.constant(torch.tensor(0.0), f"{node.name}.zero")
+            weights = add(ops.Where(), blocked, zero, weights, suffix="open")
         graph.replace(node.output, graph.add(ops.Matmul(), weights, v, where=node.where, before=node))
 
     @staticmethod
     def _bias(graph: Graph, node: Node, allowed: torch.Tensor) -> Value:
         """0 where attention is allowed, else a number that leaves nothing after softmax in float32."""
         return graph.constant(torch.where(allowed, 0.0, -1e9), f"{node.name}.mask")
+
+
+def may_block_a_row(mask: torch.Tensor | None) -> bool:
+    """The mask is computed, or leaves a row without any position."""
+    if mask is None:
+        return True
+    allowed = mask if mask.dtype == torch.bool else mask > -math.inf
+    return not bool(allowed.any(dim=-1).all())
