@@ -135,7 +135,7 @@ def solve_dim(sizes: Sequence[int]) -> Dim:
         return Batch(multiple)
     raise Unsupported(
         f"a dimension is {first} at batch {PROBES[0]} and {second} at batch {PROBES[1]}: not a multiple of the batch size",
-        hint="keep every dimension constant or a whole multiple of the batch, or export with a static batch (batch_axes={name: None})",
+        hint="keep every dimension constant or a whole multiple of the batch, or fix the batch: batch_axes={name: None}",
     )
 
 

@@ -82,6 +82,7 @@ class Op:
 
 
 def as_tuple(result: Tensors) -> tuple[torch.Tensor, ...]:
+    """The results of an op with one output or several."""
     return result if isinstance(result, tuple) else (result,)
 
 
@@ -134,7 +135,7 @@ def broadcast_types(*types: TensorType | None, dtype: torch.dtype | None = None)
         if len(wide) > 1:
             raise Unsupported(
                 f"shapes {', '.join(str(t) for t in given)} do not broadcast for every batch size",
-                hint="the batch size of the example may have coincided with another dimension; try an example with another batch",
+                hint="the example's batch size may have coincided with another dimension; try an example of another batch",
             )
         dims.append(wide[0] if wide else 1)
     if dtype is None:
