@@ -16,7 +16,7 @@ from edgekit.frontend.torch.dims import Sizes
 from edgekit.frontend.torch.places import where
 from edgekit.frontend.torch.table import op_name
 from edgekit.frontend.torch.training import TrainingTrace
-from edgekit.ir import Graph, Node, TensorType, Value, ops
+from edgekit.ir import Graph, Node, TensorType, Value, Where, ops
 from edgekit.ir.ops import Op
 from edgekit.ir.types import Batch, Dim, dtype_name
 
@@ -50,17 +50,20 @@ class Lowering:
     Attributes:
         graph: what is being built.
         node: the traced node.
+        source: the node of the source that it is, or is a part of.
         sizes: traced sizes to dimensions.
         where: the node's place in the user's model, given to everything that is added.
         path: dotted path of the module whose forward made the node.
         device: where constants are made.
     """
 
-    def __init__(self, building: Building, node: fx.Node) -> None:
+    def __init__(self, building: Building, node: fx.Node, at: fx.Node | None = None) -> None:
+        """``at``: the node of the source that this one is a part of, where torch has taken that apart."""
         self.building = building
         self.graph, self.sizes, self.device = building.graph, building.sizes, building.device
         self.node = node
-        self.where = where(node)
+        self.source = at or node
+        self.where = where(self.source)
         self.path = self.where.module
 
     # ------------------------------------------------------------------ adding
@@ -90,6 +93,10 @@ class Lowering:
 
     def scalar(self, value: Number, dtype: torch.dtype) -> Value:
         """A constant of rank 0."""
+        if isinstance(value, Batch):
+            raise self.refused(
+                "the batch size enters a computation as a number", "let no value depend on how many samples there are"
+            )
         return self.constant(torch.tensor(value, dtype=dtype, device=self.device), "scalar")
 
     def reshape(self, x: Value, shape: Sequence[Dim]) -> Value:
@@ -161,7 +168,7 @@ class Lowering:
     @property
     def module_class(self) -> str:
         """That module's class, ``torch.nn.modules.dropout.Dropout``; ``""`` where it is not known."""
-        calls = list(self.node.meta.get("nn_module_stack", {}).values())
+        calls = list(self.source.meta.get("nn_module_stack", {}).values())
         kind = calls[-1][1] if calls else ""
         return kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
 
@@ -172,7 +179,8 @@ class Lowering:
 
     def note(self, text: str) -> None:
         """Tells the user something about this place; said once."""
-        line = f"{self.where}: {text}"
+        place = str(self.where)
+        line = text if place == str(Where()) else f"{place}: {text}"
         if line not in self.graph.notes:
             self.graph.notes.append(line)
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import io
+import logging
+import re
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,7 +21,8 @@ from torch.export.exported_program import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from edgekit.frontend.torch.examples import Examples, batch_axis_per_leaf, repeated
-from edgekit.frontend.torch.failures import raised_by_model, told, user_frame
+from edgekit.frontend.torch.failures import packed_sequences, raised_by_model, told, user_frame
+from edgekit.frontend.torch.forward_code import names_in_forward
 from edgekit.frontend.torch.prepare import traceable
 
 
@@ -27,10 +33,14 @@ class Traced:
     Attributes:
         program: the exported program, in inference mode.
         static: why the batch is fixed, ``""`` where it varies.
+        assigned: tensor attributes (dotted) that forward assigns and that are no buffers.
+        stored: attributes (dotted) that held no tensor before forward and do after.
     """
 
     program: ExportedProgram
     static: str = ""
+    assigned: tuple[str, ...] = ()
+    stored: tuple[str, ...] = ()
 
 
 def trace(module: nn.Module, examples: Examples, batch_axes: Mapping[str, int | None] | None = None) -> Traced:
@@ -46,28 +56,58 @@ def trace(module: nn.Module, examples: Examples, batch_axes: Mapping[str, int | 
         InputError: the model raises on its example, or ``batch_axes`` does not fit.
     """
     axes = batch_axis_per_leaf(examples, batch_axes)
+    assigned: list[str] = []
     with traceable(module) as model:
+        before = _attributes(model)
         if all(axis is None for axis in axes):
-            return Traced(_exported(model, module, examples, None))
-        dynamic = repeated(examples, axes)
-        try:
-            return Traced(export_module(model, dynamic, axes))
-        except Exception as refusal:
-            program = _exported(model, module, examples, refusal)
-            return Traced(program, _reason(refusal))
+            traced = Traced(_exported(model, module, examples, None, assigned))
+        else:
+            try:
+                traced = Traced(export_module(model, repeated(examples, axes), axes, assigned))
+            except Exception as refusal:
+                traced = Traced(_exported(model, module, examples, refusal, assigned), _reason(refusal))
+        stored = tuple(name for name, value in _attributes(model).items() if value and not before.get(name, True))
+    return replace(traced, assigned=tuple(assigned), stored=stored)
 
 
-def export_module(model: nn.Module, examples: Examples, axes: Sequence[int | None] | None) -> ExportedProgram:
-    """One call of ``torch.export.export``; with ``axes`` those are the batch."""
+def _attributes(model: nn.Module) -> dict[str, bool]:
+    """For each plain attribute of a model's parts, whether it holds a tensor."""
+    return {
+        f"{path}.{name}".removeprefix("."): isinstance(value, torch.Tensor)
+        for path, part in model.named_modules()
+        for name, value in vars(part).items()
+        if not name.startswith("_")
+    }
+
+
+def trace_training(
+    module: nn.Module, examples: Examples, batch_axes: Mapping[str, int | None] | None, *, static: bool
+) -> ExportedProgram:
+    """The same in train mode. Raises whatever the tracer raises: nothing but notes depends on it."""
+    axes = batch_axis_per_leaf(examples, batch_axes)
+    with traceable(module, training=True) as model:
+        is_static = static or all(axis is None for axis in axes)
+        return export_module(model, examples if is_static else repeated(examples, axes), None if is_static else axes)
+
+
+def export_module(
+    model: nn.Module, examples: Examples, axes: Sequence[int | None] | None, assigned: list[str] | None = None
+) -> ExportedProgram:
+    """One call of ``torch.export.export``; with ``axes`` those are the batch. ``assigned`` is filled (see ``Traced``)."""
     shapes = None if axes is None else _dynamic_shapes(model, examples, axes)
-    with quiet():
-        return export(model, examples.args, examples.kwargs, dynamic_shapes=shapes, strict=False)
+    with quiet() as said:
+        program = export(model, examples.args, examples.kwargs, dynamic_shapes=shapes, strict=False)
+    if assigned is not None:
+        assigned[:] = said
+    return program
 
 
-def _exported(model: nn.Module, module: nn.Module, examples: Examples, refusal: Exception | None) -> ExportedProgram:
+def _exported(
+    model: nn.Module, module: nn.Module, examples: Examples, refusal: Exception | None, assigned: list[str]
+) -> ExportedProgram:
     """The program with a fixed batch; where that fails too, the error says whether the model or the tracer is at fault."""
     try:
-        return export_module(model, examples, None)
+        return export_module(model, examples, None, assigned)
     except Exception as error:
         name = type(module).__name__
         try:
@@ -75,6 +115,8 @@ def _exported(model: nn.Module, module: nn.Module, examples: Examples, refusal: 
                 model(*pytree.tree_map(_copy, examples.args), **pytree.tree_map(_copy, examples.kwargs))
         except Exception as own:
             raise raised_by_model(own, name) from own
+        if names_in_forward(module) & {"pack_padded_sequence", "pack_sequence", "pad_packed_sequence"}:
+            raise packed_sequences(error, name) from error
         raise told(error if refusal is None else refusal, name) from error
 
 
@@ -93,20 +135,52 @@ def _dynamic_shapes(model: nn.Module, examples: Examples, axes: Sequence[int | N
 
 def _reason(refusal: Exception) -> str:
     """Why the batch cannot vary, on one line."""
-    text = str(refusal)
-    lines = [line.strip(" -") for line in text.splitlines() if line.strip()]
+    lines = [line.strip(" -") for line in str(refusal).splitlines() if line.strip()]
     telling = next((line for line in lines if "batch" in line and "specialized" in line), lines[0] if lines else "")
     where = user_frame(refusal)
+    telling = telling.partition(". If you're")[0]  # what follows is advice for callers of torch.export
     return f"{telling} ({where})" if where else telling
 
 
+#: What torch logs about a model that it cannot trace; the same is in the exception.
+_LOGGERS = ("torch._subclasses.fake_tensor", "torch.fx.experimental.symbolic_shapes", "torch.export._trace", "torch._export")
+
+
+#: Warnings about models that torch.export exports correctly.
+_HARMLESS = (
+    "RNN module weights are not part of single contiguous chunk",
+    "Using padding='same' with even kernel lengths",  # speaks of a copy that torch makes; the graph pads by itself
+)
+_ASSIGNED = re.compile(r"The tensor attributes? (.*?) (?:was|were) assigned during export")
+
+
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Silences what torch.export is known to warn about models that it exports correctly."""
-    with warnings.catch_warnings():
-        # nn.LSTM and nn.GRU keep their weights in a list beside the parameters.
-        warnings.filterwarnings("ignore", message=r"The tensor attributes? .*_flat_weights", category=UserWarning)
-        warnings.filterwarnings(
-            "ignore", message="RNN module weights are not part of single contiguous chunk", category=UserWarning
-        )
-        yield
+def quiet() -> Iterator[list[str]]:
+    """Silences what torch.export is known to say beside its result or its exception.
+
+    Warnings about models that it exports correctly; and, where it fails, its log and the half-made program that it prints. All
+    other warnings are given again when it is done. Yields a list that then holds the tensor attributes that forward assigned.
+    """
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    before = [logger.disabled for logger in loggers]
+    printed = io.StringIO()
+    assigned: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for logger in loggers:
+            logger.disabled = True
+        try:
+            with contextlib.redirect_stderr(printed):
+                yield assigned
+        finally:
+            for logger, was in zip(loggers, before, strict=True):
+                logger.disabled = was
+    sys.stderr.write(printed.getvalue())  # not reached after an exception
+    for warning in caught:
+        text = str(warning.message)
+        if match := _ASSIGNED.match(text):
+            names = (name.strip().removeprefix("self.") for name in match[1].split(","))
+            # nn.LSTM and nn.GRU keep their weights in a list beside the parameters.
+            assigned += [name for name in names if "_flat_weights[" not in name]
+        elif not text.startswith(_HARMLESS):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

@@ -26,12 +26,8 @@ def told(error: BaseException, model: str) -> EdgekitError:
     if isinstance(error, EdgekitError):
         return error
     where = user_frame(error) or model
-    first = _first_line(error)
+    first = first_line(error)
     kind = type(error).__name__
-    if "packed" in str(error).lower() or "PackedSequence" in str(error):
-        return Unsupported(
-            "packed sequences have no form in a graph", where=where, hint="pad the batch and pass it as one tensor"
-        )
     if _is_about_values(error):
         return Unsupported(
             f"the model chooses what to compute by the values of a tensor ({kind}: {first})",
@@ -48,9 +44,18 @@ def told(error: BaseException, model: str) -> EdgekitError:
 def raised_by_model(error: BaseException, model: str) -> InputError:
     """The user error for a model that raises on its own example."""
     return InputError(
-        f"the model raised {type(error).__name__}: {_first_line(error)}",
+        f"the model raised {type(error).__name__}: {first_line(error)}",
         where=user_frame(error) or model,
         hint="check the shapes and types of the example inputs (`--input-shape`)",
+    )
+
+
+def packed_sequences(error: BaseException, model: str) -> Unsupported:
+    """The user error for a model that packs sequences of different lengths."""
+    return Unsupported(
+        "packed sequences have no form in a graph",
+        where=user_frame(error) or model,
+        hint="leave the batch padded and pass it as one tensor (for one sequence at a time, packing changes nothing)",
     )
 
 
@@ -65,7 +70,8 @@ def user_frame(error: BaseException) -> str | None:
     return None
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message that is not empty."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else "no message"
 
@@ -77,6 +83,6 @@ def _is_about_values(error: BaseException) -> bool:
 
 
 def _hint(error: BaseException) -> str | None:
-    if isinstance(error, AttributeError | TypeError) and "numpy" in str(error):
+    if "numpy" in str(error):
         return "use torch functions instead of numpy in forward"
     return None

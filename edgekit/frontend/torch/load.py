@@ -11,8 +11,10 @@ from torch.export.exported_program import ExportedProgram
 
 from edgekit.frontend.torch import state
 from edgekit.frontend.torch.examples import examples_for
-from edgekit.frontend.torch.export import trace
+from edgekit.frontend.torch.export import trace, trace_training
+from edgekit.frontend.torch.failures import first_line
 from edgekit.frontend.torch.signature import forward_parameters
+from edgekit.frontend.torch.training import TrainingTrace, compare, is_suspect, silent_in_trace
 from edgekit.frontend.torch.translate import Translator
 from edgekit.ir import Graph
 
@@ -38,20 +40,44 @@ def graph_of_module(
     """
     graph = Graph(name or type(module).__name__)
     state.add_state(graph, state.of_module(module))
-    traced = trace(module, examples_for(module, example_inputs), batch_axes)
+    examples = examples_for(module, example_inputs)
+    traced = trace(module, examples, batch_axes)
+    training: TrainingTrace | None = None
+    if is_suspect(module):
+        try:
+            training = compare(traced.program, trace_training(module, examples, batch_axes, static=bool(traced.static)))
+            graph.notes += training.notes()
+        except Exception as error:
+            graph.notes.append(
+                f"what the model does only in training is not known: it can't be traced there ({first_line(error)})"
+            )
     device = next((value.tensor.device for value in graph.state.values()), torch.device("cpu"))
+    graph.notes += silent_in_trace(module)
     translator = Translator(
         traced.program,
         graph,
         modules=state.modules_by_path(module),
-        training=None,
+        training=training,
         device=device,
         parameters=forward_parameters(module.forward),
+        assigned=traced.assigned,
     )
     graph = translator.run()
+    for name in traced.stored:
+        graph.notes.append(
+            f"forward stores '{name}' on the model; the graph keeps nothing between calls, each is like the first"
+        )
     if traced.static:
-        graph.notes.append(f"the batch is fixed: {traced.static}")
+        graph.notes.append(f"the batch is fixed: {traced.static}{_axis_hint(module, batch_axes)}")
     return graph
+
+
+def _axis_hint(module: nn.Module, batch_axes: Mapping[str, int | None] | None) -> str:
+    """Layers that want time first explain most batches that cannot vary on axis 0."""
+    late = [path or type(part).__name__ for path, part in module.named_modules() if getattr(part, "batch_first", True) is False]
+    if batch_axes or not late:
+        return ""
+    return f"; '{late[0]}' has batch_first=False: if the batch is on axis 1, say batch_axes={{name: 1}}"
 
 
 def graph_of_program(program: ExportedProgram, name: str) -> Graph:

@@ -24,7 +24,7 @@ class Memory:
     """What each traced node holds.
 
     Nodes that share memory (views, in-place ops) form a tree by ``parent``. A write to one node writes its parents, and makes
-    all other nodes of the tree stale: they are lowered again when they are next read. So every read sees what the source would see.
+    all other nodes of the tree stale: they are lowered again when they are next read. So a read sees what the source would see.
 
     Args:
         relower: lowers a traced node again, with the present values of its arguments.
@@ -65,22 +65,22 @@ class Memory:
         while chain[-1] in self._parent:
             chain.append(self._parent[chain[-1]])
         before = {id(n): self.read(n) for n in chain}
-        root = chain[-1]
-        count = self._writes[root] = self._writes.get(root, 0) + 1
-        self.written.append(root)
+        changed: list[tuple[fx.Node, Value]] = []
         for child, parent in zip(chain, [*chain[1:], None], strict=True):
             if isinstance(before[id(child)], tuple):
                 continue  # a split: its parts are written into what was split
-            self._values[child], self._seen[child] = value, count
-            if parent is None:
-                break
-            whole = before[id(parent)]
-            if isinstance(whole, tuple):
-                whole = before[id(self._parent[parent])]
-            value = self._write_back(ctx, child, parent, whole, value)
+            changed.append((child, value))
+            if parent is not None:
+                whole = before[id(parent)]
+                whole = before[id(self._parent[parent])] if isinstance(whole, tuple) else whole
+                value = self._write_back(ctx, child, parent, whole, value)
+        root = chain[-1]
+        count = self._writes[root] = self._writes.get(root, 0) + 1
+        self.written.append(root)
+        for changed_node, new in [*changed, (node, changed[0][1])]:
+            self._values[changed_node], self._seen[changed_node] = new, count
         self._in_place.add(node)
         self._parent[node] = target
-        self._values[node], self._seen[node] = self._values[target], count
 
     # ------------------------------------------------------------------ views
 
@@ -105,13 +105,15 @@ class Memory:
             return ctx.reshape(part, whole.shape)
         if lowering in _PERMUTED:
             return ctx.permute(part, _inverse(_order(child, whole.type.rank)))
-        region = _region(child, parent, lowering, whole)
+        region = _region(child, parent, lowering, whole, part)
         if region is None:
             raise ctx.refused(
                 f"'{op_name(ctx.node.target)}' changes a view in place that '{op_name(child.target)}' made",
                 "compute a new tensor instead (x = x * 2, torch.where, torch.cat)",
             )
         axis, start, stop = region
+        if stop == -1:
+            return part
         size = whole.tensor_shape[axis]
         middle = ctx.reshape(part, (*whole.shape[:axis], stop - start, *whole.shape[axis + 1 :]))
         pieces = [ctx.slice(whole, axis, 0, start)] if start else []
@@ -128,8 +130,8 @@ def _storages(node: fx.Node) -> set[int]:
     return {t.untyped_storage()._cdata for t in tensors if isinstance(t, torch.Tensor)}
 
 
-def _region(child: fx.Node, parent: fx.Node, lowering: Any, whole: Value) -> tuple[int, int, int] | None:
-    """(axis, start, stop) of the part of ``whole`` that ``child`` shows; None where that is not a fixed range."""
+def _region(child: fx.Node, parent: fx.Node, lowering: Any, whole: Value, part: Value) -> tuple[int, int, int] | None:
+    """(axis, start, stop) of the part of ``whole`` that ``child`` shows; stop -1: all of it; None: no fixed range."""
     arguments = list(child.args[1:])
     if lowering in _SPLITS or lowering is select.unbind:
         index, axis = int(child.args[1]), axis_of(_argument(parent, "dim", 0), whole.type.rank)  # type: ignore[arg-type]
@@ -148,19 +150,14 @@ def _region(child: fx.Node, parent: fx.Node, lowering: Any, whole: Value) -> tup
     if lowering is select.slice_ or lowering is select.narrow:
         axis = axis_of(_argument(child, "dim", 0), whole.type.rank)
         size = whole.shape[axis]
-        if size == _size(child, axis):
-            return axis, 0, whole.tensor_shape[axis]
+        if size == part.shape[axis]:
+            return axis, 0, -1
         start = _argument(child, "start", 0) or 0
         if not isinstance(size, int) or not isinstance(start, int) or _argument(child, "step", 1) != 1:
             return None
         start = min(axis_of(start, size), size)
         return axis, start, start + int(child.meta["val"].shape[axis])
     return None
-
-
-def _size(node: fx.Node, axis: int) -> Any:
-    size = node.meta["val"].shape[axis]
-    return size if isinstance(size, int) else None
 
 
 def _argument(node: fx.Node, name: str, default: Any) -> Any:

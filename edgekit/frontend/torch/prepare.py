@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from edgekit.frontend.torch.multihead import plain_attention
+
 
 @contextmanager
 def traceable(module: nn.Module, *, training: bool = False) -> Iterator[nn.Module]:
@@ -23,27 +25,34 @@ def traceable(module: nn.Module, *, training: bool = False) -> Iterator[nn.Modul
     try:
         try:
             twin = _copied(module)
-        except Exception:  # non-leaf tensors, locks, generators: whatever the user's attributes hold
-            with _mode(module, training):
+        except Exception:  # locks, generators: whatever the user's attributes hold
+            with _mode(module, training), plain_attention(module):
                 yield module
         else:
             twin.train(training)
-            yield twin
+            with plain_attention(twin):
+                yield twin
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
 
 
 def _copied(module: nn.Module) -> nn.Module:
     shared: dict[int, Any] = {id(t): t for t in (*module.parameters(), *module.buffers())}
+    for part in module.modules():  # results of a computation (old-style weight_norm), which do not copy
+        shared.update({id(t): t for t in vars(part).values() if isinstance(t, torch.Tensor) and not t.is_leaf})
     return copy.deepcopy(module, shared)
 
 
 @contextmanager
 def _mode(module: nn.Module, training: bool) -> Iterator[None]:
-    before = [(part, part.training) for part in module.modules()]
+    """The module itself in a mode; afterwards all its attributes are as before."""
+    before = [(part, dict(vars(part)), dict(part._buffers)) for part in module.modules()]
     module.train(training)
     try:
         yield
     finally:
-        for part, was in before:
-            part.training = was
+        for part, attributes, buffers in before:  # what forward stores while it is traced is no real tensor
+            vars(part).clear()
+            vars(part).update(attributes)
+            part._buffers.clear()
+            part._buffers.update(buffers)

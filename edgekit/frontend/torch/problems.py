@@ -21,18 +21,29 @@ class Problem:
 
 
 class Problems:
-    """Collects problems so that nobody meets them one by one."""
+    """Collects problems so that nobody meets them one by one.
 
-    def __init__(self) -> None:
+    Args:
+        model: what the model is called, for places that have no name of their own.
+    """
+
+    def __init__(self, model: str) -> None:
+        self.model = model
         self.found: list[Problem] = []
 
-    def add_missing(self, op: str, where: Where) -> None:
-        """An op without lowering."""
-        self._add(Problem(op, str(where)))
+    def add_missing(self, op: str, where: Where, *, random: bool = False) -> None:
+        """An op without lowering; ``random``: there can be none."""
+        reason = f"'{op}' draws random numbers in inference" if random else ""
+        hint = "draw them outside and pass them as an input" if random else None
+        self._add(Problem(op, self._place(where), reason, hint))
 
     def add(self, op: str | None, where: Where | str | None, reason: str, hint: str | None) -> None:
         """An op whose lowering refuses, and why."""
-        self._add(Problem(op or "", str(where or "the model's outputs"), reason, hint))
+        self._add(Problem(op or "", self._place(where), reason, hint))
+
+    def _place(self, where: Where | str | None) -> str:
+        known = where is not None and str(where) != str(Where())
+        return str(where) if known else f"the model itself ({self.model})"
 
     def _add(self, problem: Problem) -> None:
         if problem not in self.found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 
 from edgekit.errors import Unsupported
 from edgekit.frontend.torch.context import Building, Lowering
+from edgekit.frontend.torch.decompose import decomposed, tensor_arguments
 from edgekit.frontend.torch.dims import Sizes
 from edgekit.frontend.torch.higher_order import subprogram
 from edgekit.frontend.torch.memory import Memory
@@ -60,6 +61,7 @@ class Translator:
         training: what nodes do in training, where that is known.
         device: where constants are made.
         parameters: names of the forward's parameters; None: as the program says.
+        assigned: tensor attributes that forward assigns.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Translator:
         training: TrainingTrace | None,
         device: torch.device,
         parameters: tuple[str, ...] | None = None,
+        assigned: Sequence[str] = (),
     ) -> None:
         self.program = program
         self.graph = graph
@@ -78,8 +81,10 @@ class Translator:
         state = {id(value) for value in graph.state.values()}
         self.building = Building(graph, sizes, device, modules, training, state)
         self.memory = Memory(self._relower)
-        self.problems = Problems()
+        self.problems = Problems(graph.name)
         self._parameters = parameters
+        self._assigned = assigned
+        self._outer: fx.Node | None = None  # what is being taken apart
 
     def run(self) -> Graph:
         """The graph.
@@ -104,6 +109,8 @@ class Translator:
             if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER):
                 self.memory.hold(node, self.graph.state[str(spec.target)])
             elif spec.kind is InputKind.CONSTANT_TENSOR:
+                if spec.target in self._assigned and node.users:
+                    raise _keeps_state(str(spec.target))
                 data = self.program.constants[str(spec.target)]
                 self.memory.hold(node, self.graph.constant(_plain(data), str(spec.target)))
             elif spec.kind is InputKind.USER_INPUT and isinstance(node.meta.get("val"), torch.Tensor):
@@ -126,7 +133,9 @@ class Translator:
             if isinstance(value, Value):
                 self.graph.outputs.append(value)
             elif value is not MISSING:
-                self.problems.add(None, None, "an output is the batch size itself, not a tensor", "return tensors only")
+                self.problems.add(
+                    "output", None, "an output is a number that follows the batch, not a tensor", "return tensors only"
+                )
 
     def _has(self, node: fx.Node) -> bool:
         return node in self.memory
@@ -156,17 +165,30 @@ class Translator:
 
     def _result(self, node: fx.Node) -> Any:
         """The value of a call, or MISSING where it or something it reads can't be lowered."""
-        ctx = Lowering(self.building, node)
+        ctx = Lowering(self.building, node, self._outer)
         try:
             if node.target is operator.getitem:
-                source = self.memory.read(node.args[0])  # type: ignore[arg-type]
-                return source if source is MISSING else source[node.args[1]]
+                return self._part(ctx, self.memory.read(node.args[0]))  # type: ignore[arg-type]
             if isinstance(node.target, torch._ops.HigherOrderOperator):
                 return self._inline(ctx)
             return self._call(ctx)
         except Unsupported as error:
             self.problems.add(op_name(node.target), error.where or ctx.where, error.what, error.hint)
             return MISSING
+
+    def _part(self, ctx: Lowering, whole: Any) -> Any:
+        """One of several results."""
+        if whole is MISSING:
+            return MISSING
+        part = whole[ctx.node.args[1]]
+        if part is None and ctx.node.users:
+            source = ctx.node.args[0]
+            assert isinstance(source, fx.Node)
+            name = op_name(source.target)
+            raise ctx.refused(
+                f"result {ctx.node.args[1]} of '{name}' is read, which has no form in the graph", "use its values only"
+            )
+        return part
 
     def _relower(self, node: fx.Node) -> Any:
         """A view, shown again after what it shows was written."""
@@ -192,13 +214,14 @@ class Translator:
         flat = _flatten((args, kwargs))
         if any(x is MISSING for x in flat):
             if lowering is None:
-                self.problems.add_missing(op_name(target), ctx.where)
+                self.problems.add_missing(op_name(target), ctx.where, random=is_nondeterministic(target))
             return MISSING
         if self._is_fixed(ctx, target, flat):
             value: Any = _evaluate(ctx, target, args, kwargs)
         elif lowering is None:
-            self.problems.add_missing(op_name(target), ctx.where)
-            return MISSING
+            value = self._taken_apart(ctx, target)
+            if value is MISSING:
+                return MISSING
         else:
             value = lowering(ctx, *args, **kwargs)
         if changes:
@@ -209,15 +232,35 @@ class Translator:
             return self.memory.read(node)
         return value
 
+    def _taken_apart(self, ctx: Lowering, target: OpOverload) -> Any:
+        """An op without lowering, in the form that torch itself gives it."""
+        inner = decomposed(ctx.node) if self._outer is None and target is ctx.node.target else None
+        if inner is None or any(n.op == "call_function" and not self._is_known(n) for n in inner.graph.nodes):
+            self.problems.add_missing(op_name(target), ctx.where, random=is_nondeterministic(target))
+            return MISSING
+        self._outer = ctx.node
+        try:
+            return self._inlined(inner, tensor_arguments(ctx.node))
+        finally:
+            self._outer = None
+
+    def _is_known(self, node: fx.Node) -> bool:
+        return node.target in lowerings() or node.target is operator.getitem or _is_number(node)
+
     def _inline(self, ctx: Lowering) -> Any:
         """A region that the tracer set apart (``no_grad``): its nodes join the others."""
-        inner, arguments = subprogram(ctx, lambda n: self.memory.read(n))
+        return self._inlined(*subprogram(ctx, lambda n: self.memory.read(n)))
+
+    def _inlined(self, inner: fx.GraphModule, arguments: Sequence[Any]) -> Any:
         placeholders = [n for n in inner.graph.nodes if n.op == "placeholder"]
         for placeholder, argument in zip(placeholders, arguments, strict=True):
             self.memory.hold(placeholder, self._argument(argument))
         self._walk([n for n in inner.graph.nodes if n.op not in ("placeholder", "output")], inner)
         (results,) = next(n for n in inner.graph.nodes if n.op == "output").args
-        return tuple(self._argument(r) for r in results)
+        if isinstance(results, fx.Node):
+            return self.memory.read(results)
+        values = tuple(self._argument(r) for r in results)
+        return MISSING if any(v is MISSING for v in values) else values
 
     def _arguments(self, arguments: Any) -> Any:
         if isinstance(arguments, dict):
@@ -242,7 +285,8 @@ class Translator:
             if expression.is_number or expression.is_Boolean:
                 return float(expression) if isinstance(value, torch.SymFloat) else bool(expression)
             raise Unsupported(
-                f"the batch size enters a computation: {expression}", hint="let no value depend on how many samples there are"
+                f"a number that is known only while running enters a computation: {expression}",
+                hint="let no number depend on the batch size or on a tensor's values (.item())",
             )
         return value
 
@@ -279,6 +323,9 @@ class Translator:
         """The output of a module is called by the module's path."""
         first = value[0] if isinstance(value, tuple) and value else value
         path = where(node).module
+        if node.target is operator.getitem and isinstance(node.args[0], fx.Node):  # one of several: the first is the output
+            whole = self.memory.read(node.args[0])
+            first = whole[0] if isinstance(whole, tuple) else first
         if node not in ends or not path or not isinstance(first, Value) or first.producer is None:
             return
         is_new = any(first.producer is made for made in self.graph.nodes[count:])
@@ -305,11 +352,7 @@ class Translator:
         if value is None or not self.graph.readers(value):
             self.graph.notes.append(f"the source writes '{name}' on each call; no output depends on it and the graph does not")
             return
-        raise Unsupported(
-            f"the model keeps state between calls: it writes '{name}' in inference",
-            where=name,
-            hint="pass the state as an input and return the new one",
-        )
+        raise _keeps_state(name)
 
 
 def batch_symbol(program: ExportedProgram) -> Any:
@@ -321,6 +364,14 @@ def batch_symbol(program: ExportedProgram) -> Any:
                 if isinstance(size, torch.SymInt) and size.node.expr.is_Symbol:
                     return size.node.expr
     return None
+
+
+def _keeps_state(name: str) -> Unsupported:
+    return Unsupported(
+        f"the model keeps state between calls: it writes '{name}' in inference",
+        where=name,
+        hint="pass the state as an input and return the new one",
+    )
 
 
 def _is_number(node: fx.Node) -> bool:
@@ -360,10 +411,12 @@ def _plain(data: torch.Tensor) -> torch.Tensor:
 
 
 def _ends_of_calls(nodes: list[fx.Node]) -> set[fx.Node]:
-    """For each call of a module, the node that gives its output: the last of the call, read by nobody inside the call."""
-    last = {call_of(node): node for node in nodes if node.op == "call_function" and not _is_number(node)}
-    return {
-        node
-        for call, node in last.items()
-        if call and not any(call in user.meta.get("nn_module_stack", {}) for user in node.users)
-    }
+    """For each call of a module, the node that gives its output: the last that is read, and by nobody inside the call."""
+    last: dict[str, fx.Node] = {}
+    for node in nodes:
+        call = call_of(node)
+        if node.op != "call_function" or not call or not node.users or _is_number(node):
+            continue
+        if not any(call in user.meta.get("nn_module_stack", {}) for user in node.users):
+            last[call] = node
+    return set(last.values())

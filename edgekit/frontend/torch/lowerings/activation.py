@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from torch import nn
 
 from edgekit.frontend.torch.context import Lowering, axis_of
 from edgekit.frontend.torch.table import Result, lowers
@@ -134,7 +135,13 @@ def glu(ctx: Lowering, self: Value, dim: int = -1) -> Result:
 @lowers(aten.softmax.int, aten._softmax.default)
 def softmax(ctx: Lowering, self: Value, dim: int, dtype: torch.dtype | bool | None = None) -> Result:
     """``_softmax`` has ``half_to_float`` in place of the element type."""
-    return ctx.add(ops.Softmax(axis=dim), ctx.cast(self, ctx.result.dtype))
+    share = ctx.add(ops.Softmax(axis=dim), ctx.cast(self, ctx.result.dtype))
+    module = ctx.module
+    if (
+        isinstance(module, nn.MultiheadAttention) and module.dropout
+    ):  # the trace of an inference has no dropout of attention weights
+        return ctx.add(ops.Dropout(p=float(module.dropout)), share)
+    return share
 
 
 @lowers(aten.log_softmax.int, aten._log_softmax.default)
@@ -170,6 +177,7 @@ def _dropout(ctx: Lowering, input: Value, p: float, train: bool, *, channelwise:
         "drops at random in inference as well",
         "pass training=self.training to F.dropout; a .pt2 must be exported after model.eval()",
     )
+    p = ctx.training_argument("p", p)
     if p == 0.0 or not ctx.training_argument("train", _by_default(ctx)):
         return input
     return ctx.add(ops.Dropout(p=float(p), channelwise=channelwise), input)

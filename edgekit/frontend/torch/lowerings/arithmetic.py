@@ -71,6 +71,20 @@ def remainder(ctx: Lowering, self: Value, other: Value | Number) -> Result:
     return binary(ctx, ops.Remainder(), self, other)
 
 
+@lowers(aten.fmod.Tensor, aten.fmod.Scalar)
+def fmod(ctx: Lowering, self: Value, other: Value | Number) -> Result:
+    """a - truncate(a / b) * b, the sign of a"""
+    ctx.need(ctx.result.is_float, "of integers", "use torch.remainder")
+    quotient = truncate(ctx, binary(ctx, ops.Div(), self, other))
+    return binary(ctx, ops.Sub(), self, binary(ctx, ops.Mul(), quotient, other))
+
+
+@lowers(aten.hypot.default)
+def hypot(ctx: Lowering, self: Value, other: Value) -> Result:
+    """sqrt(a^2 + b^2)"""
+    return ctx.add(ops.Sqrt(), ctx.add(ops.Add(), ctx.add(ops.Square(), self), ctx.add(ops.Square(), other)))
+
+
 @lowers(aten.maximum.default, aten.max.other)
 def maximum(ctx: Lowering, self: Value, other: Value) -> Result:
     """The larger of two."""

@@ -97,6 +97,23 @@ def truth(ctx: Lowering, x: Value) -> Value:
     return ctx.add(ops.NotEqual(), x, ctx.scalar(0, x.type.dtype))
 
 
+@lowers(aten.tril.default, aten.triu.default)
+def triangle(ctx: Lowering, self: Value, diagonal: int = 0) -> Result:
+    """The lower or upper triangle of the last two dimensions, zero elsewhere."""
+    rows, columns = self.shape[-2:]
+    if not isinstance(rows, int) or not isinstance(columns, int):
+        raise ctx.refused("a triangle over the batch")
+    cut = torch.tril if ctx.node.target is aten.tril.default else torch.triu
+    inside = ctx.constant(cut(torch.ones(rows, columns, dtype=torch.bool, device=ctx.device), diagonal), "triangle")
+    return ctx.add(ops.Where(), inside, self, ctx.scalar(0, self.type.dtype))
+
+
+@lowers(aten.isinf.default)
+def isinf(ctx: Lowering, self: Value) -> Result:
+    """Infinite in either direction."""
+    return ctx.add(ops.Equal(), ctx.add(ops.Abs(), self), ctx.scalar(float("inf"), self.type.dtype))
+
+
 @lowers(aten.heaviside.default)
 def heaviside(ctx: Lowering, self: Value, values: Value) -> Result:
     """0 below zero, 1 above, ``values`` at zero."""

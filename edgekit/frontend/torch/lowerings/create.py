@@ -13,9 +13,17 @@ from edgekit.ir import Value
 aten = torch.ops.aten
 
 
-@lowers(aten.zeros.default, aten.zeros_like.default, aten.new_zeros.default, aten.zero.default)
+@lowers(
+    aten.zeros.default,
+    aten.zeros_like.default,
+    aten.new_zeros.default,
+    aten.zero.default,
+    aten.empty.memory_format,
+    aten.empty_like.default,
+    aten.new_empty.default,
+)
 def zeros(ctx: Lowering, *arguments: object, **options: object) -> Result:
-    """Full of 0; the traced result tells shape and type."""
+    """Full of 0; the traced result tells shape and type. What is empty may hold anything, so it holds 0."""
     return ctx.filled(ctx.result.shape, 0, ctx.result.dtype)
 
 
@@ -52,5 +60,6 @@ def copy(ctx: Lowering, self: Value, src: Value, non_blocking: bool = False) -> 
 def arange(ctx: Lowering, *arguments: object, **options: object) -> Result:
     """Only fixed ones exist (computed while loading): this one's length is the batch."""
     raise ctx.refused(
-        "'aten.arange' counts the samples of the batch", "keep samples independent of each other, or export with a static batch"
+        "'aten.arange' counts the samples of the batch",
+        "keep samples independent of each other, or fix the batch: batch_axes={name: None}",
     )

@@ -81,6 +81,28 @@ def exp2(ctx: Lowering, self: Value) -> Result:
     return binary(ctx, ops.Pow(), 2, self)
 
 
+@lowers(aten.erfc.default)
+def erfc(ctx: Lowering, self: Value) -> Result:
+    """1 - erf(x)"""
+    return binary(ctx, ops.Sub(), 1, ctx.add(ops.Erf(), ctx.cast(self, ctx.result.dtype)))
+
+
+@lowers(aten.sinh.default, aten.cosh.default)
+def sinh(ctx: Lowering, self: Value) -> Result:
+    """(exp(x) - exp(-x)) / 2, for the cosine with a plus"""
+    x = ctx.cast(self, ctx.result.dtype)
+    op = ops.Sub() if ctx.node.target is aten.sinh.default else ops.Add()
+    return binary(ctx, ops.Mul(), ctx.add(op, ctx.add(ops.Exp(), x), ctx.add(ops.Exp(), ctx.add(ops.Neg(), x))), 0.5)
+
+
+@lowers(aten.logit.default)
+def logit(ctx: Lowering, self: Value, eps: float | None = None) -> Result:
+    """log(x / (1 - x)), x kept ``eps`` away from 0 and 1"""
+    x = ctx.cast(self, ctx.result.dtype)
+    x = x if eps is None else ctx.add(ops.Clamp(low=eps, high=1 - eps), x)
+    return ctx.add(ops.Log(), ctx.add(ops.Div(), x, binary(ctx, ops.Sub(), 1, x)))
+
+
 @lowers(aten.tan.default)
 def tan(ctx: Lowering, self: Value) -> Result:
     """sin(x) / cos(x)"""
@@ -98,6 +120,9 @@ def trunc(ctx: Lowering, self: Value) -> Result:
 def clamp(ctx: Lowering, self: Value, min: Number | None = None, max: Number | None = None) -> Result:
     """Bounds that are numbers."""
     x = ctx.cast(self, ctx.result.dtype)
+    if not x.type.is_float:
+        x = x if min is None else binary(ctx, ops.Maximum(), x, min)
+        return x if max is None else binary(ctx, ops.Minimum(), x, max)
     if (min, max) == (0, None):
         return ctx.add(ops.Relu(), x)
     if (min, max) == (0, 6):

@@ -52,6 +52,43 @@ def index(ctx: Lowering, self: Value, indices: Sequence[Value | None]) -> Result
     return ctx.add(ops.Gather(axis=first), flat, _linear(ctx, given, sizes))
 
 
+@lowers(aten.index_put.default)
+def index_put(ctx: Lowering, self: Value, indices: Sequence[Value | None], values: Value, accumulate: bool = False) -> Result:
+    """``x[mask] = value``: the value where the mask holds."""
+    mask = indices[0] if len(indices) == 1 else None
+    if mask is None or mask.type.dtype != torch.bool or accumulate or values.type.numel() != 1:
+        raise ctx.refused("an assignment to indexed elements", "assign to slices, or use torch.where with a mask")
+    mask = ctx.reshape(mask, (*mask.shape, *(1,) * (self.type.rank - mask.type.rank)))
+    value = ctx.reshape(ctx.cast(values, self.type.dtype), ())
+    return ctx.add(ops.Where(), mask, value, self)
+
+
+@lowers(aten.index_fill.int_Scalar)
+def index_fill(ctx: Lowering, self: Value, dim: int, index: Value, value: float) -> Result:
+    """A number at fixed indices of one dimension."""
+    axis = axis_of(dim, self.type.rank)
+    size = self.shape[axis]
+    if not isinstance(size, int) or not ctx.is_known(index):
+        raise ctx.refused("an assignment to indexed elements", "assign to slices, or use torch.where with a mask")
+    mask = torch.zeros(size, dtype=torch.bool, device=ctx.device)
+    mask[index.tensor] = True
+    shaped = mask.reshape(size, *(1,) * (self.type.rank - 1 - axis))
+    return ctx.add(ops.Where(), ctx.constant(shaped, "mask"), ctx.scalar(value, self.type.dtype), self)
+
+
+@lowers(aten.unfold.default)
+def unfold(ctx: Lowering, self: Value, dimension: int, size: int, step: int) -> Result:
+    """Windows along a dimension: one look-up, then the window's own dimension goes last."""
+    axis = axis_of(dimension, self.type.rank)
+    length = self.shape[axis]
+    if not isinstance(length, int):
+        raise ctx.refused("'aten.unfold' makes windows of samples")
+    starts = torch.arange(0, length - size + 1, step, device=ctx.device)
+    windows = starts[:, None] + torch.arange(size, device=ctx.device)
+    found = ctx.add(ops.Gather(axis=axis), self, ctx.constant(windows, "windows"))
+    return ctx.permute(found, [*range(axis + 1), *range(axis + 2, found.type.rank), axis + 1])
+
+
 def _linear(ctx: Lowering, indices: Sequence[Value], sizes: Sequence[int]) -> Value:
     """Row-major position from an index per dimension; negative constants are wrapped."""
     position: Value | None = None

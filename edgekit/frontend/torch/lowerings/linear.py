@@ -38,6 +38,17 @@ def addmm(ctx: Lowering, self: Value, mat1: Value, mat2: Value, *, beta: float =
     return ctx.add(ops.Add(), _times(ctx, self, beta), _times(ctx, product, alpha))
 
 
+@lowers(aten.bilinear.default)
+def bilinear(ctx: Lowering, input1: Value, input2: Value, weight: Value, bias: Value | None = None) -> Result:
+    """x1^T W_o x2 for each output o: x2 through all rows of all W_o at once, then the sum of products with x1."""
+    out, left, right = weight.shape
+    rows = ctx.add(ops.Linear(), input2, ctx.reshape(weight, (ctx.sizes_product((out, left)), right)), None)
+    rows = ctx.reshape(rows, (*rows.shape[:-1], out, left))
+    products = ctx.add(ops.Mul(), rows, ctx.reshape(input1, (*input1.shape[:-1], 1, left)))
+    total = ctx.add(ops.Sum(axes=(products.type.rank - 1,)), products)
+    return total if bias is None else ctx.add(ops.Add(), total, bias)
+
+
 @lowers(aten.outer.default)
 def outer(ctx: Lowering, self: Value, vec2: Value) -> Result:
     """A column times a row."""

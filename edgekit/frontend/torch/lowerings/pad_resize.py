@@ -16,8 +16,7 @@ aten = torch.ops.aten
 @lowers(aten.pad.default)
 def pad(ctx: Lowering, self: Value, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Result:
     """``F.pad``: pairs from the last dimension on; negative pads cut off."""
-    ctx.need(mode in ("constant", "reflect", "replicate"), f"in mode '{mode}'", "use constant, reflect or replicate")
-    return _pad(ctx, self, pad, mode, value or 0.0)
+    return _circular(ctx, self, pad) if mode == "circular" else _pad(ctx, self, pad, mode, value or 0.0)
 
 
 @lowers(aten.constant_pad_nd.default)
@@ -36,6 +35,19 @@ def reflection_pad(ctx: Lowering, self: Value, padding: Sequence[int]) -> Result
 def replication_pad(ctx: Lowering, self: Value, padding: Sequence[int]) -> Result:
     """With the edge."""
     return _pad(ctx, self, padding, "replicate", 0.0)
+
+
+def _circular(ctx: Lowering, x: Value, pad: Sequence[int]) -> Value:
+    """The other end of the dimension on each side."""
+    for count, (low, high) in enumerate(zip(pad[::2], pad[1::2], strict=True)):
+        axis = x.type.rank - 1 - count
+        size = x.shape[axis]
+        if not isinstance(size, int) or low < 0 or high < 0:
+            raise ctx.refused("a circular pad of the batch, or a negative one")
+        parts = [ctx.slice(x, axis, size - low, size)] if low else []
+        parts += [x, *([ctx.slice(x, axis, 0, high)] if high else [])]
+        x = ctx.add(ops.Concat(axis=axis), *parts) if len(parts) > 1 else x
+    return x
 
 
 def _pad(ctx: Lowering, x: Value, pad: Sequence[int], mode: str, value: float) -> Value:

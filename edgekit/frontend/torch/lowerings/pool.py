@@ -99,6 +99,30 @@ def avg_pool2d(
     return _batched(ctx, self, 2, lambda x: ctx.add(op, x))
 
 
+@lowers(aten.avg_pool3d.default)
+def avg_pool3d(
+    ctx: Lowering,
+    self: Value,
+    kernel_size: Sequence[int],
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (0,),
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Result:
+    """Only over the first of three dimensions, as local response normalisation does over the channels."""
+    kernel, pad = _each(kernel_size, 3), _each(padding, 3)
+    moves = _each(stride or kernel, 3)
+    ctx.need(
+        kernel[1:] == moves[1:] == (1, 1) and pad[1:] == (0, 0) and self.type.rank == 5,
+        "pools three dimensions",
+        "only 1-D and 2-D pools are supported",
+    )
+    flat = ctx.reshape(self, (*self.shape[:3], ctx.sizes_product(self.shape[3:])))
+    op = ops.AvgPool2d((kernel[0], 1), (moves[0], 1), (pad[0], 0), ceil_mode, count_include_pad, divisor_override)
+    return ctx.reshape(ctx.add(op, flat), ctx.result.shape)
+
+
 @lowers(aten.adaptive_avg_pool1d.default, aten.adaptive_avg_pool2d.default, aten._adaptive_avg_pool2d.default)
 def adaptive_avg_pool(ctx: Lowering, self: Value, output_size: Sequence[int]) -> Result:
     """A mean for size 1, a plain pool where the size divides the input, else the adaptive op."""

@@ -97,7 +97,9 @@ def select(ctx: Lowering, self: Value, dim: int, index: Dim) -> Result:
     axis = axis_of(dim, self.type.rank)
     size = self.shape[axis]
     if not isinstance(index, int) or not isinstance(size, int):
-        raise ctx.refused("'aten.select' takes one sample of the batch", "keep the batch whole, or export with a static batch")
+        raise ctx.refused(
+            "'aten.select' takes one sample of the batch", "keep the batch whole, or fix it: batch_axes={name: None}"
+        )
     first = axis_of(index, size)
     return ctx.reshape(ctx.slice(self, axis, first, first + 1), (*self.shape[:axis], *self.shape[axis + 1 :]))
 
