@@ -46,7 +46,7 @@ class Simulator:
         for value in values:
             if value is None or value.data is None or (id(value), integer) in self._constants:
                 continue
-            data = value.data.detach()
+            data = value.data.detach().cpu()
             if value.quant is not None:
                 try:
                     data = quantize_constant(data, value.quant)
@@ -72,7 +72,8 @@ class Simulator:
         graph = self.graph
         batch = batch_size_of(graph, inputs)
         held: dict[int, torch.Tensor] = {}
-        for value, tensor in zip(graph.inputs, inputs, strict=True):
+        for value, given in zip(graph.inputs, inputs, strict=True):
+            tensor = given.detach().cpu()
             if value.quant is not None and tensor.dtype != storage_dtype(value.quant):
                 tensor = quantize(tensor, value.quant)
             held[id(value)] = tensor
@@ -80,7 +81,7 @@ class Simulator:
                 observe(value, tensor)
         for index, (node, integer) in enumerate(zip(graph.nodes, self._integer, strict=True)):
             tensors = tuple(self._read(v, held, integer) for v in node.inputs)
-            results = _run_integer(node, tensors, batch) if integer else as_tuple(node.op.at(batch).run(*tensors))
+            results = _run_integer(node, tensors, batch) if integer else _run_float(node, tensors, batch)
             for value, result in zip(node.outputs, results, strict=True):
                 held[id(value)] = result
                 if observe is not None:
@@ -146,6 +147,11 @@ def _is_integer(node: Node) -> bool:
     if any(quantised) and not all(quantised):
         raise ValueError(f"%{node.name} has quantised and float activations: only 'identity' may stand at a border")
     return any(quantised)
+
+
+def _run_float(node: Node, tensors: tuple[torch.Tensor | None, ...], batch: int) -> tuple[torch.Tensor, ...]:
+    with torch.autocast("cpu", enabled=False):  # the artifact's floats have 32 bits, whatever the caller computes in
+        return as_tuple(node.op.at(batch).run(*tensors))
 
 
 def _run_integer(node: Node, tensors: tuple[torch.Tensor | None, ...], batch: int) -> tuple[torch.Tensor, ...]:

@@ -113,6 +113,13 @@ def test_a_float_exactly_between_two_integers_is_rounded_away_from_zero_by_the_o
     assert Simulator(graph).run([halves])[0].tolist() == [[0, 2]]
 
 
+def test_the_callers_autocast_does_not_reach_float_islands() -> None:
+    graph, x = island(), torch.randn(3, 6) * 2
+    plain = simulate(graph, x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(simulate(graph, x), plain)
+
+
 def test_an_embedding_looks_up_integers() -> None:
     graph = Graph()
     index = graph.add_input("index", TensorType(torch.int64, (N, 4)))
