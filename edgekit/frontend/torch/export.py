@@ -34,13 +34,11 @@ class Traced:
         program: the exported program, in inference mode.
         static: why the batch is fixed, ``""`` where it varies.
         assigned: tensor attributes (dotted) that forward assigns and that are no buffers.
-        stored: attributes (dotted) that held no tensor before forward and do after.
     """
 
     program: ExportedProgram
     static: str = ""
     assigned: tuple[str, ...] = ()
-    stored: tuple[str, ...] = ()
 
 
 def trace(module: nn.Module, examples: Examples, batch_axes: Mapping[str, int | None] | None = None) -> Traced:
@@ -58,7 +56,6 @@ def trace(module: nn.Module, examples: Examples, batch_axes: Mapping[str, int | 
     axes = batch_axis_per_leaf(examples, batch_axes)
     assigned: list[str] = []
     with traceable(module) as model:
-        before = _attributes(model)
         if all(axis is None for axis in axes):
             traced = Traced(_exported(model, module, examples, None, assigned))
         else:
@@ -66,18 +63,7 @@ def trace(module: nn.Module, examples: Examples, batch_axes: Mapping[str, int | 
                 traced = Traced(export_module(model, repeated(examples, axes), axes, assigned))
             except Exception as refusal:
                 traced = Traced(_exported(model, module, examples, refusal, assigned), _reason(refusal))
-        stored = tuple(name for name, value in _attributes(model).items() if value and not before.get(name, True))
-    return replace(traced, assigned=tuple(assigned), stored=stored)
-
-
-def _attributes(model: nn.Module) -> dict[str, bool]:
-    """For each plain attribute of a model's parts, whether it holds a tensor."""
-    return {
-        f"{path}.{name}".removeprefix("."): isinstance(value, torch.Tensor)
-        for path, part in model.named_modules()
-        for name, value in vars(part).items()
-        if not name.startswith("_")
-    }
+    return replace(traced, assigned=tuple(assigned))
 
 
 def trace_training(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 from collections.abc import Iterator, Mapping
 from types import CodeType, FunctionType
@@ -23,6 +24,19 @@ def names_in_forward(module: nn.Module) -> set[str]:
         for hook in (*part._forward_hooks.values(), *part._forward_pre_hooks.values(), part.__dict__.get("forward")):
             _collect(hook, names, seen, {})
     return names
+
+
+def kept_attributes(module: nn.Module) -> Iterator[str]:
+    """Attributes (dotted) that hold None and that forward both writes and reads: most likely state kept between calls."""
+    for path, part in module.named_modules():
+        forward = type(part).forward
+        if isinstance(forward, FunctionType) and not forward.__module__.startswith("torch."):
+            code = list(dis.get_instructions(forward))
+            written = {i.argval for i in code if i.opname == "STORE_ATTR"}
+            read = {i.argval for i in code if i.opname == "LOAD_ATTR"}
+            for name in sorted(written & read):
+                if vars(part).get(name, module) is None:
+                    yield f"{path}.{name}".removeprefix(".")
 
 
 def _methods(kind: type) -> dict[str, Any]:

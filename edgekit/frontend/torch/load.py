@@ -13,6 +13,7 @@ from edgekit.frontend.torch import state
 from edgekit.frontend.torch.examples import examples_for
 from edgekit.frontend.torch.export import trace, trace_training
 from edgekit.frontend.torch.failures import first_line
+from edgekit.frontend.torch.forward_code import kept_attributes
 from edgekit.frontend.torch.signature import forward_parameters
 from edgekit.frontend.torch.training import TrainingTrace, compare, is_suspect, silent_in_trace
 from edgekit.frontend.torch.translate import Translator
@@ -63,10 +64,8 @@ def graph_of_module(
         assigned=traced.assigned,
     )
     graph = translator.run()
-    for name in traced.stored:
-        graph.notes.append(
-            f"forward stores '{name}' on the model; the graph keeps nothing between calls, each is like the first"
-        )
+    for name in kept_attributes(module):
+        graph.notes.append(f"forward stores '{name}' on the model and reads it; every call of the graph is like the first")
     if traced.static:
         graph.notes.append(f"the batch is fixed: {traced.static}{_axis_hint(module, batch_axes)}")
     return graph

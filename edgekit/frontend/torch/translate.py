@@ -13,12 +13,14 @@ from torch.export.exported_program import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 
 from edgekit.errors import Unsupported
+from edgekit.frontend.torch.constants import evaluate, is_fixed, own
 from edgekit.frontend.torch.context import Building, Lowering
 from edgekit.frontend.torch.decompose import decomposed, tensor_arguments
 from edgekit.frontend.torch.dims import Sizes
 from edgekit.frontend.torch.higher_order import subprogram
 from edgekit.frontend.torch.memory import Memory
-from edgekit.frontend.torch.places import call_of, where
+from edgekit.frontend.torch.outputs import check_types, ends_of_calls, is_number, name_output
+from edgekit.frontend.torch.places import where
 from edgekit.frontend.torch.problems import Problems
 from edgekit.frontend.torch.signature import signature_of
 from edgekit.frontend.torch.table import functional_twin, is_nondeterministic, lowerings, op_name
@@ -112,7 +114,7 @@ class Translator:
                 if spec.target in self._assigned and node.users:
                     raise _keeps_state(str(spec.target))
                 data = self.program.constants[str(spec.target)]
-                self.memory.hold(node, self.graph.constant(_plain(data), str(spec.target)))
+                self.memory.hold(node, self.graph.constant(own(data), str(spec.target)))
             elif spec.kind is InputKind.USER_INPUT and isinstance(node.meta.get("val"), torch.Tensor):
                 value = self.graph.add_input(node.name, self.building.sizes.type(node.meta["val"]))
                 self.memory.hold(node, value)
@@ -147,21 +149,27 @@ class Translator:
     # ------------------------------------------------------------------ nodes
 
     def _walk(self, nodes: list[fx.Node], owner: nn.Module) -> None:
-        ends = _ends_of_calls(nodes)
+        ends = ends_of_calls(nodes)
         for node in nodes:
             if node.op == "get_attr":
                 held = owner.get_submodule(str(node.target)) if hasattr(owner, "get_submodule") else None
                 self.memory.hold(node, held)
                 continue
-            if node.op != "call_function" or node.target in _WITHOUT_VALUE or _is_number(node):
+            if node.op != "call_function" or node.target in _WITHOUT_VALUE or is_number(node):
                 continue
             count = len(self.graph.nodes)
             value = self._result(node)
             if value is not MISSING:
-                self._check(node, value)
-                self._name(node, value, count, ends)
+                check_types(node, value, self.building.sizes)
+                if node in ends:
+                    self._name(node, value, count)
             if node not in self.memory:
                 self.memory.hold(node, value)
+
+    def _name(self, node: fx.Node, value: Any, count: int) -> None:
+        if node.target is operator.getitem and isinstance(node.args[0], fx.Node):  # one of several: the first is the output
+            value = self.memory.read(node.args[0])
+        name_output(self.graph, value[0] if isinstance(value, tuple) and value else value, where(node).module, count)
 
     def _result(self, node: fx.Node) -> Any:
         """The value of a call, or MISSING where it or something it reads can't be lowered."""
@@ -216,8 +224,8 @@ class Translator:
             if lowering is None:
                 self.problems.add_missing(op_name(target), ctx.where, random=is_nondeterministic(target))
             return MISSING
-        if self._is_fixed(ctx, target, flat):
-            value: Any = _evaluate(ctx, target, args, kwargs)
+        if is_fixed(ctx, target, flat):
+            value: Any = evaluate(ctx, target, args, kwargs)
         elif lowering is None:
             value = self._taken_apart(ctx, target)
             if value is MISSING:
@@ -245,7 +253,7 @@ class Translator:
             self._outer = None
 
     def _is_known(self, node: fx.Node) -> bool:
-        return node.target in lowerings() or node.target is operator.getitem or _is_number(node)
+        return node.target in lowerings() or node.target is operator.getitem or is_number(node)
 
     def _inline(self, ctx: Lowering) -> Any:
         """A region that the tracer set apart (``no_grad``): its nodes join the others."""
@@ -270,7 +278,7 @@ class Translator:
     def _argument(self, argument: Any) -> Any:
         """A traced argument as lowerings take it."""
         if isinstance(argument, fx.Node):
-            if _is_number(argument):
+            if is_number(argument):
                 return self._number(argument.meta["val"])
             return self.memory.read(argument)
         if isinstance(argument, list | tuple):
@@ -290,48 +298,7 @@ class Translator:
             )
         return value
 
-    # ------------------------------------------------------------------ constants
-
-    def _is_fixed(self, ctx: Lowering, target: OpOverload, flat: list[Any]) -> bool:
-        """The result is known while loading: it depends on constants that are no state, nothing random, and not the batch."""
-        values = [x for x in flat if isinstance(x, Value)]
-        if not all(ctx.is_known(x) for x in values) or is_nondeterministic(target):
-            return False
-        traced = ctx.node.meta.get("val")
-        results = traced if isinstance(traced, tuple | list) else [traced]
-        return all(isinstance(r, torch.Tensor) and all(isinstance(s, int) for s in r.shape) for r in results)
-
-    # ------------------------------------------------------------------ checks and names
-
-    def _check(self, node: fx.Node, value: Any) -> None:
-        """What the lowering made must have the type that the tracer saw: a difference is an error in edgekit."""
-        traced = node.meta.get("val")
-        pairs = (
-            zip(value, traced, strict=False)
-            if isinstance(value, tuple) and isinstance(traced, tuple | list)
-            else [(value, traced)]
-        )
-        for made, seen in pairs:
-            if isinstance(made, Value) and isinstance(seen, torch.Tensor):
-                wanted = self.building.sizes.type(seen)
-                if made.type != wanted:
-                    raise RuntimeError(
-                        f"the lowering of {op_name(node.target)} made {made.type}, torch {wanted} ({where(node)})"
-                    )
-
-    def _name(self, node: fx.Node, value: Any, count: int, ends: set[fx.Node]) -> None:
-        """The output of a module is called by the module's path."""
-        first = value[0] if isinstance(value, tuple) and value else value
-        path = where(node).module
-        if node.target is operator.getitem and isinstance(node.args[0], fx.Node):  # one of several: the first is the output
-            whole = self.memory.read(node.args[0])
-            first = whole[0] if isinstance(whole, tuple) else first
-        if node not in ends or not path or not isinstance(first, Value) or first.producer is None:
-            return
-        is_new = any(first.producer is made for made in self.graph.nodes[count:])
-        if is_new or first.name.startswith(f"{path}."):
-            self.graph._names.discard(first.name)
-            first.name = self.graph.unique_name(path)
+    # ------------------------------------------------------------------ writes
 
     def _check_writes(self) -> None:
         """Inputs that the source changes in place are changed in the graph only; state that it changes is an error."""
@@ -374,49 +341,9 @@ def _keeps_state(name: str) -> Unsupported:
     )
 
 
-def _is_number(node: fx.Node) -> bool:
-    return isinstance(node.meta.get("val"), torch.SymInt | torch.SymFloat | torch.SymBool | int | float)
-
-
 def _flatten(arguments: Any) -> list[Any]:
     if isinstance(arguments, dict):
         arguments = list(arguments.values())
     if isinstance(arguments, list | tuple):
         return [x for a in arguments for x in _flatten(a)]
     return [arguments]
-
-
-def _evaluate(ctx: Lowering, target: OpOverload, args: Any, kwargs: Any) -> Any:
-    """A constant: the op itself, run on constants. The device is the model's, not the tracer's."""
-
-    def tensors(x: Any) -> Any:
-        if isinstance(x, Value):
-            return x.tensor
-        return [tensors(i) for i in x] if isinstance(x, list) else x
-
-    kwargs = {name: ctx.device if name == "device" else tensors(x) for name, x in kwargs.items()}
-    args = [ctx.device if isinstance(x, torch.device) else tensors(x) for x in args]
-    with torch.no_grad():
-        result = target(*args, **kwargs)
-    name = target._schema.name.partition("::")[2]
-    if isinstance(result, torch.Tensor):
-        return ctx.constant(_plain(result), name)
-    return tuple(ctx.constant(_plain(r), name) for r in result)
-
-
-def _plain(data: torch.Tensor) -> torch.Tensor:
-    """A constant of its own: not trainable, and no view of something larger."""
-    data = data.detach()
-    return data.clone(memory_format=torch.contiguous_format) if data.untyped_storage().nbytes() != data.nbytes else data
-
-
-def _ends_of_calls(nodes: list[fx.Node]) -> set[fx.Node]:
-    """For each call of a module, the node that gives its output: the last that is read, and by nobody inside the call."""
-    last: dict[str, fx.Node] = {}
-    for node in nodes:
-        call = call_of(node)
-        if node.op != "call_function" or not call or not node.users or _is_number(node):
-            continue
-        if not any(call in user.meta.get("nn_module_stack", {}) for user in node.users):
-            last[call] = node
-    return set(last.values())
