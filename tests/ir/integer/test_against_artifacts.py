@@ -99,7 +99,7 @@ def on_path(folder: Path) -> Iterator[None]:
         sys.path.remove(str(folder))
 
 
-@pytest.mark.parametrize("name", ["resnet8", "dscnn", "mbv1_025", "fcae"])
+@pytest.mark.parametrize("name", ["resnet8", "dscnn", pytest.param("mbv1_025", marks=pytest.mark.slow), "fcae"])
 def test_a_trained_network_of_mlperf_tiny_equals_its_file_in_every_output_integer(name: str, real_data: Path) -> None:
     reference = real_data.parent / "reference"
     if not (reference / "mlperf_tiny.py").is_file():
