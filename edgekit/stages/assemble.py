@@ -28,6 +28,9 @@ from edgekit.target import Device, Target
 #: Samples on which the error of every layer is measured.
 _LAYER_SAMPLES = 16
 
+#: Below it an artifact that passed its floor carries a warning.
+_LOW_SQNR_DB = 20.0
+
 
 def assemble(
     request: BuildRequest,
@@ -48,8 +51,14 @@ def assemble(
     if lowered.quantization is not None:
         reasons = {island.value: island.reason for island in lowered.quantization.islands}
         warnings += [
-            f"'{island.op}' stays float ({where_text(island.where)}): {island.reason}" for island in lowered.quantization.islands
+            f"'{island.op}' stays float ({where_text(island.where)}): {island.reason}"
+            for island in lowered.quantization.islands
         ]
+    warnings += [
+        f"the artifact is {row.sqnr_db:.1f} dB from the source: check its accuracy with --evaluate"
+        for row in verification
+        if row.against == "source" and row.passed and row.sqnr_db < _LOW_SQNR_DB
+    ]
     errors = None
     if lowered.graph is not lowered.float_graph:
         some = [a[:_LAYER_SAMPLES] for a in prepared.taken(raw)]

@@ -13,19 +13,18 @@ class Mode(Enum):
 
     INTEGER = "integer"
     FLOAT = "float"
-    #: Moves or selects elements: in integers if its input is, else in float.
+    #: In integers if an input is, else in float.
     EITHER = "either"
 
 
-#: Ops with integer kernels that are as fast and as accurate as they should be.
+#: Ops that gain most from integers: what they read is quantised for them.
 _INTEGER: frozenset[type[ops.Op]] = frozenset(
+    {ops.Conv1d, ops.Conv2d, ops.ConvTranspose1d, ops.ConvTranspose2d, ops.Linear, ops.Matmul}
+)
+
+#: Ops with good integer kernels that are too cheap to convert for: in integers where an input is.
+_FOLLOWING: frozenset[type[ops.Op]] = frozenset(
     {
-        ops.Conv1d,
-        ops.Conv2d,
-        ops.ConvTranspose1d,
-        ops.ConvTranspose2d,
-        ops.Linear,
-        ops.Matmul,
         ops.Add,
         ops.Sub,
         ops.Mul,
@@ -71,6 +70,7 @@ _EITHER: frozenset[type[ops.Op]] = frozenset(
     }
 )
 
+_UNDELEGATED = "its integer kernel is outside the fast ones, several times slower than in float"
 _SLOW_AND_WORSE = "its integer form runs outside the fast kernels and loses 6-10 dB"
 _NO_KERNEL = "the runtime has no integer kernel for it"
 
@@ -91,20 +91,16 @@ class Policy:
 
     runtime: str
     integer: frozenset[type[ops.Op]] = _INTEGER
-    either: frozenset[type[ops.Op]] = _EITHER
+    either: frozenset[type[ops.Op]] = _EITHER | _FOLLOWING
+    undelegated: frozenset[type[ops.Op]] = frozenset()
     islands: bool = True
     per_channel_linear: bool = True
 
     def mode(self, node: Node) -> Mode:
         """How this runtime executes a node whose inputs could be integers."""
-        kind = type(node.op)
-        if kind in self.either:
-            if isinstance(node.op, ops.Pad) and node.op.mode == "replicate":
-                return Mode.FLOAT
-            return Mode.EITHER
-        if kind in self.integer and self.reason(node) is None:
-            return Mode.INTEGER
-        return Mode.FLOAT
+        if self.reason(node) is not None:
+            return Mode.FLOAT
+        return Mode.INTEGER if type(node.op) in self.integer or not self.islands else Mode.EITHER
 
     def reason(self, node: Node) -> str | None:
         """Why a node stays float, or None if it need not."""
@@ -113,12 +109,17 @@ class Policy:
             return "its integer kernel works along the last axis only"
         if isinstance(op, ops.Prelu) and not node.input(1).is_constant:
             return "its slopes are computed"
+        if isinstance(op, ops.Pad) and op.mode == "replicate":
+            return _NO_KERNEL
+        if type(op) in self.undelegated:
+            return _UNDELEGATED
         if type(op) in self.integer or type(op) in self.either:
             return None
         return _FLOAT.get(type(op), _NO_KERNEL)
 
 
-LITERT = Policy("litert")
+#: XNNPACK takes no int8 product of two activations (attention): LiteRT 2.3 then runs its own kernel.
+LITERT = Policy("litert", undelegated=frozenset({ops.Matmul}))
 ONNXRUNTIME = Policy("onnxruntime")
 #: TensorFlow Lite Micro: linear layers per tensor (8 bytes of arena per channel otherwise), no float islands.
 TFLM = Policy("tflm", islands=False, per_channel_linear=False)

@@ -29,6 +29,9 @@ SHARES = torch.linspace(0.4, 1.3, 91, dtype=torch.float64)
 #: Backward passes at least: with fewer samples, each gets several random projections of the output.
 _PASSES = 192
 
+#: Activation elements looked at in all, beyond which no further projection is added: large activations average well by themselves.
+_VOLUME = 60_000_000
+
 
 def _zeros() -> torch.Tensor:
     return torch.zeros(len(SHARES), dtype=torch.float64)
@@ -106,7 +109,8 @@ def measure(
     found: dict[int, Sensitivity] = {}
     generator = torch.Generator().manual_seed(0)
     samples = sum(batch[0].shape[0] if batch[0].dim() else 1 for batch in batches)
-    projections = max(1, -(-_PASSES // samples))
+    affordable = _VOLUME // max(1, samples * per_sample // 4)
+    projections = max(1, min(-(-_PASSES // samples), affordable))
     for batch in _cut(batches, size):
         _accumulate(module.run, batch, twin_of, ranges, found, projections, generator)
     return found
