@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import gcd
 from pathlib import Path
 from typing import Any, Literal
 
@@ -129,7 +130,7 @@ class LiteRT:
         count = len(self.inputs)
         tensors = (*self.inputs, *self.outputs)
         axes = list(batch_axes) if batch_axes is not None else [0 if info.shape else None for info in tensors]
-        samples, batch = self._samples(inputs, axes[:count])
+        samples, batch = self._samples(inputs, axes)
         if samples is None:
             return self.invoke(inputs)
         groups: list[list[Array]] = []
@@ -153,9 +154,10 @@ class LiteRT:
         """How many samples the inputs hold, and how many the file takes at a time."""
         if len(inputs) != len(self.inputs):
             raise InputError(f"{len(inputs)} inputs were given, this file takes {len(self.inputs)}", where=self.where)
-        batch = min((_size(info, axis) for info, axis in zip(self.inputs, axes, strict=True) if axis is not None), default=1)
+        sizes = [_size(info, axis) for info, axis in zip((*self.inputs, *self.outputs), axes, strict=True) if axis is not None]
+        batch = gcd(*sizes) or 1  # an axis can hold several entries of each sample
         samples: int | None = None
-        for info, axis, array in zip(self.inputs, axes, inputs, strict=True):
+        for info, axis, array in zip(self.inputs, axes[: len(self.inputs)], inputs, strict=True):
             if axis is None:
                 continue
             if array.ndim != len(info.shape):

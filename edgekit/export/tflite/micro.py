@@ -10,7 +10,7 @@ from edgekit.ir import Node
 
 _OP = BuiltinOperator
 
-#: Operators that TFLite Micro registers (all_ops_resolver) and that the exporter writes.
+#: Operators that TFLite Micro has (its Python runtime registers all of them), as far as the exporter writes them.
 OPERATORS: frozenset[BuiltinOperator] = frozenset(
     {
         *(_OP.ABS, _OP.ADD, _OP.ARG_MAX, _OP.AVERAGE_POOL_2D, _OP.BATCH_MATMUL, _OP.BROADCAST_TO, _OP.CAST, _OP.CEIL),
@@ -26,3 +26,39 @@ OPERATORS: frozenset[BuiltinOperator] = frozenset(
         *(_OP.UNIDIRECTIONAL_SEQUENCE_LSTM, _OP.WHILE),
     }
 )
+
+#: Element types that its kernels take.
+_TYPES = frozenset({TensorType.FLOAT32, TensorType.INT8, TensorType.UINT8, TensorType.INT16, TensorType.INT32, TensorType.BOOL})
+
+#: Kernels that have a form for weights in integers beside float activations in LiteRT, but not here.
+_WEIGHTED = frozenset({_OP.CONV_2D, _OP.DEPTHWISE_CONV_2D, _OP.FULLY_CONNECTED, _OP.TRANSPOSE_CONV})
+
+
+def check(sheet: Sheet) -> None:
+    """Refuse what TFLite Micro lacks.
+
+    Raises:
+        Unsupported: an operator, an element type or a combination of them; all are named together.
+    """
+    refusals = Refusals()
+    for operator, note in zip(sheet.operators, sheet.notes, strict=True):
+        assert isinstance(note, Node)
+        tensors = [sheet.tensors[index] for index in (*operator.inputs, *operator.outputs) if index >= 0]
+        with refusals.at(note):
+            if operator.code not in OPERATORS:
+                raise Unsupported(
+                    f"TFLite Micro has no operator {operator.name}", hint="use another layer, or the target tflite-int8"
+                )
+            foreign = sorted({tensor.type.name.lower() for tensor in tensors if tensor.type not in _TYPES})
+            if foreign:
+                raise Unsupported(
+                    f"TFLite Micro's {operator.name} takes no {' and no '.join(foreign)}",
+                    hint="convert indices to int32 in the model: index.to(torch.int32)",
+                )
+            types = {tensor.type for tensor in tensors}
+            if operator.code in _WEIGHTED and {TensorType.FLOAT32, TensorType.INT8} <= types:
+                raise Unsupported(
+                    f"TFLite Micro's {operator.name} takes no integer weights beside float activations",
+                    hint="quantise the activations too: the target tflm-int8 with calibration data",
+                )
+    refusals.raise_if_any("{count} things in this model cannot be written for TFLite Micro")

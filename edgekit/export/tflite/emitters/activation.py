@@ -45,7 +45,7 @@ def plain(site: Site, op: GraphOp) -> None:
 def clamp(site: Site, op: ops.Clamp) -> None:
     """An operator of the RELU family, or MAXIMUM and MINIMUM; a bound outside the range of the integers needs none."""
     x, quant = site.read(), site.node.input(0).quant
-    if (op.low, op.high) in _CLAMPS:
+    if (op.low, op.high) in _CLAMPS and site.node.output.type.is_float:
         site.write(_CLAMPS[op.low, op.high], [x])
         return
     bounds = [(Op.MAXIMUM, op.low), (Op.MINIMUM, op.high)]

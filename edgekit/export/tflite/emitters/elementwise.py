@@ -9,8 +9,9 @@ from edgekit.export.tflite.element_types import tensor_type
 from edgekit.export.tflite.emission import Site
 from edgekit.export.tflite.emitters.fused import FUSED, finish, give_before
 from edgekit.export.tflite.registry import emits
-from edgekit.formats.tflite.model import Options
+from edgekit.formats.tflite.model import NUMPY_OF, Options, OptionValue
 from edgekit.formats.tflite.schema_generated import BuiltinOperator as Op
+from edgekit.formats.tflite.schema_generated import TensorType
 from edgekit.ir import ops
 from edgekit.ir.ops.base import Op as GraphOp
 
@@ -60,81 +61,98 @@ _UNARY: dict[type[GraphOp], tuple[Op, str | None]] = {
 }
 
 
-def _operands(site: Site, dtype: torch.dtype, *indices: int) -> list[int]:
+def operands(site: Site, dtype: torch.dtype, *indices: int) -> list[int]:
     """Operands as one element type."""
-    return [_as(site, index, dtype) for index in indices]
+    return [operand(site, index, dtype) for index in indices]
 
 
-def _as(site: Site, index: int, dtype: torch.dtype) -> int:
-    value = site.node.input(index)
+def operand(site: Site, index: int, dtype: torch.dtype) -> int:
+    """An operand as an element type."""
+    value, tensor = site.node.input(index), site.operand(index)
     if value.type.dtype == dtype or value.quant is not None:
-        return site.operand(index)
+        return tensor
     if value.is_constant:
-        tensor = site.sheet.tensors[site.operand(index)]
         kind = torch.empty(0, dtype=dtype).numpy().dtype
-        return site.sheet.constant(tensor.array().astype(kind))
-    tensor_in = site.operand(index)
-    out = site.new(site.sheet.tensors[tensor_in].shape, tensor_type(dtype))
-    write_cast(site, tensor_in, out)
+        return site.sheet.constant(site.sheet.tensors[tensor].array().astype(kind))
+    return as_type(site, tensor, tensor_type(dtype))
+
+
+def as_type(site: Site, tensor: int, kind: TensorType) -> int:
+    """A tensor cast to a type, itself where it has that type. To bool it asks for a difference from zero, as in torch."""
+    have = site.sheet.tensors[tensor]
+    if have.type == kind:
+        return tensor
+    out = site.new(have.shape, kind)
+    write_cast(site, tensor, out)
     return out
 
 
 def write_cast(site: Site, x: int, out: int) -> None:
     """CAST to the type of ``out``."""
-    kinds = {"in_data_type": site.sheet.tensors[x].type, "out_data_type": site.sheet.tensors[out].type}
-    site.write(Op.CAST, [x], [out], Options("CastOptions", {key: int(kind) for key, kind in kinds.items()}))
+    before, after = site.sheet.tensors[x].type, site.sheet.tensors[out].type
+    if after == TensorType.BOOL:
+        zero = site.sheet.constant(np.zeros((), NUMPY_OF[before]))
+        site.write(Op.NOT_EQUAL, [x, zero], [out], Options("NotEqualOptions"))
+    else:
+        kinds: dict[str, OptionValue] = {"in_data_type": int(before), "out_data_type": int(after)}
+        site.write(Op.CAST, [x], [out], Options("CastOptions", kinds))
 
 
 @emits(ops.Add, ops.Sub, ops.Mul, ops.Div)
 def fusing(site: Site, op: ops.Add | ops.Sub | ops.Mul | ops.Div) -> None:
     """Arithmetic whose kernels apply an activation themselves."""
     code, table = _FUSING[type(op)]
-    operands = _operands(site, site.node.output.type.dtype, 0, 1)
-    site.write(code, operands, options=Options(table, {"fused_activation_function": FUSED[op.activation]}))
+    given = operands(site, site.node.output.type.dtype, 0, 1)
+    site.write(code, given, options=Options(table, {"fused_activation_function": FUSED[op.activation]}))
 
 
 @emits(*_BINARY)
 def binary(site: Site, op: ops.Maximum) -> None:
     """Arithmetic whose kernels fuse nothing."""
     code, table = _BINARY[type(op)]
-    operands = _operands(site, site.node.output.type.dtype, 0, 1)
+    given = operands(site, site.node.output.type.dtype, 0, 1)
     result = give_before(site, op.activation)
-    site.write(code, operands, [result], Options(table))
+    site.write(code, given, [result], Options(table))
     finish(site, op.activation, result)
 
 
 @emits(*_COMPARING)
-def comparing(site: Site, op: ops.Equal) -> None:
-    """Comparisons in the operands' common type."""
+def comparing(site: Site, op: GraphOp) -> None:
+    """Comparisons in the operands' common type; the order of bools is that of numbers."""
     code, table = _COMPARING[type(op)]
-    dtype = torch.promote_types(site.node.input(0).type.dtype, site.node.input(1).type.dtype)
-    site.write(code, _operands(site, dtype, 0, 1), options=Options(table))
+    if isinstance(op, ops.LogicalAnd | ops.LogicalOr):
+        dtype = torch.bool
+    else:
+        dtype = torch.promote_types(site.node.input(0).type.dtype, site.node.input(1).type.dtype)
+        if dtype == torch.bool and not isinstance(op, ops.Equal | ops.NotEqual):
+            dtype = torch.int32
+    site.write(code, operands(site, dtype, 0, 1), options=Options(table))
 
 
 @emits(*_UNARY)
 def unary(site: Site, op: GraphOp) -> None:
     """Functions of one element."""
     code, table = _UNARY[type(op)]
-    site.write(code, [site.read()], options=None if table is None else Options(table))
+    x = site.read()
+    if isinstance(op, ops.LogicalNot):
+        x = as_type(site, x, TensorType.BOOL)
+    site.write(code, [x], options=None if table is None else Options(table))
 
 
 @emits(ops.Where)
 def where(site: Site, op: ops.Where) -> None:
     """SELECT_V2, which broadcasts."""
     dtype = site.node.output.type.dtype
-    operands = [site.operand(0), *_operands(site, dtype, 1, 2)]
-    site.write(Op.SELECT_V2, operands, options=Options("SelectV2Options"))
+    given = [site.operand(0), *operands(site, dtype, 1, 2)]
+    site.write(Op.SELECT_V2, given, options=Options("SelectV2Options"))
 
 
 @emits(ops.Cast)
 def cast(site: Site, op: ops.Cast) -> None:
-    """CAST; nothing where the type stays. To bool it asks for a difference from zero, as in torch."""
+    """CAST; nothing where the type stays."""
     x = site.read()
     if site.node.input(0).type.dtype == site.node.output.type.dtype:
         site.alias(x)
-    elif site.node.output.type.dtype == torch.bool:
-        zero = site.sheet.constant(np.zeros_like(np.empty((), site.node.input(0).type.dtype.__str__().removeprefix("torch."))))
-        site.write(Op.NOT_EQUAL, [x, zero], options=Options("NotEqualOptions"))
     else:
         write_cast(site, x, site.give())
 

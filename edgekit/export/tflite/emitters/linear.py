@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from edgekit.export.tflite.constants import order_along, values_of
+from edgekit.export.tflite.element_types import quantization
 from edgekit.export.tflite.emission import Site
 from edgekit.export.tflite.emitters.fused import FUSED
-from edgekit.export.tflite.emitters.weights import constant_weight, put_bias, put_weight
+from edgekit.export.tflite.emitters.weights import Array, constant_weight, put_bias, put_weight, reordered
 from edgekit.export.tflite.layout.form import source
 from edgekit.export.tflite.registry import emits
+from edgekit.export.tflite.sheet import Sheet
 from edgekit.formats.tflite.model import Options, OptionValue
 from edgekit.formats.tflite.schema_generated import BuiltinOperator
-from edgekit.ir import ops
+from edgekit.ir import QuantParams, ops
 
 
 @emits(ops.Linear)
@@ -20,22 +24,61 @@ def linear(site: Site, op: ops.Linear) -> None:
     x, last = site.read(), len(site.form.shape) - 1
     read, give = order_along(site.input_form(0), len(site.shape(0)) - 1), order_along(site.form, last)
     weight = values_of(site.node.input(1))[give][:, read]
-    filters = put_weight(site, weight, give, 0)
-    # A bias of zeros is not stored, except where the activations are integers: its scale selects the fast kernels.
-    no_bias = site.node.optional(2) is None and not site.is_integer
-    bias = -1 if no_bias else put_bias(site, weight.shape[0], give)
-    options: dict[str, OptionValue] = {"fused_activation_function": FUSED[op.activation]}
-    physical = site.form.physical
-    if len(physical) > 2:
-        options["keep_num_dims"] = True
-    if site.node.input(1).quant is not None and not site.is_integer:
-        options["asymmetric_quantize_inputs"] = True
+    quant = reordered(site.node.input(1).quant, give)
+    bias = site.node.optional(2)
     out = site.give()
-    result = out if len(physical) != 1 else site.new_like(out, (1, *physical))
-    table = Options("FullyConnectedOptions", options)
-    site.write(BuiltinOperator.FULLY_CONNECTED, [x, filters, bias], [result], table)
-    if result != out:
-        site.to.reshape(result, out)
+    if quant is not None and not site.is_integer:
+        values = None if bias is None else values_of(bias)[give]
+        hybrid(site.sheet, x, weight, quant, values, out, op.activation)
+        return
+    filters = put_weight(site, weight, give, 0)
+    # Without a bias none is stored, except where the activations are integers: its scale selects the fast kernels.
+    tensor = -1 if bias is None and not site.is_integer else put_bias(site, weight.shape[0], give)
+    write(site.sheet, x, filters, tensor, out, op.activation)
+
+
+def write(
+    sheet: Sheet, x: int, weight: int, bias: int, out: int, activation: str = "none", *, asymmetric: bool = False
+) -> None:
+    """FULLY_CONNECTED. An output of more than two dimensions keeps those of the input but the last."""
+    options: dict[str, OptionValue] = {"fused_activation_function": FUSED[activation]}
+    if len(sheet.tensors[out].shape) > 2:
+        options["keep_num_dims"] = True
+    if asymmetric:
+        options["asymmetric_quantize_inputs"] = True
+    sheet.operator(BuiltinOperator.FULLY_CONNECTED, [x, weight, bias], [out], Options("FullyConnectedOptions", options))
+
+
+def hybrid(
+    sheet: Sheet,
+    x: int,
+    weight: Array,
+    quant: QuantParams,
+    bias: Array | None,
+    out: int,
+    activation: str = "none",
+) -> None:
+    """A product of float activations, which the kernel quantises row by row, with integer weights.
+
+    The kernel has one scale for all rows of the weight until version 12, which runtimes before 2.17 lack. Scales per
+    channel therefore stand behind it: y = (x @ integers * s) * (scales / s) + bias.
+    """
+    if quant.axis is None:
+        tensor = -1 if bias is None else sheet.constant(bias)
+        write(sheet, x, sheet.constant(weight, quantization(quant)), tensor, out, activation, asymmetric=True)
+        return
+    scales = np.array(quant.scale, np.float32)
+    one = QuantParams(quant.dtype, (float(scales.max()),), (0,), None, quant.narrow)
+    shape = sheet.tensors[out].shape
+    product = sheet.activation(shape, sheet.tensors[out].type)
+    write(sheet, x, sheet.constant(weight, quantization(one)), -1, product, asymmetric=True)
+    factors = sheet.constant(scales / np.float32(one.scale[0]))
+    fused = {"fused_activation_function": FUSED[activation]}
+    scaled = out if bias is None else sheet.activation(shape, sheet.tensors[out].type)
+    table = Options("MulOptions", {**fused} if bias is None else {})
+    sheet.operator(BuiltinOperator.MUL, [product, factors], [scaled], table)
+    if bias is not None:
+        sheet.operator(BuiltinOperator.ADD, [scaled, sheet.constant(bias)], [out], Options("AddOptions", {**fused}))
 
 
 @emits(ops.Matmul)

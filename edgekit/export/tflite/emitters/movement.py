@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from edgekit.errors import Unsupported
+from edgekit.export.tflite.element_types import tensor_type
 from edgekit.export.tflite.emission import Site
+from edgekit.export.tflite.emitters.elementwise import as_type
 from edgekit.export.tflite.emitters.padding import write_pad
 from edgekit.export.tflite.layout.form import Form, permuted, reshaped
 from edgekit.export.tflite.registry import emits
@@ -42,6 +44,8 @@ def concat(site: Site, op: ops.Concat) -> None:
             tensors.append(site.to.tensor(value, form))
         else:
             tensors.append(site.read(index))
+    if not site.is_integer:
+        tensors = [as_type(site, tensor, tensor_type(site.node.output.type.dtype)) for tensor in tensors]
     options = Options("ConcatenationOptions", {"axis": place(site.form, op.axis)})
     site.write(Op.CONCATENATION, tensors, options=options)
 
@@ -98,9 +102,9 @@ def pad(site: Site, op: ops.Pad) -> None:
     if op.value != 0.0:
         value, quant = op.value, site.node.output.quant
         if quant is not None:
-            integer = round(op.value / quant.scale[0]) + quant.zero_point[0]
-            value = float(min(max(integer, quant.qmin), quant.qmax))
-        elif np.isinf(value):
+            low, high = quant.range
+            value = round(min(max(op.value, low), high) / quant.scale[0]) + quant.zero_point[0]
+        elif np.isinf(op.value):
             value = float(np.copysign(np.finfo(np.float32).max, value))
     write_pad(site, x, pads, site.give(), value)
 

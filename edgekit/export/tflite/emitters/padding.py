@@ -9,8 +9,8 @@ import numpy as np
 
 from edgekit.errors import Unsupported
 from edgekit.export.tflite.emission import Site
-from edgekit.formats.tflite.model import Options
-from edgekit.formats.tflite.schema_generated import BuiltinOperator, Padding, TensorType
+from edgekit.formats.tflite.model import NUMPY_OF, Options
+from edgekit.formats.tflite.schema_generated import BuiltinOperator, Padding
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,6 @@ def write_pad(site: Site, x: int, pads: Sequence[tuple[int, int]], out: int, val
         site.write(BuiltinOperator.PAD, inputs, [out], Options("PadOptions"))
         return
     tensor = site.sheet.tensors[x]
-    kinds = {TensorType.FLOAT32: np.float32, TensorType.INT8: np.int8, TensorType.INT32: np.int32, TensorType.UINT8: np.uint8}
-    filler = np.array([value], kinds[tensor.type])
+    filler = np.array([value], NUMPY_OF[tensor.type])
     inputs.append(site.sheet.constant(filler, tensor.quantization))
     site.write(BuiltinOperator.PADV2, inputs, [out], Options("PadV2Options"))

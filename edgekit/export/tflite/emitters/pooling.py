@@ -34,9 +34,10 @@ def _write(site: Site, code: BuiltinOperator, x: int, windows: list[Window], pad
 
 @emits(ops.MaxPool1d, ops.MaxPool2d)
 def max_pool(site: Site, op: ops.MaxPool1d | ops.MaxPool2d) -> None:
-    """Padding is the smallest number there is: SAME leaves it out of the maximum, else PADV2 writes it."""
-    if any(step != 1 for step in op.dilation):
-        raise Unsupported("max pooling with dilation", hint="TFLite's kernel has none; use a stride instead")
+    """Padding is the smallest number there is: SAME leaves it out of the maximum, else PADV2 writes it.
+
+    `legalize` has rewritten the pools with dilation.
+    """
     x = site.read()
     windows = _windows(site, x, op)
     chosen = plan(windows)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgekit.export.tflite.element_types import tensor_type
 from edgekit.export.tflite.emission import Site
+from edgekit.export.tflite.emitters.elementwise import as_type
 from edgekit.export.tflite.emitters.movement import place
 from edgekit.export.tflite.registry import emits
 from edgekit.formats.tflite.model import Options
@@ -29,7 +31,8 @@ def reduce(site: Site, op: ops.Mean | ops.Sum | ops.Amax | ops.Amin) -> None:
     if not op.keepdim:
         axes = sorted({*axes, *(index for index, parts in enumerate(form.axes) if not parts)})
     options = Options("ReducerOptions", {"keep_dims": True} if op.keepdim else {})
-    site.write(_CODES[type(op)], [site.read(), site.sheet.ints(axes)], options=options)
+    x = as_type(site, site.read(), tensor_type(site.node.output.type.dtype, site.node.output.quant))
+    site.write(_CODES[type(op)], [x, site.sheet.ints(axes)], options=options)
 
 
 @emits(ops.Argmax)
@@ -54,4 +57,5 @@ def cumsum(site: Site, op: ops.Cumsum) -> None:
     """CUMSUM."""
     where = place(site.form, op.axis % len(site.form.shape))
     axis = site.sheet.constant(np.array(where, np.int32))
-    site.write(Op.CUMSUM, [site.read(), axis], options=Options("CumsumOptions"))
+    x = as_type(site, site.read(), tensor_type(site.node.output.type.dtype))
+    site.write(Op.CUMSUM, [x, axis], options=Options("CumsumOptions"))

@@ -47,8 +47,8 @@ class Forms:
         return value.type.at(self.batch)
 
     def of(self, value: Value) -> tuple[Form, ...]:
-        """The forms that the producer of a value can give it."""
-        return self._forms[id(value)]
+        """The forms that the producer of a value can give it; a constant is as in the source."""
+        return (source(self.shape(value)),) if value.is_constant else self._forms[id(value)]
 
     def may_be_channels_last(self, value: Value) -> bool:
         """Whether some op that wants channels last is computed from the value; for others that form is no candidate."""

@@ -6,7 +6,7 @@ that calibration has not seen.
 
 from __future__ import annotations
 
-from edgekit.export.tflite.legalize import activations, movement, normalization, pooling, products, resizing
+from edgekit.export.tflite.legalize import activations, movement, normalization, pooling, products, resizing, sequences
 from edgekit.ir import Graph
 from edgekit.passes.base import Pass, run_passes
 from edgekit.passes.decompose import DecomposeAttention
@@ -16,6 +16,7 @@ LEGALIZE: tuple[Pass, ...] = (
     movement.DropDropout(),
     DecomposeAttention(),
     products.VectorMatmul(),
+    products.VectorLinear(),
     products.ConstantMatmulToLinear(),
     products.LowerComputedLinear(),
     normalization.LowerLayerNorm(),
@@ -31,13 +32,16 @@ LEGALIZE: tuple[Pass, ...] = (
     activations.LowerElu(),
     activations.LowerShrink(),
     activations.LowerErf(),
+    pooling.LowerDilatedMaxPool(),
     pooling.LowerAveragePool(),
     pooling.LowerAdaptiveAveragePool(),
     pooling.LowerAdaptiveMaxPool(),
     resizing.LowerResize(),
     movement.LowerRoll(),
+    movement.LowerNegativePad(),
     movement.LowerReplicationPad(),
     movement.SkipExpand(),
+    sequences.LastStepOfSequence(),
 )
 
 

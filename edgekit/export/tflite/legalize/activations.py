@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from edgekit.export.tflite.legalize.base import Build, Lowering, Skip
 from edgekit.ir import Node, QuantParams, Value, ops
+from edgekit.ir.ops import Op
 
 #: The scale that LOGISTIC's kernels demand.
 _SIGMOID = QuantParams("int8", (1.0 / 256.0,), (-128,))
@@ -40,7 +41,7 @@ class LowerSoftplus(Lowering):
     """log(1 + exp(b x)) / b = relu(x) + log(1 + exp(-|b x|)) / b, which overflows nowhere.
 
     torch switches to x itself where b x > threshold. The form here tends to x by itself: at the default threshold of 20
-    it differs from x by exp(-20), less than half a unit in the last place of x. A lower threshold is refused.
+    it differs from x by exp(-20), less than half a unit in the last place of x. A lower threshold is written out.
     """
 
     kind = ops.Softplus
@@ -48,9 +49,11 @@ class LowerSoftplus(Lowering):
     def lower(self, build: Build, node: Node, op: ops.Softplus) -> Value:
         """The stable form."""
         _float_only(node)
-        if op.threshold < 17.0:
-            raise Skip("a threshold below 17 is visible in float32")
-        return softplus(build, node.input(0), op.beta)
+        x = node.input(0)
+        y = softplus(build, x, op.beta)
+        if op.threshold >= 17.0:
+            return y
+        return build(ops.Where(), build(ops.Greater(), x, op.threshold / op.beta), x, y)
 
 
 def softplus(build: Build, x: Value, beta: float = 1.0) -> Value:
@@ -137,7 +140,7 @@ class LowerErf(Lowering):
 
     kind = ops.Erf
 
-    def lower(self, build: Build, node: Node, op: ops.Erf) -> Value:
+    def lower(self, build: Build, node: Node, op: Op) -> Value:
         """Horner's scheme."""
         _float_only(node)
         x = node.input(0)

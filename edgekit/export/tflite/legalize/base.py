@@ -20,7 +20,7 @@ class Build:
 
     def __call__(self, op: ops.Op, *inputs: Value | float, quant: QuantParams | None = None) -> Value:
         """A node's first output; a number becomes a constant."""
-        values = [self.number(x) if isinstance(x, float) else x for x in inputs]
+        values = [self.number(x) if isinstance(x, int | float) else x for x in inputs]
         value = self.graph.add(op, *values, name=f"{self.node.name}.{op.name}", where=self.node.where, before=self.node)
         value.quant = quant
         return value

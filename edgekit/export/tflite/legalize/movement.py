@@ -56,16 +56,36 @@ class LowerReplicationPad(Lowering):
 
 
 @dataclass(frozen=True)
+class LowerNegativePad(Lowering):
+    """Negative padding cuts off."""
+
+    kind = ops.Pad
+
+    def lower(self, build: Build, node: Node, op: ops.Pad) -> Value:
+        """A slice, then what padding is left."""
+        if all(size >= 0 for pair in op.pads for size in pair):
+            raise Skip("it only adds")
+        y = node.input(0)
+        for axis, (low, high) in enumerate(op.pads):
+            size = y.type.shape[axis]
+            if low < 0 or high < 0:
+                if not isinstance(size, int):
+                    raise Skip("it cuts the batch")
+                y = slice_of(build, y, axis, (max(-low, 0), size + min(high, 0)))
+        left = tuple((max(low, 0), max(high, 0)) for low, high in op.pads)
+        return build(op.with_(pads=left), y, quant=y.quant) if any(any(pair) for pair in left) else y
+
+
+@dataclass(frozen=True)
 class DropDropout(Lowering):
     """Dropout does nothing at inference."""
 
     kind = ops.Dropout
 
     def lower(self, build: Build, node: Node, op: ops.Dropout) -> Value:
-        """The input itself."""
-        if build.graph.is_output(node.output):
-            raise Skip("a graph output")
-        return node.input(0)
+        """The input itself, under the output's name if that is one of the graph's."""
+        x = node.input(0)
+        return build(ops.Identity(), x, quant=x.quant) if build.graph.is_output(node.output) else x
 
 
 @dataclass(frozen=True)

@@ -105,11 +105,41 @@ class LowerAdaptiveMaxPool(Lowering):
         return y
 
 
-def slice_of(build: Build, x: Value, axis: int, bounds: tuple[int, int]) -> Value:
-    """The elements ``bounds[0]:bounds[1]`` along an axis."""
+@dataclass(frozen=True)
+class LowerDilatedMaxPool(Lowering):
+    """A maximum over elements that do not touch is one of strided slices, along each dimension in turn."""
+
+    kind = (ops.MaxPool1d, ops.MaxPool2d)
+
+    def lower(self, build: Build, node: Node, op: ops.MaxPool1d | ops.MaxPool2d) -> Value:
+        """In float or in integers: a maximum keeps the scale."""
+        if all(step == 1 for step in op.dilation):
+            raise Skip("TFLite's MAX_POOL_2D")
+        y, quant = node.input(0), node.output.quant
+        for index, out in enumerate(node.output.type.shape[2:]):
+            axis, size = index + 2, y.type.shape[index + 2]
+            assert isinstance(size, int) and isinstance(out, int)
+            kernel, stride, dilation, low = op.kernel[index], op.stride[index], op.dilation[index], op.padding[index]
+            window = Window(size, out, (kernel - 1) * dilation + 1, stride, low)
+            if any(window.explicit):
+                pads = [(0, 0)] * y.type.rank
+                pads[axis] = window.explicit
+                y = build(ops.Pad(tuple(pads), value=float("-inf")), y, quant=quant)
+            parts = [
+                slice_of(build, y, axis, (k * dilation, k * dilation + (out - 1) * stride + 1), stride) for k in range(kernel)
+            ]
+            y = parts[0]
+            for part in parts[1:]:
+                y = build(ops.Maximum(), y, part, quant=quant)
+        return y
+
+
+def slice_of(build: Build, x: Value, axis: int, bounds: tuple[int, int], step: int = 1) -> Value:
+    """The elements ``bounds[0]:bounds[1]:step`` along an axis."""
     rank = x.type.rank
     starts: list[int] = [0] * rank
     stops: Sequence[Dim] = list(x.type.shape)
     starts[axis] = bounds[0]
     ends = [*stops[:axis], bounds[1], *stops[axis + 1 :]]
-    return build(ops.Slice(tuple(starts), tuple(ends), (1,) * rank), x, quant=x.quant)
+    steps = tuple(step if other == axis else 1 for other in range(rank))
+    return build(ops.Slice(tuple(starts), tuple(ends), steps), x, quant=x.quant)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from edgekit.export.tflite.legalize.base import Build, Lowering, Skip
 from edgekit.ir import Node, Value, ops
 from edgekit.ir.ops.base import Op
+from edgekit.ir.types import Dim
 
 _ACTIVATION: dict[str, Op] = {"relu": ops.Relu(), "relu6": ops.Relu6(), "relu_n1_to_1": ops.Clamp(-1.0, 1.0)}
 
@@ -64,10 +65,34 @@ class VectorMatmul(Lowering):
             raise Skip("two matrices")
         if op.transpose_b and b.type.rank == 1:
             raise Skip("a vector has nothing to transpose")
-        quants = a.quant, b.quant
         if a.type.rank == 1:
-            a = build(ops.Reshape((1, *a.type.shape)), a, quant=quants[0])
+            a = reshaped(build, a, (1, *a.type.shape))
         if b.type.rank == 1:
-            b = build(ops.Reshape((*b.type.shape, 1)), b, quant=quants[1])
+            b = reshaped(build, b, (*b.type.shape, 1))
         y = build(ops.Matmul(op.transpose_b), a, b, quant=node.output.quant)
         return build(ops.Reshape(node.output.type.shape), y)
+
+
+@dataclass(frozen=True)
+class VectorLinear(Lowering):
+    """FULLY_CONNECTED takes rows, so a vector becomes one."""
+
+    kind = ops.Linear
+
+    def lower(self, build: Build, node: Node, op: ops.Linear) -> Value:
+        """The added dimension goes again afterwards."""
+        x = node.input(0)
+        if x.type.rank != 1:
+            raise Skip("rows")
+        rest = [value for value in node.inputs[1:] if value is not None]
+        row = reshaped(build, x, (1, *x.type.shape))
+        return build(ops.Reshape(node.output.type.shape), build(op, row, *rest, quant=node.output.quant))
+
+
+def reshaped(build: Build, value: Value, shape: tuple[Dim, ...]) -> Value:
+    """A value under another shape; a constant at once."""
+    if not value.is_constant:
+        return build(ops.Reshape(shape), value, quant=value.quant)
+    out = build.tensor(value.tensor.reshape([size for size in shape if isinstance(size, int)]))
+    out.quant = value.quant
+    return out
