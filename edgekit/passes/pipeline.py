@@ -18,17 +18,18 @@ EXACT: tuple[Pass, ...] = (
     EliminateIdentity(),
     FoldConstants(),
     EliminateDuplicates(),
+    MergeShapes(),  # before folding: it clears the way between layers
     MergePad(),
     FoldBatchNorm(),  # before FuseActivation: it folds through no activation
-    FoldAffine(),
     LowerBatchNorm(),  # what FoldBatchNorm left
+    FoldAffine(),  # after LowerBatchNorm: a norm behind a product goes in with it
     RecognizeActivations(),  # before FuseActivation, which would hide the relu6 inside a composed hardswish
     FuseActivation(),
-    MergeShapes(),
     GlobalPoolToMean(),
     MergeMeanReshape(),
     FoldConstants(),  # what merging made constant
     EliminateIdentity(),
+    EliminateDuplicates(),  # and what it made equal
     EliminateDead(),
 )
 
