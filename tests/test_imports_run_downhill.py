@@ -56,6 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "reference",
     },
     "flow": {"*"},
+    "inspection": {*GRAPH, *FACTS, "formats", "frontend", "report", "diagram"},
     "cli": {"*"},
     "__main__": {"cli"},
     "__init__": {"*"},

@@ -20,6 +20,7 @@ COMMANDS = {
     "bench": "Measure models on a device, against its budget.",
     "build": "Convert, compress, verify and measure a model for one or more targets.",
     "doctor": "Show versions and tools found, and what each missing one disables.",
+    "inspect": "Show the ops of a model with shapes, MACs, parameters, bytes and peak memory.",
     "init": "Write a commented edgekit.toml into this folder.",
     "targets": "List targets and devices.",
 }

@@ -6,6 +6,7 @@ readers is one trunk with branches.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -16,17 +17,26 @@ _ROUNDS = 8
 
 @dataclass
 class Slot:
-    """An item (``item`` is its number) or a waypoint (``item`` is that of the edge's source, ``waypoint`` is set) in a
-    layer.
+    """A place in a layer.
+
+    Attributes:
+        item: the number of an item, or of the edge's source for a waypoint.
+        layer: counted from the top.
+        waypoint: an edge passes here.
+        passing: a waypoint of a value that is read nearer by as well: it passes by the network's spine, a skip. A waypoint of
+            a value with one reader is as much part of a branch as its items are.
+        above, below: what it is joined to in the layers beside its own.
+        width, x: its size, and the place of its centre.
     """
 
     item: int
     layer: int
     waypoint: bool = False
+    passing: bool = False
     above: list[Slot] = field(default_factory=list)
     below: list[Slot] = field(default_factory=list)
     width: float = 0.0
-    x: float = 0.0  # of its centre
+    x: float = 0.0
 
 
 def layered(count: int, edges: Sequence[tuple[int, int]]) -> list[list[Slot]]:
@@ -42,11 +52,13 @@ def layered(count: int, edges: Sequence[tuple[int, int]]) -> list[list[Slot]]:
     for slot in slots:
         rows[slot.layer].append(slot)
     trunks: dict[tuple[int, int], Slot] = {}
-    for source, target in dict.fromkeys(edges):
+    distinct = list(dict.fromkeys(edges))
+    readers = Counter(source for source, _ in distinct)
+    for source, target in distinct:
         here = slots[source]
         for row in range(layer[source] + 1, layer[target]):
             if (source, row) not in trunks:
-                trunks[source, row] = Slot(source, row, waypoint=True)
+                trunks[source, row] = Slot(source, row, True, readers[source] > 1)
                 rows[row].append(trunks[source, row])
                 _join(here, trunks[source, row])
             here = trunks[source, row]

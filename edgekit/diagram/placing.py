@@ -41,7 +41,7 @@ def place(rows: Sequence[Sequence[Slot]], gap: float) -> None:
 
 def _align(row: Sequence[Slot], gap: float, downwards: bool) -> None:
     wishes = [_wish(slot, slot.above if downwards else slot.below) for slot in row]
-    weights = [_TRUNK_MASS if slot.waypoint else _ITEM_MASS for slot in row]
+    weights = [_TRUNK_MASS if slot.passing else _ITEM_MASS for slot in row]
     offsets = [0.0]
     for left, right in pairwise(row):
         offsets.append(offsets[-1] + (left.width + right.width) / 2 + gap)
@@ -72,8 +72,8 @@ def _straighten(head: Slot, rows: Sequence[Sequence[Slot]], gap: float) -> None:
 
 
 def _wish(slot: Slot, neighbours: Sequence[Slot]) -> float:
-    """Items line up with items, waypoints with waypoints: the network's spine and what passes it are both straight."""
-    alike = [other.x for other in neighbours if other.waypoint == slot.waypoint] or [other.x for other in neighbours]
+    """Branches line up with branches, skips with skips: the network's spine and what passes it are both straight."""
+    alike = [other.x for other in neighbours if other.passing == slot.passing] or [other.x for other in neighbours]
     return sum(alike) / len(alike) if alike else slot.x
 
 

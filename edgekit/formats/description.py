@@ -98,6 +98,8 @@ class Description:
         file_bytes: the file's size; None for a graph.
         sizes: where the file's bytes go.
         metadata: what the file says about itself.
+        edges: which op reads what: (from, to). Numbers from 0 are ops; -1, -2 ... are the inputs; numbers behind the last op
+            are the outputs.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Description:
     file_bytes: int | None = None
     sizes: SizeBreakdown | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    edges: tuple[tuple[int, int], ...] = ()
 
     @property
     def operators(self) -> dict[str, int]:
@@ -124,6 +127,19 @@ class Description:
     def as_dict(self) -> dict[str, Any]:
         """The content of ``edgekit inspect --json`` (``edgekit.inspect/1``)."""
         return {"schema": "edgekit.inspect/1", **asdict(self), "operators": self.operators}
+
+
+def edges(
+    steps: Sequence[tuple[Iterable[int], Iterable[int]]], inputs: Iterable[int], outputs: Iterable[int]
+) -> tuple[tuple[int, int], ...]:
+    """The edges of a ``Description`` from the tensors that each op reads and writes, and those of the model."""
+    source = {tensor: -1 - index for index, tensor in enumerate(inputs)}
+    found: dict[tuple[int, int], None] = {}
+    for index, (reads, writes) in enumerate(steps):
+        found.update(((source[tensor], index), None) for tensor in reads if tensor in source)
+        source.update((tensor, index) for tensor in writes)
+    found.update(((source[t], len(steps) + index), None) for index, t in enumerate(outputs) if t in source)
+    return tuple(found)
 
 
 def peak_memory(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from edgekit.formats.description import Description, OpInfo, TensorInfo, peak_memory
+from edgekit.formats.description import Description, OpInfo, TensorInfo, edges, peak_memory
 from edgekit.ir import Graph, Node, Value, Where
 from edgekit.ir.labels import op_label
 from edgekit.ir.types import dtype_name, where_text
@@ -92,6 +92,7 @@ def describe(graph: Graph) -> Description:
         weight_bytes=sum(stored_bytes(v) for v in constants.values()),
         macs=graph.macs,
         peak_memory_bytes=_peak(graph),
+        edges=edges(_steps(graph), [id(v) for v in graph.inputs], [id(v) for v in graph.outputs]),
     )
 
 
@@ -113,8 +114,12 @@ def _read_constants(graph: Graph) -> list[Value]:
 
 def _peak(graph: Graph) -> int:
     sizes = {id(v): stored_bytes(v) for v in graph.values() if not v.is_constant}
-    steps = [([id(v) for v in n.inputs if v is not None], [id(v) for v in n.outputs]) for n in graph.nodes]
-    return peak_memory(steps, sizes, [id(v) for v in graph.inputs], [id(v) for v in graph.outputs])
+    return peak_memory(_steps(graph), sizes, [id(v) for v in graph.inputs], [id(v) for v in graph.outputs])
+
+
+def _steps(graph: Graph) -> list[tuple[list[int], list[int]]]:
+    """What each node reads and writes, by identity."""
+    return [([id(v) for v in n.inputs if v is not None], [id(v) for v in n.outputs]) for n in graph.nodes]
 
 
 def _constants_of(node: Node) -> list[Value]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import InputError, UsageError
-from edgekit.formats.description import Description, Dimension, OpInfo, SizeBreakdown, TensorInfo, peak_memory
+from edgekit.formats.description import Description, Dimension, OpInfo, SizeBreakdown, TensorInfo, edges, peak_memory
 
 _QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 #: Ops whose second and third input are gate weights, applied at every step of the first.
@@ -41,6 +41,7 @@ def describe(data: bytes, name: str) -> Description:
         file_bytes=len(data),
         sizes=view.sizes(len(data)),
         metadata=_metadata(model),
+        edges=view.edges(),
     )
 
 
@@ -159,10 +160,20 @@ class _View:
             wide = name not in fused or name in ends or self.dtype(name) not in ("float32", "float16")
             sizes[numbers[name]] = self.numel(name) * _width(self.dtype(name)) if wide else 0
         steps = [
-            ([numbers[i] for i in n.input if i in numbers], [numbers[o] for o in n.output if o in numbers]) for n in graph.node
+            ([numbers[i] for i in _reads(n) if i in numbers], [numbers[o] for o in n.output if o in numbers])
+            for n in graph.node
         ]
         outputs = [numbers[v.name] for v in graph.output if v.name in numbers]
         return peak_memory(steps, sizes, [numbers[name] for name in ends], outputs)
+
+    def edges(self) -> tuple[tuple[int, int], ...]:
+        graph = self.model.graph
+        names: dict[str, int] = {}
+        ends = [v.name for v in graph.input if v.name not in self.constants]
+        for name in (*ends, *(name for node in graph.node for name in (*_reads(node), *node.output) if name)):
+            names.setdefault(name, len(names))
+        steps = [([names[i] for i in _reads(n) if i], [names[o] for o in n.output if o]) for n in graph.node]
+        return edges(steps, [names[name] for name in ends], [names.get(v.name, -1) for v in graph.output])
 
     def sizes(self, total: int) -> SizeBreakdown:
         stored = {name: len(_bytes(tensor)) for name, tensor in self.constants.items()}
@@ -180,6 +191,11 @@ def _subgraphs(node: Any) -> Iterator[Any]:
         if attribute.HasField("g"):
             yield attribute.g
         yield from attribute.graphs
+
+
+def _reads(node: Any) -> list[str]:
+    """What a node reads, in its inner graphs too (names of their own among it are read by nobody else)."""
+    return [*node.input, *(name for branch in _subgraphs(node) for inner in branch.node for name in _reads(inner))]
 
 
 def _nodes(graph: Any) -> Iterator[Any]:

@@ -6,7 +6,7 @@ from math import prod
 
 import numpy as np
 
-from edgekit.formats.description import Description, Dimension, OpInfo, TensorInfo, peak_memory
+from edgekit.formats.description import Description, Dimension, OpInfo, TensorInfo, edges, peak_memory
 from edgekit.formats.tflite.model import NUMPY_OF, Model, Operator, Subgraph, Tensor
 from edgekit.formats.tflite.read import read
 from edgekit.formats.tflite.schema_generated import ActivationFunctionType, Padding, TensorType
@@ -38,6 +38,7 @@ def describe(data: bytes, name: str) -> Description:
         file_bytes=len(data),
         sizes=sizes(data),
         metadata=_metadata(model),
+        edges=edges(_steps(graph), graph.inputs, graph.outputs),
     )
 
 
@@ -142,8 +143,12 @@ def _peak(graph: Subgraph) -> int | None:
     """Activations alone; a persistent state (variable tensor) is alive all the time."""
     sizes_of = {i: t.nbytes for i, t in enumerate(graph.tensors) if t.data is None and not t.is_variable}
     state = sum(t.nbytes for t in graph.tensors if t.is_variable)
-    steps = [([i for i in op.inputs if i >= 0], op.outputs) for op in graph.operators]
-    return state + peak_memory(steps, sizes_of, graph.inputs, graph.outputs)
+    return state + peak_memory(_steps(graph), sizes_of, graph.inputs, graph.outputs)
+
+
+def _steps(graph: Subgraph) -> list[tuple[list[int], tuple[int, ...]]]:
+    """What each operator reads and writes."""
+    return [([i for i in op.inputs if i >= 0], op.outputs) for op in graph.operators]
 
 
 def _metadata(model: Model) -> dict[str, str]:
