@@ -10,8 +10,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.bench.qemu.cpu import cpu_named
+from edgekit.bench.qemu.cpu import Cpu, cpu_named
 from edgekit.bench.qemu.toolbox import Library, litert_library, ort_library, plugin, program, require, root_for
+from edgekit.bench.qemu.userland import python_command
 from edgekit.errors import DeviceError, InputError, Unsupported
 
 #: The call whose count is reported: the first sets up kernels, the second may still touch new memory.
@@ -29,7 +30,7 @@ class Count:
         first: of the first call.
         calls: of all calls that were made.
         cpu: the emulated core. runtime: name and version. Both are the figure's key: other kernels have other counts.
-        exact: False where the runtime allocates differently in each process or starts threads, so that counts vary a little.
+        exact: False where counts may vary a little between processes: ONNX Runtime, several threads, or run through Python.
         output_sha256: hash of the first call's outputs.
         notes: what the runtime complained about that means other kernels than usual.
     """
@@ -72,36 +73,59 @@ def count(artifact: Path, cpu: str = "cortex-a53", *, input: Path | None = None,
     if not artifact.is_file():
         raise InputError(f"no file '{artifact}'", hint="check the path")
     onnx = artifact.suffix == ".onnx"
-    library, runner = (ort_library(), "ort_runner") if onnx else (litert_library(), "litert_runner")
+    library = ort_library() if onnx else litert_library()
     require(library)
-    with tempfile.TemporaryDirectory(prefix="edgekit-qemu-") as name:
-        folder = Path(name)
-        # Short, equal names and an empty environment: what lies on the program's stack is the same for everybody.
-        shutil.copyfile(artifact, folder / "model")
-        if input:
-            shutil.copyfile(input, folder / "input")
-        command = ["qemu-aarch64", "-plugin", f"{plugin()},out=marks", "-cpu", core.name, "-L", str(root_for(core))]
-        command += ["-E", "LD_LIBRARY_PATH=/lib", str(program(runner)), str(library.path), "model", str(_CALLS)]
-        command += ["input" if input else "-", "output"]
-        done = subprocess.run(
-            command, cwd=folder, env={"PATH": os.defpath}, capture_output=True, text=True, errors="replace", timeout=600
+    own = ["-L", str(root_for(core)), "-E", "LD_LIBRARY_PATH=/lib", str(program("ort_runner" if onnx else "litert_runner"))]
+    run = _Run(artifact, core, input, output)
+    try:
+        return run.count([*own, str(library.path)], library, exact=not onnx)
+    except _VariableTensors:  # the C interface does not load these; LiteRT's Python interpreter does
+        script = Path(__file__).with_name("python_runner.py")
+        return run.count([*python_command(core), str(script)], library, exact=False)
+
+
+class _VariableTensors(Exception):
+    """The model keeps state in variable tensors, which LiteRT's C interface refuses."""
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What one count is of; see :func:`count`."""
+
+    artifact: Path
+    cpu: Cpu
+    input: Path | None
+    output: Path | None
+
+    def count(self, program: list[str], library: Library, *, exact: bool) -> Count:
+        """Run the program on the artifact, and read its marks."""
+        with tempfile.TemporaryDirectory(prefix="edgekit-qemu-") as name:
+            folder = Path(name)
+            # Short, equal names and an empty environment: what lies on the program's stack is the same for everybody.
+            shutil.copyfile(self.artifact, folder / "model")
+            if self.input:
+                shutil.copyfile(self.input, folder / "input")
+            command = ["qemu-aarch64", "-plugin", f"{plugin()},out=marks", "-cpu", self.cpu.name, *program]
+            command += ["model", str(_CALLS), "input" if self.input else "-", "output"]
+            done = subprocess.run(
+                command, cwd=folder, env={"PATH": os.defpath}, capture_output=True, text=True, errors="replace", timeout=600
+            )
+            if done.returncode:
+                raise _failure(done, self.artifact, library)
+            content = (folder / "output").read_bytes()
+            if self.output:
+                self.output.write_bytes(content)
+            threads, calls = _read_marks(folder / "marks", self.artifact)
+        return Count(
+            per_inference=calls[_STEADY],
+            first=calls[0],
+            calls=calls,
+            cpu=self.cpu.name,
+            runtime=f"{library.distribution} {library.version}",
+            exact=exact and threads == 1,
+            output_sha256=hashlib.sha256(content).hexdigest(),
+            notes=tuple(line for line in done.stderr.splitlines() if "error in cpuinfo" in line.lower()),
         )
-        if done.returncode:
-            raise _failure(done, artifact, library)
-        content = (folder / "output").read_bytes()
-        if output:
-            output.write_bytes(content)
-        threads, calls = _read_marks(folder / "marks", artifact)
-    return Count(
-        per_inference=calls[_STEADY],
-        first=calls[0],
-        calls=calls,
-        cpu=core.name,
-        runtime=f"{library.distribution} {library.version}",
-        exact=threads == 1 and not onnx,
-        output_sha256=hashlib.sha256(content).hexdigest(),
-        notes=tuple(line for line in done.stderr.splitlines() if "error in cpuinfo" in line.lower()),
-    )
 
 
 def _read_marks(path: Path, artifact: Path) -> tuple[int, tuple[int, ...]]:
@@ -130,10 +154,7 @@ def _failure(done: subprocess.CompletedProcess[str], artifact: Path, library: Li
         hint = "the plugin was tested with version 1 of QEMU's plugin interface (Debian 12's qemu-user 7.2)"
         return DeviceError(f"this emulator's plugin interface is another one: {said}", hint=hint)
     if "variable tensors not yet supported" in low:
-        what = "the runtime's C interface does not load models with variable tensors (recurrent layers that keep their state)"
-        return Unsupported(
-            what, where=artifact, hint="edgekit bench --setup-qemu --userland: counts them through Python for ARM64"
-        )
+        return _VariableTensors()
     if done.returncode == 4:
         hint = f"tested with {library.distribution} {library.version}; EDGEKIT_QEMU_LITERT must name a version like it"
         return DeviceError(f"the runtime's library does not fit the runner: {said}", hint=hint)

@@ -111,8 +111,8 @@ def set_up(say: Callable[[str], None] = lambda line: None, *, onnx: bool = False
             hint = f"as root, on Debian or Ubuntu: {' '.join(command)}"
             raise DeviceError(f"counting instructions needs {', '.join(packages)}", hint=hint)
         say("installing " + ", ".join(packages))
-        _run(["apt-get", "update", "-q"], "Debian's package lists cannot be read")
-        _run(command, "the packages cannot be installed")
+        run_tool(["apt-get", "update", "-q"], "Debian's package lists cannot be read")
+        run_tool(command, "the packages cannot be installed")
     for library in (litert_library(), ort_library()) if onnx else (litert_library(),):
         if not library.path.is_file():
             say(f"fetching {library.distribution} {library.version} for aarch64")
@@ -120,7 +120,12 @@ def set_up(say: Callable[[str], None] = lambda line: None, *, onnx: bool = False
     say(f"compiling into {cache_folder()}")
     plugin()
     program("litert_runner")
-    program("ort_runner")
+    if onnx:
+        program("ort_runner")
+    if userland:
+        from edgekit.bench.qemu.userland import set_up_userland
+
+        set_up_userland(say)
     say("ready: edgekit bench MODEL --on qemu:cortex-a53")
 
 
@@ -158,7 +163,7 @@ def _compiled(name: str, suffix: str, compiler: list[str]) -> Path:
         cache_folder().mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache_folder()) as folder:
             built = Path(folder) / target.name
-            _run([*compiler, "-O2", "-o", str(built), str(source)], f"{source.name} does not compile")
+            run_tool([*compiler, "-O2", "-o", str(built), str(source)], f"{source.name} does not compile")
             built.rename(target)  # at once: other processes see all of it or nothing
     return target
 
@@ -171,7 +176,7 @@ def _fetch(library: Library) -> None:
         command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", *tags]
         command += ["--python-version", "3.11", "--implementation", "cp", "-d", folder]
         what = f"{library.distribution} {library.version} for aarch64 cannot be fetched"
-        _run([*command, f"{library.distribution}=={library.version}"], what)
+        run_tool([*command, f"{library.distribution}=={library.version}"], what)
         with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
             unpacked = Path(wheel.extract(library.member, folder))
         unpacked.rename(library.path)
@@ -181,7 +186,8 @@ def _dashed(tag: str) -> str:
     return tag if tag == "2014" else f"_{tag}"
 
 
-def _run(command: list[str], failure: str) -> None:
+def run_tool(command: list[str], failure: str) -> None:
+    """Run a program to its end; DeviceError that starts with ``failure`` where it is missing or fails."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=1800)

@@ -36,8 +36,9 @@ class AdbTransport(ShellTransport):
         # -T: no terminal, so bytes arrive as they are. exec-out is not used: it merges stderr into stdout.
         return [*self._adb, "shell", "-T", quote(script, arguments)]
 
-    def _send(self, file: Path, remote: str) -> None:
+    def _send(self, file: Path, remote: str) -> str:
         self._adb_command("push", str(file), remote)
+        return self._digest(remote)
 
     def get(self, remote: str, file: Path) -> None:
         """Fetch a file."""
@@ -46,6 +47,10 @@ class AdbTransport(ShellTransport):
     def _make_folder(self) -> None:
         self._check_state()
         super()._make_folder()
+
+    def _digest(self, remote: str) -> str:
+        self._check_state()
+        return super()._digest(remote)
 
     def _check_state(self) -> None:
         """`adb connect` may say "already connected" while the device is offline: ask for its state."""

@@ -24,6 +24,8 @@ if [ -f "$1" ]; then
     echo none; } 2>/dev/null | cut -c 1-64
 fi
 """
+_RECEIVE = 'cat > "$1.part" && mv "$1.part" "$1" || exit 1'
+_MAKE = 'mkdir -p "$2" && chmod 700 "$2" || exit 1'
 _TIMEOUT = 120.0
 
 
@@ -55,10 +57,8 @@ class ShellTransport(ABC):
         remote = f"{self._folder}/{digest[:24]}{_plain_suffix(file)}"
         if self._digest(remote) == digest:
             return remote
-        self._make_folder()
         try:
-            self._send(file, remote)
-            arrived = self._digest(remote)
+            arrived = self._send(file, remote)
         except DeviceError:
             self._remove(remote)
             raise
@@ -104,16 +104,22 @@ class ShellTransport(ABC):
     def __exit__(self, *exception: object) -> None:
         self.clean_up()
 
-    def _send(self, file: Path, remote: str) -> None:
-        self._sh('cat > "$1.part" && mv "$1.part" "$1"', remote, data=file.read_bytes())
+    def _send(self, file: Path, remote: str) -> str:
+        """Copy a file there and return the SHA-256 that the device reads back."""
+        return self._read_digest(self._sh(_RECEIVE + _DIGEST, remote, data=file.read_bytes()), remote)
 
     def _make_folder(self) -> None:
         if not self._made:
             self._made = True  # before the attempt: half a folder is removed too
-            self._sh('mkdir -p "$1" && chmod 700 "$1"', self._folder)
+            self._sh(_MAKE, "", self._folder)
 
     def _digest(self, remote: str) -> str:
-        answer = self._sh(_DIGEST, remote).stdout.decode(errors="replace").strip()
+        """The SHA-256 of a file there, empty where there is none; makes the session's folder on the way."""
+        make, self._made = "" if self._made else _MAKE, True
+        return self._read_digest(self._sh(make + _DIGEST, remote, self._folder), remote)
+
+    def _read_digest(self, done: subprocess.CompletedProcess[bytes], remote: str) -> str:
+        answer = done.stdout.decode(errors="replace").strip()
         if answer == "none":
             return hashlib.sha256(self._sh('cat "$1"', remote).stdout).hexdigest()
         return answer
