@@ -10,6 +10,11 @@ from edgekit.ir.graph import Node
 from edgekit.ir.types import where_text
 
 
+def place_of(node: Node) -> str:
+    """Where a node comes from in the user's model, or its name where that is not known."""
+    return where_text(node.where) if node.where else f"%{node.name} ({node.op.name})"
+
+
 class Refusals:
     """Collects Unsupported errors with their places in the user's model."""
 
@@ -17,13 +22,13 @@ class Refusals:
         self._errors: list[Unsupported] = []
 
     @contextmanager
-    def at(self, node: Node) -> Iterator[None]:
-        """Whatever is refused in this block is kept for later, with the node's place."""
+    def at(self, place: Node | str) -> Iterator[None]:
+        """Whatever is refused in this block is kept for later, with its place: a node's in the user's model, or a text."""
         try:
             yield
         except Unsupported as error:
             if error.where is None:
-                error.where = where_text(node.where) if node.where else f"%{node.name} ({node.op.name})"
+                error.where = place if isinstance(place, str) else place_of(place)
             self._errors.append(error)
 
     def __bool__(self) -> bool:

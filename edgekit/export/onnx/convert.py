@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from edgekit.errors import Unsupported, UsageError
 from edgekit.export.onnx import emitters as _all_emitters  # noqa: F401  (fills the table)
@@ -13,12 +14,21 @@ from edgekit.export.onnx.writer import Tensor
 from edgekit.export.refusals import Refusals
 from edgekit.export.structure import batch_axis, output_structure
 from edgekit.formats.io_metadata import IO_KEY, FileTensor, IoRecord, TensorIo, encode
+from edgekit.ir import ops
 from edgekit.ir.graph import Graph, Node, Value
 from edgekit.ir.types import Batch, dtype_name
 
-#: What files are written in unless another opset is asked for: the lowest that has LayerNormalization (17), Resize to sizes of
-#: the spatial axes alone, and one form for all reductions (18). ONNX Runtime reads it from 1.14 (February 2023) on.
-DEFAULT_OPSET = 18
+#: What files are written in where nothing needs more: the lowest opset that has LayerNormalization (17), Resize to sizes of the
+#: spatial axes alone, and one form for all reductions (18). ONNX Runtime reads it from 1.14 (February 2023) on.
+LOWEST_OPSET = 18
+
+#: Ops that later opsets have as one operator. Written as several, Gelu is not recognised by ONNX Runtime behind integers.
+_NEEDS: dict[type[ops.Op], int] = {ops.Gelu: 20}
+
+
+def lowest_opset(graph: Graph) -> int:
+    """The lowest opset that has each op of a graph in its best form: 18, or 20 (ONNX Runtime 1.17, January 2024) for Gelu."""
+    return max([LOWEST_OPSET, *(_NEEDS.get(type(node.op), 0) for node in graph.nodes)])
 
 
 def export(
@@ -26,7 +36,7 @@ def export(
     *,
     name: str | None = None,
     metadata: Mapping[str, str] | None = None,
-    opset: int = DEFAULT_OPSET,
+    opset: int | None = None,
     unsigned: bool = False,
 ) -> bytes:
     """Writes a graph as one ONNX file, with its constants inside.
@@ -40,7 +50,7 @@ def export(
         name: of the graph in the file; by default the graph's own.
         metadata: further entries for the file's metadata_props, beside the record of inputs and outputs (``edgekit.io/1``); an
             entry of that name replaces it.
-        opset: version of ONNX's operators, 18 to 23.
+        opset: version of ONNX's operators, 18 to 23; by default the lowest that has each op in its best form.
         unsigned: write int8 activations as uint8, with 128 added to the zero point: they stand for the same real numbers.
             ONNX Runtime on x86 computes signed ones in float wherever a value has several readers (residual networks).
 
@@ -48,30 +58,31 @@ def export(
         Unsupported: the model has operations or types that ONNX or edgekit's files lack; all of them in one error.
         UsageError: no such opset, or the package onnx is not installed.
     """
+    opset = lowest_opset(graph) if opset is None else opset
     if opset not in IR_VERSIONS:
-        known = sorted(IR_VERSIONS)
-        raise UsageError(
-            f"opset {opset} is not written", hint=f"choose {known[0]} to {known[-1]}; {DEFAULT_OPSET} is the default"
-        )
+        raise UsageError(f"opset {opset} is not written", hint=f"choose {min(IR_VERSIONS)} to {max(IR_VERSIONS)}")
     to = Emission(graph, opset, unsigned=unsigned)
     refusals = Refusals()
-    lost: set[int] = set()  # results of refused nodes: what depends on them is no problem of its own
+    lost: set[int] = set()  # what was refused: what depends on it is no problem of its own
+    for value in graph.inputs:
+        with _refused(refusals, f"input '{value.name}'", lost, [value]):
+            to.declare(value)
     for node in graph.nodes:
         if any(value is not None and id(value) in lost for value in node.inputs):
             lost.update(id(value) for value in node.outputs)
             _check_known(node, refusals)
             continue
-        lost.update(id(value) for value in node.outputs)
-        with refusals.at(node):
+        with _refused(refusals, node, lost, node.outputs):
             _emit(to, node)
-            lost.difference_update(id(value) for value in node.outputs)
-    refusals.raise_if_any("{count} operations of this model can't be written to an ONNX file")
     taken: set[str] = set()
     outputs: list[tuple[Tensor, Value]] = []
     for value in graph.outputs:
-        tensor = to.output(value, taken)
-        taken.add(tensor.name)
-        outputs.append((tensor, value))
+        if id(value) not in lost:
+            with refusals.at(f"output '{value.name}'"):
+                tensor = to.output(value, taken)
+                taken.add(tensor.name)
+                outputs.append((tensor, value))
+    refusals.raise_if_any("{count} parts of this model can't be written to an ONNX file")
     inputs = list(zip(to.inputs, graph.inputs, strict=True))
     to.settle_names([tensor for tensor, _ in (*inputs, *outputs)])
     record = IoRecord(
@@ -81,6 +92,15 @@ def export(
     )
     entries = {IO_KEY: encode(record).decode(), **(metadata or {})}
     return serialize(to, inputs, outputs, values=to.unclear(), name=name or graph.name, opset=opset, metadata=entries)
+
+
+@contextmanager
+def _refused(refusals: Refusals, place: Node | str, lost: set[int], values: Sequence[Value]) -> Iterator[None]:
+    """Keeps a refusal for later, and the values that it leaves without a form in the file."""
+    lost.update(id(value) for value in values)
+    with refusals.at(place):
+        yield
+        lost.difference_update(id(value) for value in values)
 
 
 def _emit(to: Emission, node: Node) -> None:

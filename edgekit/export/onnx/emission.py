@@ -36,7 +36,17 @@ class Emission(Writer):
         self._integers: dict[int, Tensor] = {}
         self._derived: dict[tuple[int, str], Tensor] = {}
         self._input_ids = {id(value) for value in graph.inputs}
-        self.inputs = [self._declare(value) for value in graph.inputs]
+        self.inputs: list[Tensor] = []
+
+    def declare(self, value: Value) -> None:
+        """Makes a value the next input of the file: float there also where the graph quantises it."""
+        tensor = Tensor(name=value.name)
+        self.inputs.append(tensor)
+        onnx_type(value.type.dtype)
+        if value.quant is None:
+            self._reals[id(value)] = tensor
+        else:
+            self._integers[id(value)] = self.quantize(tensor, value.quant, value.name)
 
     def label(self, value: Value) -> str:
         """The name of a value in the source: a constant's in its state_dict, otherwise the value's own."""
@@ -132,6 +142,7 @@ class Emission(Writer):
 
     def bind(self, value: Value, result: Tensor) -> None:
         """Makes an emitter's result the tensor of a value."""
+        onnx_type(value.type.dtype)
         if value.quant is not None:
             result.wish = f"{value.name}/real"
             self._integers[id(value)] = self.quantize(result, value.quant, value.name)
@@ -169,15 +180,6 @@ class Emission(Writer):
 
     # ------------------------------------------------------------------ within
 
-    def _declare(self, value: Value) -> Tensor:
-        """A graph input: float in the file also where the graph quantises it."""
-        tensor = Tensor(name=value.name)
-        if value.quant is None:
-            self._reals[id(value)] = tensor
-        else:
-            self._integers[id(value)] = self.quantize(tensor, value.quant, value.name)
-        return tensor
-
     def _first_read(self, value: Value) -> Tensor:
         if value.quant is not None:
             # Only constants are stored as narrow integers; others have been clipped to them.
@@ -188,6 +190,7 @@ class Emission(Writer):
             return tensor
         if not value.is_constant:
             raise KeyError(f"%{value.name} is read before it is written")
+        onnx_type(value.type.dtype)
         return self.initializer(value.tensor, self.label(value))
 
     def _parameters(self, quant: QuantParams, label: str) -> tuple[Tensor, Tensor]:

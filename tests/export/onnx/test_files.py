@@ -65,6 +65,13 @@ def test_the_file_is_one_of_opset_18_and_an_ir_version_that_older_runtimes_read(
     assert (proto.producer_name, proto.doc_string) == ("edgekit", "")
 
 
+def test_gelu_is_one_operator_of_opset_20_and_composed_in_lower_ones() -> None:
+    graph = one_op(ops.Gelu(), "float32[N,5]")
+    proto = checked(export(graph))
+    assert (proto.opset_import[0].version, [node.op_type for node in proto.graph.node]) == (20, ["Gelu"])
+    assert "Erf" in [node.op_type for node in assert_equal_to_torch(graph, opset=19).graph.node]
+
+
 @pytest.mark.parametrize("opset", range(18, 24))
 def test_every_opset_that_is_offered_loads_and_runs(opset: int) -> None:
     assert_equal_to_torch(net(), opset=opset)
@@ -245,7 +252,7 @@ def test_everything_that_cannot_be_written_is_refused_in_one_error_with_its_plac
     with pytest.raises(Unsupported) as caught:
         export(graph)
     error = caught.value
-    assert error.what == "3 operations of this model can't be written to an ONNX file"
+    assert error.what == "3 parts of this model can't be written to an ONNX file"
     assert error.where is not None and error.where.splitlines() == [
         "model.1 (net.py:1, in forward): edgekit has no ONNX form of 'unheard'",
         "model.3 (net.py:3, in forward): 'roll' along the batch dimension",
