@@ -86,7 +86,7 @@ CHANGES: dict[str, Callable[[Project], object]] = {
     "the data": lambda p: (p.root / "data.npz").write_text("other"),
     "the labels": lambda p: (p.root / "labels.txt").write_text("other"),
     "the config": lambda p: (p.root / "edgekit.toml").write_text("other"),
-    "the target file": lambda p: (p.root / "mine.toml").write_text((p.root / "mine.toml").read_text().replace("= 15", "= 16")),
+    "the target file": lambda p: p.write("mine.toml", (p.root / "mine.toml").read_text() + "# changed"),
     "a broken target file": lambda p: (p.root / "mine.toml").write_text("no TOML"),
     "a new image in a folder": lambda p: (p.root / "images" / "new.png").touch(),
     "a folder deleted": lambda p: (p.root / "images").rmdir(),
