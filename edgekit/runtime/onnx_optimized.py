@@ -42,6 +42,8 @@ def optimized_operators(model: str | Path | bytes, *, as_on_arm: bool = False) -
             )
         except Exception as error:  # onnxruntime's exceptions share no class but Exception
             where = None if isinstance(model, bytes) else str(model)
-            raise InputError(f"ONNX Runtime cannot load this file: {error}", where=where) from error
+            raise InputError(
+                f"ONNX Runtime cannot load this file: {error}", where=where, hint="build the artifact again"
+            ) from error
         graph = onnx.load(path).graph
     return Counter(str(node.op_type) for node in graph.node)

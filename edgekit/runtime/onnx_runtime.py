@@ -39,14 +39,18 @@ class OnnxRuntime:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # errors; the reason of a failure is in the exception
+        options.log_severity_level = 4  # fatal errors only: the reason of any other is in the exception
         self.where = None if isinstance(model, bytes) else str(model)
         try:
             self._session = onnxruntime.InferenceSession(
                 model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime's exceptions share no class but Exception
-            raise InputError(f"ONNX Runtime cannot load this file: {error}", where=self.where) from error
+            raise InputError(
+                f"ONNX Runtime cannot load this file: {error}",
+                where=self.where,
+                hint="build the artifact again, or update onnxruntime: older ones lack newer operators",
+            ) from error
         self.inputs = tuple(_describe(item) for item in self._session.get_inputs())
         self.outputs = tuple(_describe(item) for item in self._session.get_outputs())
         self.record: str | None = self._session.get_modelmeta().custom_metadata_map.get(IO_KEY)
@@ -63,7 +67,11 @@ class OnnxRuntime:
         try:
             return list(self._session.run(None, feed))
         except Exception as error:  # as above
-            raise InputError(f"ONNX Runtime failed while running: {error}", where=self.where) from error
+            raise InputError(
+                f"ONNX Runtime failed while running: {error}",
+                where=self.where,
+                hint="compare the inputs' shapes and types with those of the file: `edgekit inspect`",
+            ) from error
 
 
 def _describe(item: Any) -> FileTensor:
