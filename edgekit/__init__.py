@@ -22,6 +22,7 @@ from edgekit.errors import (
 )
 
 if TYPE_CHECKING:
+    from edgekit.comparison import compare
     from edgekit.data import Data
     from edgekit.flow import build
     from edgekit.frontend.source import load
@@ -42,6 +43,7 @@ _HOME = {
     "Report": "edgekit.report",
     "Target": "edgekit.target",
     "build": "edgekit.flow",
+    "compare": "edgekit.comparison",
     "load": "edgekit.frontend.source",
     "run": "edgekit.runtime.artifact",
 }
@@ -65,6 +67,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "build",
+    "compare",
     "load",
     "run",
 ]

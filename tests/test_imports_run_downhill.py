@@ -56,6 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "reference",
     },
     "flow": {"*"},
+    "comparison": {*GRAPH, "formats", "frontend", "data", "runtime", "metrics", "layer_errors"},
     "inspection": {*GRAPH, *FACTS, "formats", "frontend", "report", "diagram"},
     "cli": {"*"},
     "__main__": {"cli"},

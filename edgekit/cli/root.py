@@ -19,6 +19,7 @@ from edgekit.errors import EdgekitError
 COMMANDS = {
     "bench": "Measure models on a device, against its budget.",
     "build": "Convert, compress, verify and measure a model for one or more targets.",
+    "compare": "Run the same inputs through two forms of a model and show how far apart they are.",
     "doctor": "Show versions and tools found, and what each missing one disables.",
     "inspect": "Show the ops of a model with shapes, MACs, parameters, bytes and peak memory.",
     "init": "Write a commented edgekit.toml into this folder.",
