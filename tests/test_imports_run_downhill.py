@@ -57,6 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "flow": {"*"},
     "comparison": {*GRAPH, "formats", "frontend", "data", "runtime", "metrics", "layer_errors"},
+    "op_support": {*GRAPH, "passes", "compress", "export", "frontend"},
     "inspection": {*GRAPH, *FACTS, "formats", "frontend", "report", "diagram"},
     "cli": {"*"},
     "__main__": {"cli"},

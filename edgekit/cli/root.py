@@ -23,6 +23,7 @@ COMMANDS = {
     "doctor": "Show versions and tools found, and what each missing one disables.",
     "inspect": "Show the ops of a model with shapes, MACs, parameters, bytes and peak memory.",
     "init": "Write a commented edgekit.toml into this folder.",
+    "ops": "List the supported ops: PyTorch's that are read, and the graph's with their form in every runtime.",
     "targets": "List targets and devices.",
 }
 

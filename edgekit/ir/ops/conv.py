@@ -66,7 +66,7 @@ class _Conv(Op):
 
 @dataclass(frozen=True)
 class Conv1d(_Conv):
-    """Over one spatial dimension: x (N, C, L)."""
+    """Convolution over one spatial dimension: x (N, C, L)."""
 
     stride: tuple[int, ...] = (1,)
     padding: Pads = ((0, 0),)
@@ -79,7 +79,7 @@ class Conv1d(_Conv):
 
 @dataclass(frozen=True)
 class Conv2d(_Conv):
-    """Over two spatial dimensions: x (N, C, H, W)."""
+    """Convolution over two spatial dimensions: x (N, C, H, W)."""
 
     stride: tuple[int, ...] = (1, 1)
     padding: Pads = ((0, 0), (0, 0))
@@ -108,7 +108,7 @@ class _ConvTranspose(Op):
 
 @dataclass(frozen=True)
 class ConvTranspose1d(_ConvTranspose):
-    """Over one spatial dimension: x (N, C, L)."""
+    """Transposed convolution over one spatial dimension: x (N, C, L)."""
 
     stride: tuple[int, ...] = (1,)
     padding: tuple[int, ...] = (0,)
@@ -122,7 +122,7 @@ class ConvTranspose1d(_ConvTranspose):
 
 @dataclass(frozen=True)
 class ConvTranspose2d(_ConvTranspose):
-    """Over two spatial dimensions: x (N, C, H, W)."""
+    """Transposed convolution over two spatial dimensions: x (N, C, H, W)."""
 
     stride: tuple[int, ...] = (1, 1)
     padding: tuple[int, ...] = (0, 0)

@@ -25,7 +25,7 @@ class _MaxPool(Op):
 
 @dataclass(frozen=True)
 class MaxPool1d(_MaxPool):
-    """x (N, C, L)."""
+    """Maximum over windows of x (N, C, L)."""
 
     def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return F.max_pool1d(x, self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)
@@ -33,7 +33,7 @@ class MaxPool1d(_MaxPool):
 
 @dataclass(frozen=True)
 class MaxPool2d(_MaxPool):
-    """x (N, C, H, W)."""
+    """Maximum over windows of x (N, C, H, W)."""
 
     def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return F.max_pool2d(x, self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)
@@ -54,7 +54,7 @@ class _AvgPool(Op):
 
 @dataclass(frozen=True)
 class AvgPool1d(_AvgPool):
-    """x (N, C, L); no divisor, as in torch."""
+    """Mean over windows of x (N, C, L); no divisor, as in torch."""
 
     def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return F.avg_pool1d(x, self.kernel, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
@@ -62,7 +62,7 @@ class AvgPool1d(_AvgPool):
 
 @dataclass(frozen=True)
 class AvgPool2d(_AvgPool):
-    """x (N, C, H, W)."""
+    """Mean over windows of x (N, C, H, W)."""
 
     def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         return F.avg_pool2d(x, self.kernel, self.stride, self.padding, self.ceil_mode, self.count_include_pad, self.divisor)
