@@ -23,6 +23,7 @@ from torch.utils import _pytree as pytree
 from edgekit.frontend.torch.examples import Examples, batch_axis_per_leaf, repeated
 from edgekit.frontend.torch.failures import packed_sequences, raised_by_model, told, user_frame
 from edgekit.frontend.torch.forward_code import names_in_forward
+from edgekit.frontend.torch.frames import remember_frames
 from edgekit.frontend.torch.prepare import traceable
 
 
@@ -81,7 +82,7 @@ def export_module(
 ) -> ExportedProgram:
     """One call of ``torch.export.export``; with ``axes`` those are the batch. ``assigned`` is filled (see ``Traced``)."""
     shapes = None if axes is None else _dynamic_shapes(model, examples, axes)
-    with quiet() as said:
+    with quiet() as said, remember_frames():
         program = export(model, examples.args, examples.kwargs, dynamic_shapes=shapes, strict=False)
     if assigned is not None:
         assigned[:] = said

@@ -30,11 +30,16 @@ def call_of(node: fx.Node) -> str:
 
 def where(node: fx.Node) -> Where:
     """Module path, and the innermost frame of the user's own code."""
-    frames = [m for m in _FRAME.finditer(node.meta.get("stack_trace") or "") if not m["file"].startswith(_NOT_THE_USERS)]
+    frames = [m for m in _FRAME.finditer(node.meta.get("stack_trace") or "") if is_users(m["file"])]
     if not frames:
         return Where(module_path(node))
     frame = frames[-1]
     return Where(module_path(node), shown(frame["file"]), int(frame["line"]), frame["function"])
+
+
+def is_users(file: str) -> bool:
+    """A file that is neither torch's nor edgekit's."""
+    return not file.startswith(_NOT_THE_USERS)
 
 
 def shown(file: str) -> str:

@@ -81,7 +81,7 @@ class Pow(_Binary):
 class FloorDiv(_Binary):
     """floor(a / b)"""
 
-    function = staticmethod(torch.floor_divide)
+    function = staticmethod(lambda a, b: torch.div(a, b, rounding_mode="floor"))  # floor_divide has no gradient
 
 
 @dataclass(frozen=True)

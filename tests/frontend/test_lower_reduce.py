@@ -1,0 +1,54 @@
+"""Reductions keep their values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from edgekit import Unsupported
+from tests.frontend.compare import assert_same
+
+X = torch.randn(2, 3, 5, 4)
+
+FUNCTIONS: dict[str, Callable[[torch.Tensor], Any]] = {
+    "mean": lambda x: (x.mean(), x.mean((2, 3)), x.mean(-1, keepdim=True), x.mean(0)),
+    "mean of integers": lambda x: (x * 3).int().mean(1, dtype=torch.float32),
+    "sum": lambda x: (x.sum(), x.sum(-1), x.sum((1, 2), keepdim=True), (x > 0).sum(1)),
+    "extremes": lambda x: (x.amax((1, 2)), x.amin(3, keepdim=True), x.max(), x.min(), x.max(1).values, x.min(2)[0]),
+    "indices": lambda x: (x.argmax(1), x.argmin(1), x.max(1)[1], x.min(2).indices, x.argmax(-1, keepdim=True)),
+    "variance": lambda x: (x.var(1), x.var((2, 3), keepdim=True), x.var(1, unbiased=False), torch.var(x, 2, correction=2)),
+    "deviation": lambda x: (x.std((2, 3)), x.std(1, unbiased=False), *torch.std_mean(x, 1), *torch.var_mean(x, (1, 2))),
+    "norms": lambda x: (x.norm(dim=1), x.norm(p=1, dim=1), x.norm(p=math.inf, dim=(2, 3)), torch.linalg.norm(x, dim=-1)),
+    "norm of order 3": lambda x: torch.linalg.vector_norm(x, 3, dim=1),
+    "normalize": lambda x: (F.normalize(x), F.normalize(x, p=1, dim=2)),
+    "logsumexp": lambda x: (x.logsumexp(1), torch.logsumexp(x, (1, 2), keepdim=True)),
+    "cumsum": lambda x: (x.cumsum(2), (x > 0).cumsum(-1)),
+    "any and all": lambda x: ((x > 0).any(1), (x > 0).all(-1), (x > -9).all(), torch.any(x, dim=2)),
+    "softmaxes": lambda x: (x.softmax(1), x.log_softmax(-1), F.softmin(x, 2)),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_reduction_keeps_its_values(name: str) -> None:
+    assert_same(FUNCTIONS[name], X, tolerance=1e-5)
+
+
+REFUSED: dict[str, tuple[Callable[[torch.Tensor], Any], str]] = {
+    "variance over the batch": (lambda x: x.var(), "runs over the batch"),
+    "index over the batch": (lambda x: x.argmax(), "runs over the batch"),
+    "product": (lambda x: x.prod(1), r"aten\.prod\.dim_int"),
+    "sort": (lambda x: x.sort(1)[0], r"aten\.sort\.default"),
+    "topk": (lambda x: x.topk(2)[0], r"aten\.topk\.default"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_no_form_is_refused(name: str) -> None:
+    function, message = REFUSED[name]
+    with pytest.raises(Unsupported, match=message):
+        assert_same(function, X)
