@@ -13,7 +13,7 @@ from edgekit.export.onnx.registry import EMITTERS
 from edgekit.export.onnx.writer import Tensor
 from edgekit.export.refusals import Refusals
 from edgekit.export.structure import batch_axis, output_structure
-from edgekit.formats.io_metadata import IO_KEY, FileTensor, IoRecord, TensorIo, encode
+from edgekit.formats.io_metadata import IO_KEY, FileTensor, IoRecord, Preprocessing, TensorIo, encode
 from edgekit.ir import ops
 from edgekit.ir.graph import Graph, Node, Value
 from edgekit.ir.types import Batch, dtype_name
@@ -37,6 +37,7 @@ def export(
     name: str | None = None,
     metadata: Mapping[str, str] | None = None,
     opset: int | None = None,
+    preprocessing: Mapping[str, Preprocessing] | None = None,
     unsigned: bool = False,
 ) -> bytes:
     """Writes a graph as one ONNX file, with its constants inside.
@@ -51,6 +52,7 @@ def export(
         metadata: further entries for the file's metadata_props, beside the record of inputs and outputs (``edgekit.io/1``); an
             entry of that name replaces it.
         opset: version of ONNX's operators, 18 to 23; by default the lowest that has each op in its best form.
+        preprocessing: what the graph itself does to raw input, by name of the input, for the file's record.
         unsigned: write int8 activations as uint8, with 128 added to the zero point: they stand for the same real numbers.
             ONNX Runtime on x86 computes signed ones in float wherever a value has several readers (residual networks).
 
@@ -86,7 +88,7 @@ def export(
     inputs = list(zip(to.inputs, graph.inputs, strict=True))
     to.settle_names([tensor for tensor, _ in (*inputs, *outputs)])
     record = IoRecord(
-        tuple(_describe(tensor, value) for tensor, value in inputs),
+        tuple(_describe(tensor, value, (preprocessing or {}).get(value.name)) for tensor, value in inputs),
         tuple(_describe(tensor, value) for tensor, value in outputs),
         output_structure(graph),
     )
@@ -130,6 +132,8 @@ def _unknown(node: Node) -> Unsupported:
     )
 
 
-def _describe(tensor: Tensor, value: Value) -> TensorIo:
+def _describe(tensor: Tensor, value: Value, preprocessing: Preprocessing | None = None) -> TensorIo:
     shape = tuple(None if isinstance(dim, Batch) else dim for dim in value.type.shape)
-    return TensorIo(FileTensor(tensor.name, shape, dtype_name(value.type.dtype)), batch=batch_axis(value))
+    return TensorIo(
+        FileTensor(tensor.name, shape, dtype_name(value.type.dtype)), batch=batch_axis(value), preprocessing=preprocessing
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import torch
 from edgekit.errors import Unsupported, UsageError
 from edgekit.export.onnx import export
 from edgekit.export.onnx.registry import EMITTERS
-from edgekit.formats.io_metadata import IO_KEY
+from edgekit.formats.io_metadata import IO_KEY, Preprocessing
 from edgekit.ir import Graph, N, QuantParams, ops
 from edgekit.ir.text import parse
 from edgekit.ir.types import Batch, TensorType, Where
@@ -110,6 +111,11 @@ def test_a_reshaped_batch_keeps_its_name_for_readers_of_the_file() -> None:
     inferred = onnx.shape_inference.infer_shapes(checked(export(graph))).graph
     shapes = {v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in inferred.value_info}
     assert shapes == {"rows": ["4*N", 6], "relu": ["4*N", 6], "back": ["N", 24]}
+
+
+def test_declared_preprocessing_stands_in_the_record() -> None:
+    proto = checked(export(net(), preprocessing={"image": Preprocessing(scale=255.0)}))
+    assert json.loads(proto.metadata_props[0].value)["inputs"] == [{"preprocessing": {"scale": 255.0}}]
 
 
 def test_an_artifact_runs_with_nothing_but_the_file() -> None:
