@@ -17,30 +17,12 @@ from edgekit.config import BuildRequest
 from edgekit.errors import EdgekitError, OverBudget, ParityError, UsageError, exit_code_of
 from edgekit.fingerprint import BuildRecord, is_up_to_date, touch_outputs
 from edgekit.output import exclusive, whole_folder, write_whole, writing
+from edgekit.stages.builds import Build, summary
 from edgekit.target import Device, Target
 
 if TYPE_CHECKING:
     from edgekit.ir import Graph
     from edgekit.report import Evaluation, Report
-
-SUMMARY = "edgekit.summary/1"
-
-
-@dataclass(frozen=True)
-class Build:
-    """What one target came to.
-
-    Attributes:
-        target: its name.
-        artifact: the file, None where none was written.
-        report: everything measured; None where the target failed before there was anything to report.
-        error: why the build of this target failed, or None.
-    """
-
-    target: str
-    artifact: Path | None
-    report: Report | None
-    error: BaseException | None = None
 
 
 @dataclass
@@ -89,7 +71,8 @@ def build(
         weights: checkpoint to load into the model.
         name: of the artifact; the graph's by default.
         device: whose budget is binding.
-        options: further fields of ``edgekit.config.BuildRequest`` (``io``, ``batch``, ``inputs``, ``quantization``, ``strict`` ...).
+        options: further fields of ``edgekit.config.BuildRequest`` (``io``, ``batch``, ``inputs``, ``quantization``,
+            ``strict`` ...).
 
     Returns:
         A :class:`Build`, or a list of them where several targets were given.
@@ -141,6 +124,9 @@ def build_from_request(request: BuildRequest) -> int:
         if code == 0:
             record.write(_written(request.output, builds))
     show_builds(request, builds)
+    for built in builds:
+        if built.error is not None and not isinstance(built.error, EdgekitError):
+            raise built.error
     return code
 
 
@@ -187,7 +173,7 @@ def _build_all(job: _Job, graph: Graph) -> list[Build]:
     for target in job.targets:
         try:
             builds.append(_build_one(replace(job, timings=dict(job.timings)), graph, target, settings, samples))
-        except EdgekitError as error:
+        except Exception as error:  # also a bug of ours: the other targets are still written
             builds.append(Build(target.name, None, None, error))
     return builds
 
@@ -257,7 +243,7 @@ def _failure(report: Report, target: Target, request: BuildRequest) -> EdgekitEr
         return ParityError(
             f"the {target.name} artifact is {below.sqnr_db:.1f} dB from the source, its floor is {below.floor_db:g} dB",
             where="layers with the largest error: " + "; ".join(f"{r.name} {r.sqnr_db:.1f} dB ({r.where})" for r in worst),
-            hint="more typical calibration data, `[quantization] observer` in edgekit.toml, or a float target; report.html shows where",
+            hint="more typical calibration data, another `[quantization] observer` or a float target; report.html shows where",
         )
     over = [check for check in report.budget if check.passed is False]
     if over:
@@ -286,24 +272,10 @@ def _write_summary(output: Path, builds: Sequence[Build]) -> None:
     write_whole(output / "summary.json", json.dumps(summary(builds), indent=2) + "\n")
 
 
-def summary(builds: Sequence[Build]) -> dict[str, Any]:
-    """All targets of a build as one document (``edgekit.summary/1``)."""
-    errors = [b.error for b in builds if b.error is not None]
-    return {
-        "schema": SUMMARY,
-        "exit_code": exit_code_of(errors),
-        "reports": [b.report.as_dict() for b in builds if b.report is not None],
-        "errors": [
-            {"target": b.target, "what": getattr(b.error, "what", str(b.error)), "where": getattr(b.error, "where", None),
-             "try": getattr(b.error, "hint", None), "exit_code": exit_code_of([b.error])}
-            for b in builds if b.error is not None
-        ],
-    }  # fmt: skip
-
-
 def _written(output: Path, builds: Sequence[Build]) -> list[Path]:
     folders = [output / b.target for b in builds if b.report is not None]
-    return [output / "summary.json", *(p for f in folders for p in sorted(f.rglob("*")) if p.is_file())]
+    # Without summary.json: it is of the last build into this folder, whatever its targets were.
+    return [p for f in folders for p in sorted(f.rglob("*")) if p.is_file()]
 
 
 __all__ = ["Build", "build", "build_from_request", "summary"]

@@ -68,7 +68,7 @@ def build(**options: Any) -> int:
     to build; options given here go before it.
     """
     request = make_request(options)
-    # Threads that wait without spinning: on a machine with other work a build is then many times faster, on an idle one as fast.
+    # Threads that wait without spinning: on a busy machine a build is then many times faster, on an idle one as fast.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from edgekit.flow import build_from_request  # late: up to here nothing heavy is imported
 

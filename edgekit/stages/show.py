@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from edgekit.config import BuildRequest
-
-if TYPE_CHECKING:
-    from edgekit.flow import Build
+from edgekit.errors import EdgekitError
+from edgekit.stages.builds import Build, summary, summary_of_folder
+from edgekit.target import Target
 
 
 def teller() -> Callable[[str], None]:
@@ -33,7 +32,8 @@ def _clear() -> None:
 def show_up_to_date(request: BuildRequest) -> None:
     """One line, or the recorded summary as JSON."""
     if request.json:
-        sys.stdout.write((request.output / "summary.json").read_text())
+        names = [Target.load(name).name for name in request.targets]
+        sys.stdout.write(json.dumps(summary_of_folder(request.output, names), indent=2) + "\n")
     else:
         sys.stdout.write(f"up to date: {request.output}\n")
 
@@ -42,8 +42,6 @@ def show_builds(request: BuildRequest, builds: Sequence[Build]) -> None:
     """The table of targets and every error; or one JSON document and nothing else on stdout."""
     _clear()
     if request.json:
-        from edgekit.flow import summary
-
         sys.stdout.write(json.dumps(summary(builds), indent=2) + "\n")
     else:
         from edgekit.report.terminal import print_report, summary_table
@@ -56,7 +54,7 @@ def show_builds(request: BuildRequest, builds: Sequence[Build]) -> None:
 
             Console().print(summary_table(reports))
     for built in builds:
-        if built.error is not None:
+        if isinstance(built.error, EdgekitError):
             sys.stderr.write(f"error: {built.error}\n")
         for warning in built.report.warnings if built.report else ():
             sys.stderr.write(f"warning: {warning}\n")
