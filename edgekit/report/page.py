@@ -20,6 +20,7 @@ from edgekit.report.numbers import (
     seconds_text,
     shape_text,
 )
+from edgekit.report.snippets.feeding import raw_values
 
 _STATUS = {"good": ("Verified", "good"), "over_budget": ("Over budget", "warn"), "below_floor": ("Below the floor", "bad")}
 
@@ -183,7 +184,7 @@ def _feeding(report: Report) -> Html:
             "channels last" if tensor.layout == "channels_last" else "as in the source",
             f"{tensor.scale:.6g}" if tensor.scale is not None else "",
             str(tensor.zero_point) if tensor.scale is not None else "",
-            "" if tensor.preprocessing is None else ", ".join(f"{k} {v}" for k, v in tensor.preprocessing.items() if v),
+            "" if tensor.preprocessing is None else raw_values(tensor),
         )
         for side, tensors in (("input", report.io.inputs), ("output", report.io.outputs))
         for tensor in tensors

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
+
 from edgekit.report.model import IoTensor
 
 #: Smallest and largest integer of the types that quantised inputs have.
@@ -100,6 +102,22 @@ def raw_values(tensor: IoTensor) -> str:
     formula = f"({formula} - {mean})" if mean else formula
     formula = f"{formula} / {std}" if std else formula
     return f"raw values; the file itself computes {formula}"
+
+
+def quantization(tensor: IoTensor) -> tuple[float, int]:
+    """Scale and zero point from what the app passes to the file's integers: ``integer = round(value / scale) + zero_point``.
+
+    Where the tensor's own quantisation does the preprocessing, its real values are the preprocessed ones; raw values then have
+    a scale and zero point of their own.
+    """
+    assert tensor.scale is not None
+    given = tensor.preprocessing
+    if given is None or not given.get("by_quantization"):
+        return tensor.scale, tensor.zero_point
+    # Only numbers that are the same for all channels are done by a quantisation.
+    mean, std = (next(iter(given.get(key) or (default,))) for key, default in (("mean", 0.0), ("std", 1.0)))
+    raw = float(np.float32(given.get("scale", 1.0) * std * tensor.scale))
+    return (1.0 if abs(raw - 1.0) < 1e-6 else raw), round(tensor.zero_point - mean / (std * tensor.scale))
 
 
 def takes_bytes(tensor: IoTensor) -> bool:

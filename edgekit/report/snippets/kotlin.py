@@ -8,7 +8,17 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from edgekit.report.model import IoTensor
-from edgekit.report.snippets.feeding import RANGES, axes, elements, file_shape, identifiers, raw_values, takes_bytes, window
+from edgekit.report.snippets.feeding import (
+    RANGES,
+    axes,
+    elements,
+    file_shape,
+    identifiers,
+    quantization,
+    raw_values,
+    takes_bytes,
+    window,
+)
 
 _BYTES = {"float32": 4, "int8": 1, "uint8": 1, "bool": 1, "int16": 2, "int32": 4, "int64": 8}
 #: Type of the file -> the array that the app passes.
@@ -84,11 +94,12 @@ def _onnx(file_name: str, inputs: Sequence[IoTensor], outputs: Sequence[IoTensor
             f"environment, {_nio(tensor)}Buffer.wrap({name}), longArrayOf({shape}){_onnx_type(tensor)})"
         ]
     given = ", ".join(f"{_string(t.name)} to in{i}" for i, t in enumerate(inputs))
-    lines += [f"        session.run(mapOf({given})).use {{ taken ->"]
+    lines += [f"        val taken = session.run(mapOf({given}))"]
     for index, (name, tensor) in enumerate(zip(results, outputs, strict=True)):
         view = f"(taken.get({index}) as OnnxTensor).{_nio(tensor).lower()}Buffer"
-        lines += [f"            val {name} = {_ARRAYS[tensor.dtype]}({elements(tensor)}).also {{ {view}.get(it) }}"]
-    lines += [f"            return {_all(results)}", "        }", "    }"]
+        lines += [f"        val {name} = {_ARRAYS[tensor.dtype]}({elements(tensor)}).also {{ {view}.get(it) }}"]
+    lines += ["        taken.close()", *(f"        in{index}.close()" for index in range(len(inputs)))]
+    lines += [f"        return {_all(results)}", "    }"]
     return "\n".join([*lines, "}", ""])
 
 
@@ -133,8 +144,10 @@ def _all(results: Sequence[str]) -> str:
 
 
 def _put(buffer: str, tensor: IoTensor) -> str:
-    value = f"quantize(value, {_float(tensor.scale)}, {tensor.zero_point})" if _is_quantized(tensor) else "value"
+    value = "value"
     if _is_quantized(tensor):
+        scale, zero_point = quantization(tensor)
+        value = f"quantize(value, {_float(scale)}, {zero_point})"
         value += ".toShort()" if tensor.dtype == "int16" else ".toByte()"
     return f"{buffer}.put{_ACCESS[tensor.dtype]}({value})"
 

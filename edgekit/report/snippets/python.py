@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgekit.report.model import IoTensor
-from edgekit.report.snippets.feeding import RANGES, axes, file_shape, identifiers, raw_values, sample_shape, takes_bytes, window
+from edgekit.report.snippets.feeding import (
+    RANGES,
+    axes,
+    file_shape,
+    identifiers,
+    quantization,
+    raw_values,
+    sample_shape,
+    takes_bytes,
+    window,
+)
 
 
 def python_snippet(file_name: str, inputs: Sequence[IoTensor], outputs: Sequence[IoTensor], labels: Sequence[str] = ()) -> str:
@@ -59,9 +69,9 @@ def _feed(index: int, name: str, tensor: IoTensor, tflite: bool) -> list[str]:
     if tensor.scale is None or takes_bytes(tensor):
         lines = [f"    {name} = np.asarray({name}, np.{_numpy(tensor.dtype)}).reshape({shape})"]
     else:
-        low, high = RANGES[tensor.dtype]
+        (low, high), (scale, zero_point) = RANGES[tensor.dtype], quantization(tensor)
         lines = [
-            f"    {name} = np.rint(np.asarray({name}, np.float32) / np.float32({tensor.scale!r})) + {tensor.zero_point}",
+            f"    {name} = np.rint(np.asarray({name}, np.float32) / np.float32({scale!r})) + {zero_point}",
             f"    {name} = np.clip({name}, {low}, {high}).astype(np.{tensor.dtype}).reshape({shape})",
         ]
     if tflite:
