@@ -12,7 +12,7 @@ from edgekit.bench.budget import Check
 from edgekit.bench.headline import Headline
 from edgekit.bench.launch import Golden, Kernels, Launch, Memory, Mode, Soak
 from edgekit.bench.micro import Arena
-from edgekit.bench.qemu.count import Count
+from edgekit.bench.qemu.counting import Count
 from edgekit.bench.statistics import Estimate, Estimator, estimate
 
 

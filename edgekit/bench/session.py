@@ -157,7 +157,7 @@ def examine(arms: Sequence[Arm], request: Request, *, cpu: str | None, device: D
         device: whose budget is checked; its arena is planned where it runs TensorFlow Lite Micro.
 
     Raises:
-        UsageError, InputError, Unsupported, DeviceError: see :func:`edgekit.bench.qemu.count.count` and
+        UsageError, InputError, Unsupported, DeviceError: see :func:`edgekit.bench.qemu.counting.count` and
             :func:`edgekit.bench.micro.arena`.
     """
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -176,9 +176,9 @@ def test_files_stay_where_asked_and_are_found_by_the_next_session(device: TestDe
         transport._sh('rm -rf "$1"', transport._folder)
 
 
-def test_a_full_device_is_an_error_and_keeps_nothing(device: TestDevice, tmp_path: Path) -> None:
-    if not device.full_folder:
-        pytest.skip("this machine has no folder that is full; the other devices have one")
+@pytest.mark.parametrize("way", ["ssh", "adb"])
+def test_a_full_device_is_an_error_and_keeps_nothing(way: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    device: TestDevice = request.getfixturevalue(way)
     file = tmp_path / "large.tflite"
     file.write_bytes(os.urandom(300_000))
     with device.open(folder=device.full_folder) as transport:

@@ -4,7 +4,7 @@ It is a cost, not a time: caches and pipelines are not in it. The emulated core 
 because the runtime picks its kernels by the core.
 """
 
-from edgekit.bench.qemu.count import Count, count, count_instructions
+from edgekit.bench.qemu.counting import Count, count, count_instructions
 from edgekit.bench.qemu.cpu import CPUS
 from edgekit.bench.qemu.toolbox import missing, set_up
 

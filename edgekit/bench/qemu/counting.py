@@ -32,7 +32,7 @@ class Count:
         cpu: the emulated core. runtime: name and version. Both are the figure's key: other kernels have other counts.
         exact: False where counts may vary a little between processes: ONNX Runtime, several threads, or run through Python.
         output_sha256: hash of the first call's outputs.
-        notes: what the runtime complained about that means other kernels than usual.
+        notes: what the runtime complained about that means other kernels than usual (through Python it goes on without them).
     """
 
     per_inference: int
@@ -155,6 +155,11 @@ def _failure(done: subprocess.CompletedProcess[str], artifact: Path, library: Li
         return DeviceError(f"this emulator's plugin interface is another one: {said}", hint=hint)
     if "variable tensors not yet supported" in low:
         return _VariableTensors()
+    if "error in cpuinfo" in done.stderr.lower():
+        hint = f"remove {root_for(cpu_named('cortex-a53')).parent} and run edgekit bench --setup-qemu"
+        return DeviceError(
+            "the emulated root does not show the core, so the runtime would pick other kernels (cpuinfo)", hint=hint
+        )
     if done.returncode == 4:
         hint = f"tested with {library.distribution} {library.version}; EDGEKIT_QEMU_LITERT must name a version like it"
         return DeviceError(f"the runtime's library does not fit the runner: {said}", hint=hint)
