@@ -144,6 +144,7 @@ def _layer(node: Node, errors: Mapping[str, LayerError], alone: Mapping[str, flo
         sqnr_db=None if error is None else error.sqnr_db,
         alone_sqnr_db=alone.get(output.name),
         float_reason=float_reasons.get(output.name),
+        module=next((place.module for place in node.where if place.module), ""),
     )
 
 

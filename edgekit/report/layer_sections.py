@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from edgekit.report.markup import Column, Html, element, section, table
 from edgekit.report.model import SQNR_LIMIT_DB, Layer, Report
 from edgekit.report.numbers import bytes_text, count_text, db_text, shape_text
@@ -14,7 +16,7 @@ def error_section(report: Report) -> Html:
     """Which layers cause the error, and how the signal fares along the network."""
     alone = [layer for layer in report.layers if layer.alone_sqnr_db is not None and layer.alone_sqnr_db < SQNR_LIMIT_DB]
     points = [
-        Point(layer.name, layer.sqnr_db)
+        Point(layer.label, layer.sqnr_db)
         for layer in report.layers
         if layer.sqnr_db is not None and -SQNR_LIMIT_DB < layer.sqnr_db < SQNR_LIMIT_DB
     ]
@@ -36,14 +38,14 @@ def error_section(report: Report) -> Html:
 
 def _shares(alone: list[Layer]) -> list[Part]:
     """The largest shares of noise energy, ``10^(-SQNR / 10)``, and the rest in one."""
-    noise = {layer.name: 10 ** (-(layer.alone_sqnr_db or 0.0) / 10) for layer in alone}
-    total = sum(noise.values())
+    noise = [(layer.label, 10 ** (-(layer.alone_sqnr_db or 0.0) / 10)) for layer in alone]
+    total = sum(share for _, share in noise)
     if not total:
         return []
-    ordered = sorted(noise.items(), key=lambda item: -item[1])
+    ordered = sorted(noise, key=lambda item: -item[1])
     parts = [Part(name, value, f"{100 * value / total:.1f} %", "c1") for name, value in ordered[:_SHOWN]]
     if rest := ordered[_SHOWN:]:
-        value = sum(noise for _, noise in rest)
+        value = sum(share for _, share in rest)
         parts.append(Part(f"{len(rest)} other layers", value, f"{100 * value / total:.1f} %", "c4"))
     return parts
 
@@ -60,7 +62,7 @@ def bytes_section(report: Report) -> Html:
         Part("metadata", sizes.metadata, bytes_text(sizes.metadata), "c3"),
     ]
     heavy = sorted((layer for layer in report.layers if layer.weight_bytes), key=lambda layer: -layer.weight_bytes)
-    rows = [Part(layer.name, layer.weight_bytes, bytes_text(layer.weight_bytes)) for layer in heavy[:_SHOWN]]
+    rows = [Part(layer.label, layer.weight_bytes, bytes_text(layer.weight_bytes)) for layer in heavy[:_SHOWN]]
     if rest := heavy[_SHOWN:]:
         value = sum(layer.weight_bytes for layer in rest)
         rows.append(Part(f"{len(rest)} other layers", value, bytes_text(value), "c4"))
@@ -94,10 +96,10 @@ def layer_section(report: Report) -> Html:
 
 
 def _named(layer: Layer) -> Html:
-    place = layer.where.removeprefix(layer.name).strip()
-    if place.startswith("(") and place.endswith(")") and place.count("(") == 1:
-        place = place[1:-1].partition(", in ")[0]  # the module's path is the name already
-    return Html(element("span", layer.name, css="name") + (element("div", place, css="where") if place else ""))
+    """The layer with its lines in the source; the name of the value where that says more than the module does."""
+    lines = dict.fromkeys(re.findall(r"[^ ();]+:\d+", layer.where))
+    place = ", ".join(([layer.name] if layer.name != layer.label else []) + list(lines))
+    return Html(element("span", layer.label, css="name") + (element("div", place, css="where") if place else ""))
 
 
 def _dtype(layer: Layer) -> Html:

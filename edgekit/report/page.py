@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
@@ -95,8 +96,10 @@ def _figures(report: Report) -> Html:
 
 
 def _warnings(report: Report) -> Html:
-    lines = [*report.warnings, *report.source.notes]
-    return element("ul", *(element("li", line) for line in lines), css="notes") if lines else Html("")
+    def listed(lines: Sequence[str], css: str) -> Html:
+        return element("ul", *(element("li", line) for line in lines), css=css) if lines else Html("")
+
+    return Html(listed(report.warnings, "notes warn-box") + listed(report.source.notes, "notes"))
 
 
 def _accuracy(report: Report) -> Html:

@@ -76,6 +76,8 @@ def print_summary(reports: Sequence[Report], console: Console | None = None) -> 
 def summary_table(reports: Sequence[Report]) -> Table:
     """Target, size, ops, cost, how close it is to the source, the first metric, and the status."""
     table = _table("target", "size", "ops", "MACs", "SQNR", "same top-1", _first_metric(reports), "")
+    table.columns[-1].min_width = max(len(status) for status in ("verified", "over budget", "not verified"))
+    table.columns[-1].no_wrap = False
     for report in reports:
         row, artifact = headline(report), report.artifact
         table.add_row(

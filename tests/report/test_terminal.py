@@ -81,3 +81,10 @@ def test_numbers_read_well() -> None:
     assert percent_text(0.99218) == "99.22 %" and metric_text(0.923) == "0.9230" and metric_text(None) == "–"
     assert factor_text(4.0, 1.0) == "4.0 times smaller" and factor_text(1.0, 1.0) == ""
     assert [seconds_text(s) for s in (0.035, 1.239, 312.4)] == ["35 ms", "1.24 s", "5 min 12 s"]
+
+
+def test_a_summary_fits_a_narrow_terminal() -> None:
+    file = io.StringIO()
+    print_summary([sample(), minimal()], Console(file=file, width=80, highlight=False))
+    text = file.getvalue()
+    assert "verified" in text and "…" not in text
