@@ -54,6 +54,7 @@ def assemble(
             f"'{island.op}' stays float ({where_text(island.where)}): {island.reason}"
             for island in lowered.quantization.islands
         ]
+        warnings += lowered.quantization.warnings
     warnings += [
         f"the artifact is {row.sqnr_db:.1f} dB from the source: check its accuracy with --evaluate"
         for row in verification

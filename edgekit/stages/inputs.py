@@ -81,7 +81,9 @@ def load_samples(
 
 
 def synthetic_samples(graph: Graph, count: int) -> list[Array]:
-    """Seeded random samples for comparing two executions where no data was given: standard normal floats, zeros and ones for others."""
+    """Seeded random samples for comparing two executions where no data was given: standard normal floats, zeros and ones for
+    others.
+    """
     generator = np.random.default_rng(0)
     samples = []
     for value in graph.inputs:

@@ -88,7 +88,7 @@ def _raw_bytes(prepared: Prepared) -> dict[str, QuantParams]:
 
 
 def _as_unsigned(graph: Graph) -> None:
-    """Gives the quantised inputs and outputs of the graph uint8 parameters, with the border op that turns one into the other."""
+    """Gives quantised inputs and outputs uint8 parameters, with the border op that turns one into the other."""
     for value in list(graph.inputs):
         if value.quant is None or value.quant.dtype != "int8":
             continue

@@ -1,8 +1,8 @@
 """Declared preprocessing as part of the graph: raw input in, what the model wants out.
 
-A raw value v becomes ``(v / scale - mean) / std`` per channel. That is one depthwise 1x1 convolution on the raw input: one rounding in
-integers, and exact. Where the numbers are the same for all channels and the zero lies on an integer, the integer file needs no op at all: the
-raw byte is the input's integer, with scale 1 / (scale * std) and zero point mean * scale.
+A raw value v becomes ``(v / scale - mean) / std`` per channel. That is one depthwise 1x1 convolution on the raw input: one
+rounding in integers, and exact. Where the numbers are the same for all channels and the zero lies on an integer, the integer
+file needs no op at all: the raw byte is the input's integer, with scale 1 / (scale * std) and zero point mean * scale.
 """
 
 from __future__ import annotations
@@ -53,8 +53,9 @@ class Affine:
 class Prepared:
     """A graph that takes raw inputs.
 
-    ``affine``: the function of every input that has one. ``folded``: those whose function is the input's own quantisation (int8 parameters);
-    the graph takes them normalised. The others are computed by the graph's first op. ``declared``: for the artifact's record.
+    ``affine``: the function of every input that has one. ``folded``: those whose function is the input's own quantisation
+    (int8 parameters); the graph takes them normalised. The others are computed by the graph's first op. ``declared``: for the
+    artifact's record.
     """
 
     graph: Graph

@@ -6,12 +6,12 @@ import torch
 
 from edgekit.compress.quantize.borders import WEIGHTED, Modes, is_activation
 from edgekit.compress.quantize.groups import Groups
-from edgekit.compress.quantize.params import activation_params, bias_params, weight_params
+from edgekit.compress.quantize.params import activation_params, bias_params, span, weight_params
 from edgekit.compress.quantize.policy import Policy
 from edgekit.ir import Graph, Node, QuantParams, Value, ops
 
-#: A channel's scale is at least this share of s_y / s_x: below it, the channel adds less than a thousandth of an output step, and
-#: the runtimes' multipliers leave the range that their fast kernels accept.
+#: A channel's scale is at least this share of s_y / s_x: below it, the channel adds less than a thousandth of an output step,
+#: and the runtimes' multipliers leave the range that their fast kernels accept.
 _SMALLEST_MULTIPLIER = 2.0**-20
 
 #: A bias stays below this integer, so that accumulators can't overflow.
@@ -30,7 +30,7 @@ def assign_activations(graph: Graph, integer: set[int], groups: Groups, ranges: 
 
 
 def assign_constants(graph: Graph, modes: Modes, policy: Policy) -> None:
-    """Sets ``quant`` on weights, biases and other constants that integer nodes read. A constant needed in two ways is copied."""
+    """Sets ``quant`` on weights, biases and other constants of integer nodes. A constant needed in two ways is copied."""
     for node in graph.nodes:
         if id(node) not in modes.nodes:
             continue
@@ -45,8 +45,7 @@ def assign_constants(graph: Graph, modes: Modes, policy: Policy) -> None:
             for index, value in enumerate(node.inputs):
                 if value is not None and value.is_constant and value.type.is_float:
                     same = isinstance(node.op, ops.Concat | ops.Maximum | ops.Minimum)
-                    low, high = (float(t) for t in torch.aminmax(value.tensor.detach()))
-                    quant = node.output.quant if same else activation_params(low, high)
+                    quant = node.output.quant if same else activation_params(*span(value.tensor))
                     assert quant is not None
                     _set(graph, node, index, quant)
 

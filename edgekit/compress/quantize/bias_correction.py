@@ -1,7 +1,8 @@
 """Move the mean error of each channel into the bias, layer by layer in the order of execution.
 
-Rounding shifts the mean of a layer's output: ``E[W' x' + b] != E[W x + b]``. The difference, measured on the calibration data with the inputs x'
-that the quantised network really feeds the layer, is added to b (Nagel et al. 2019, arXiv:1906.04721, section 4.2, with measured means).
+Rounding shifts the mean of a layer's output: ``E[W' x' + b] != E[W x + b]``. The difference, measured on the calibration data
+with the inputs x' that the quantised network really feeds the layer, is added to b (Nagel et al. 2019, arXiv:1906.04721,
+section 4.2, with measured means).
 """
 
 from __future__ import annotations

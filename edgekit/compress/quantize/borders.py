@@ -68,13 +68,16 @@ def decide(graph: Graph, policy: Policy, integer_inputs: set[str]) -> Modes:
             f"{policy.runtime} can't run these ops in integers: "
             + ", ".join(f"'{i.op}' (%{i.value}: {i.reason})" for i in modes.islands),
             where="\n".join(where_text(i.where) for i in modes.islands),
-            hint="replace them in the model, or build for a target that keeps them in float (tflite-int8) or wholly float (tflite-fp32)",
+            hint="replace them in the model, or build for a target that keeps them in float (tflite-int8) "
+            "or all of it (tflite-fp32)",
         )
     return modes
 
 
 def insert_borders(graph: Graph, modes: Modes, integer_outputs: bool) -> None:
-    """Puts an ``identity`` wherever an integer node reads a float value or a float node reads an integer one, and at the outputs."""
+    """Puts an ``identity`` wherever an integer node reads a float value or a float node reads an integer one, and at the
+    outputs.
+    """
     converted: dict[int, Value] = {}
 
     def convert(value: Value, before: Node | None, name: str) -> Value:
@@ -95,9 +98,8 @@ def insert_borders(graph: Graph, modes: Modes, integer_outputs: bool) -> None:
                 continue
             suffix = "quantized" if wants_integer else "float"
             graph.set_input(node, index, convert(value, node, f"{value.name}.{suffix}"))
-    for index, value in enumerate(graph.outputs):
+    for value in dict.fromkeys(graph.outputs):
         if is_activation(value) and (id(value) in modes.integer) != integer_outputs:
-            name = value.name
-            made = convert(value, None, f"{name}.{'quantized' if integer_outputs else 'float'}")
-            graph.outputs[index] = made
-            value.name, made.name = made.name, name
+            made = convert(value, None, f"{value.name}.{'quantized' if integer_outputs else 'float'}")
+            value.name, made.name = made.name, value.name
+            graph.outputs = [made if v is value else v for v in graph.outputs]

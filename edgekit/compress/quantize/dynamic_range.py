@@ -1,26 +1,64 @@
-"""Dynamic range: int8 weights, float inputs and outputs; the runtime quantises activations as they come."""
+"""Dynamic range: int8 weights beside float activations; the runtime quantises activations as they come, or not at all."""
 
 from __future__ import annotations
 
-from edgekit.compress.quantize.borders import WEIGHTED
+from collections.abc import Iterable
+
 from edgekit.compress.quantize.params import weight_params
-from edgekit.ir import Graph, ops
+from edgekit.ir import Graph, Node, QuantParams, Value, ops
 
 #: Weights with fewer elements stay float: the scales would eat the saving.
 SMALLEST = 1024
+
+_LAYERS = (ops.Conv1d, ops.Conv2d, ops.Linear)
+
+#: Layers whose weights become integers although their activations stay float.
+RECURRENT = (ops.Lstm, ops.Gru, ops.Rnn)
 
 
 def quantize_weights_only(graph: Graph, smallest: int = SMALLEST) -> Graph:
     """A copy in which the weights of convolutions, linear and recurrent layers carry int8 parameters and no activation does.
 
-    A weight that a node without an integer weight kernel reads too stays float. ``smallest``: elements below which a weight stays float.
+    A weight that a node without an integer weight kernel reads too stays float. ``smallest``: elements below which a weight
+    stays float.
     """
     out = graph.copy()
-    for node in out.nodes:
-        if not isinstance(node.op, WEIGHTED) or isinstance(node.op, ops.ConvTranspose1d | ops.ConvTranspose2d):
-            continue
-        weight = node.input(1)
-        private = all(isinstance(user.op, WEIGHTED) and user.inputs[1] is weight for user in weight.users)
-        if weight.is_constant and private and weight.tensor.numel() >= smallest:
-            weight.quant = weight_params(weight.tensor, 0)
+    quantize_weights_of(out.nodes, smallest)
     return out
+
+
+def quantize_weights_of(nodes: Iterable[Node], smallest: int = SMALLEST) -> None:
+    """Gives the weights of these nodes int8 parameters, in place, where no other node needs them otherwise.
+
+    All matrices of a recurrent layer become integers or none: its kernel takes one type.
+    """
+    for node in nodes:
+        weights = _weights(node)
+        if sum(v.type.numel() for v in weights) >= smallest and all(_is_free(v) for v in weights):
+            for weight in weights:
+                weight.quant = _params(node, weight)
+
+
+def _is_free(weight: Value) -> bool:
+    """A constant without parameters that only such nodes read, as their weight."""
+    readers_agree = all(any(v is weight for v in _weights(user)) for user in weight.users)
+    return weight.is_constant and weight.quant is None and readers_agree
+
+
+def _weights(node: Node) -> list[Value]:
+    """The matrices and kernels of a node that may be integers beside float activations."""
+    if isinstance(node.op, _LAYERS):
+        return [node.input(1)]
+    if isinstance(node.op, RECURRENT):
+        return [v for v in node.inputs[1 + node.op.STATES :] if v is not None and v.type.rank == 2]
+    return []
+
+
+def _params(node: Node, weight: Value) -> QuantParams:
+    """One scale per output channel; LSTM kernels hold a matrix per gate, with one scale each."""
+    if not isinstance(node.op, ops.Lstm):
+        return weight_params(weight.tensor, 0)
+    hidden = node.op.hidden
+    gates = weight.tensor.detach().reshape(4, hidden, -1)
+    scales = [scale for scale in weight_params(gates, 0).scale for _ in range(hidden)]
+    return QuantParams("int8", tuple(scales), (0,) * len(scales), 0, narrow=True)

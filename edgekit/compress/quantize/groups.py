@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from edgekit.compress.quantize.borders import is_activation
+from edgekit.compress.quantize.params import span
 from edgekit.compress.quantize.statistics import Statistics
 from edgekit.ir import Graph, QuantParams, Value, ops
 
@@ -80,6 +83,11 @@ class Groups:
         """Every group once."""
         return list({id(g): g for g in self._group.values()}.values())
 
+    def widen(self, value: Value, low: float, high: float) -> None:
+        """Makes the range of a value's group contain these: the rows of a table that calibration did not happen to read."""
+        group = self.of(value)
+        group.stats = Statistics(low, high) if group.stats is None else group.stats.merge(Statistics(low, high))
+
     def join(self, a: Value, b: Value) -> None:
         """Makes two groups one."""
         first, second = self.of(a), self.of(b)
@@ -95,12 +103,18 @@ class Groups:
             self._group[member] = first
 
 
-def build(graph: Graph, integer: set[int], stats: dict[int, Statistics]) -> Groups:
+def build(
+    graph: Graph, integer: set[int], stats: dict[int, Statistics], inputs: Mapping[str, QuantParams] | None = None
+) -> Groups:
     """Partitions the integer values. Where groups with different demands meet, an ``identity`` (requantise) is put between.
 
-    New values are added to ``integer`` and, with their source's statistics, to ``stats``.
+    New values are added to ``integer`` and, with their source's statistics, to ``stats``. ``inputs``: parameters by input
+    name, where they are known exactly.
     """
     groups = Groups(stats)
+    for value in graph.inputs:
+        if inputs and value.name in inputs and id(value) in integer:
+            groups.of(value).fixed = inputs[value.name]
     for node in graph.nodes:
         if id(node.output) in integer and type(node.op) in FIXED:
             groups.of(node.output).fixed = FIXED[type(node.op)]
@@ -109,24 +123,25 @@ def build(graph: Graph, integer: set[int], stats: dict[int, Statistics]) -> Grou
             continue
         if isinstance(node.op, COPIES + _EQUAL):
             x = node.input(0)
-            for output in node.outputs:
-                if groups.of(x).fixed and groups.of(output).fixed and groups.of(x).fixed != groups.of(output).fixed:
-                    raise AssertionError(f"two fixed scales meet in %{output.name}")
-                if not x.is_constant:
+            if x.is_constant:
+                groups.widen(node.output, *span(x.tensor))
+            else:
+                for output in node.outputs:
                     groups.join(x, output)
         elif isinstance(node.op, _JOINS):
-            for index, value in enumerate(node.inputs):
-                if value is None or value.is_constant:
+            demands = {groups.of(v).fixed if is_activation(v) else None for v in node.inputs if v is not None}
+            if len(demands) == 1:  # all want the same: so does what they are joined in
+                groups.of(node.output).fixed = demands.pop()
+            for index, read in enumerate(node.inputs):
+                if read is None or read.is_constant:
                     continue
-                if groups.of(value).fixed != groups.of(node.output).fixed:
-                    made = graph.add(
-                        ops.Identity(), value, name=f"{value.name}.rescaled", where=node.where, before=node, types=[value.type]
-                    )
+                if groups.of(read).fixed != groups.of(node.output).fixed:
+                    name = f"{read.name}.rescaled"
+                    made = graph.add(ops.Identity(), read, name=name, where=node.where, before=node, types=[read.type])
                     integer.add(id(made))
-                    stats[id(made)] = stats[id(value)]
+                    stats[id(made)] = stats[id(read)]
                     graph.set_input(node, index, made)
-                    value = made
-                groups.join(value, node.output)
+                groups.join(node.input(index), node.output)
     for value in graph.values():
         if id(value) in integer and not value.is_constant:
             groups.of(value)

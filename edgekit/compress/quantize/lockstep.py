@@ -12,13 +12,14 @@ from edgekit.ir.ops.activation import fused
 from edgekit.ir.ops.base import Op, as_tuple
 from edgekit.ir.types import Batch
 
-#: Called for a node that the visitor chose, with its outputs before activation and rounding, float and quantised, batch by batch.
-#: Returns what to add to the quantised outputs (the node's constants changed accordingly), or None.
+#: Called for a node that the visitor chose, with its outputs before activation and rounding, float and quantised, batch by
+#: batch. Returns what to add to the quantised outputs (the node's constants changed accordingly), or None.
 Visitor = Callable[[Node, list[torch.Tensor], list[torch.Tensor]], torch.Tensor | None]
 
 
 def run_lockstep(graph: Graph, batches: Sequence[list[torch.Tensor]], chosen: Callable[[Node], bool], visit: Visitor) -> None:
-    """Walks the graph once over all batches. The reference is the same graph with every ``quant`` ignored and its first constants.
+    """Walks the graph once over all batches. The reference is the same graph with every ``quant`` ignored and its first
+    constants.
 
     Args:
         graph: quantised; its constants may be changed by ``visit``, nothing else.

@@ -33,8 +33,8 @@ def percentile(stats: Statistics, share: float = 0.99999) -> tuple[float, float]
 def mse(stats: Statistics, levels: int = 256) -> tuple[float, float]:
     """The range with the least mean squared error of rounding to ``levels`` steps plus clipping.
 
-    Rounding error inside the range is step^2 / 12 per element; outside it is the squared distance to the range's end. The ends are
-    searched one after the other on a grid that shrinks them towards zero, which every range contains.
+    Rounding error inside the range is step^2 / 12 per element; outside it is the squared distance to the range's end. The
+    ends are searched one after the other on a grid that shrinks them towards zero, which every range contains.
     """
     if float(stats.histogram.sum()) == 0.0:
         return stats.low, stats.high

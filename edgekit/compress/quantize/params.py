@@ -11,6 +11,12 @@ from edgekit.ir.quant import RANGES
 _TINY = 1e-9
 
 
+def span(data: torch.Tensor) -> tuple[float, float]:
+    """Smallest and largest element."""
+    low, high = torch.aminmax(data.detach())
+    return float(low), float(high)
+
+
 def activation_params(low: float, high: float, dtype: str = "int8") -> QuantParams:
     """Asymmetric per-tensor parameters for a range, widened to contain zero, which becomes exactly representable.
 
@@ -28,7 +34,8 @@ def activation_params(low: float, high: float, dtype: str = "int8") -> QuantPara
 def weight_params(
     weight: torch.Tensor, axis: int | None, floor: torch.Tensor | float = 0.0, dtype: str = "int8"
 ) -> QuantParams:
-    """Symmetric parameters for a weight: the largest magnitude, per index along ``axis`` or of all, becomes the largest integer.
+    """Symmetric parameters for a weight: the largest magnitude, per index along ``axis`` or of all, becomes the largest
+    integer.
 
     ``floor`` is the smallest scale allowed (a number, or one per channel).
     """

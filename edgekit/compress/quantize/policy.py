@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from edgekit.ir import Node, ops
+from edgekit.ir import Node, Value, ops
 
 
 class Mode(Enum):
@@ -73,6 +73,13 @@ _EITHER: frozenset[type[ops.Op]] = frozenset(
 _UNDELEGATED = "its integer kernel is outside the fast ones, several times slower than in float"
 _SLOW_AND_WORSE = "its integer form runs outside the fast kernels and loses 6-10 dB"
 _NO_KERNEL = "the runtime has no integer kernel for it"
+_WIDE = "its integer kernel aborts on rows of {} elements or more"
+_MASK = "it adds a mask, beside whose range no 8-bit scale resolves anything else"
+
+#: A constant with zeros and with elements below this blocks what it is added to.
+_BLOCKED = -1e4
+
+_STATES = "its states stay float from step to step, its weights become 8-bit integers"
 
 _FLOAT: dict[type[ops.Op], str] = {
     ops.LayerNorm: _SLOW_AND_WORSE,
@@ -81,13 +88,21 @@ _FLOAT: dict[type[ops.Op], str] = {
     ops.RmsNorm: _SLOW_AND_WORSE,
     ops.Gelu: _SLOW_AND_WORSE,
     ops.Attention: "it is a float op of this runtime",
+    ops.Lstm: _STATES,
+    ops.Gru: _STATES,
+    ops.Rnn: _STATES,
     ops.LogSoftmax: "its range has no lower end, so no 8-bit scale fits",
 }
 
 
 @dataclass(frozen=True)
 class Policy:
-    """The table of one runtime. ``islands`` says whether float ops between integer ones are allowed at all."""
+    """The table of one runtime.
+
+    ``undelegated``: ops whose integer kernel is too slow to be worth it. ``islands``: float ops between integer ones are
+    allowed. ``softmax_aborts``: elements in a row of which the integer softmax can kill the process (the sum of up to that
+    many ones overflows).
+    """
 
     runtime: str
     integer: frozenset[type[ops.Op]] = _INTEGER
@@ -95,6 +110,7 @@ class Policy:
     undelegated: frozenset[type[ops.Op]] = frozenset()
     islands: bool = True
     per_channel_linear: bool = True
+    softmax_aborts: int | None = None
 
     def mode(self, node: Node) -> Mode:
         """How this runtime executes a node whose inputs could be integers."""
@@ -105,8 +121,13 @@ class Policy:
     def reason(self, node: Node) -> str | None:
         """Why a node stays float, or None if it need not."""
         op = node.op
-        if isinstance(op, ops.Softmax) and op.axis not in (-1, node.output.type.rank - 1):
-            return "its integer kernel works along the last axis only"
+        if isinstance(op, ops.Softmax):
+            if op.axis not in (-1, node.output.type.rank - 1):
+                return "its integer kernel works along the last axis only"
+            if self.softmax_aborts is not None and node.output.tensor_shape[-1] >= self.softmax_aborts:
+                return _WIDE.format(self.softmax_aborts)
+        if isinstance(op, ops.Add | ops.Sub) and any(_is_mask(value) for value in node.inputs):
+            return _MASK
         if isinstance(op, ops.Prelu) and not node.input(1).is_constant:
             return "its slopes are computed"
         if isinstance(op, ops.Pad) and op.mode == "replicate":
@@ -118,10 +139,18 @@ class Policy:
         return _FLOAT.get(type(op), _NO_KERNEL)
 
 
+def _is_mask(value: Value | None) -> bool:
+    """A constant that is zero in some places and blocks others."""
+    if value is None or not value.is_constant or not value.type.is_float or not value.type.numel():
+        return False
+    data = value.tensor.detach()
+    return bool((data == 0).any()) and bool((data <= _BLOCKED).any())
+
+
 #: XNNPACK takes no int8 product of two activations (attention): LiteRT 2.3 then runs its own kernel.
-LITERT = Policy("litert", undelegated=frozenset({ops.Matmul}))
+LITERT = Policy("litert", undelegated=frozenset({ops.Matmul}), softmax_aborts=512)
 ONNXRUNTIME = Policy("onnxruntime")
 #: TensorFlow Lite Micro: linear layers per tensor (8 bytes of arena per channel otherwise), no float islands.
-TFLM = Policy("tflm", islands=False, per_channel_linear=False)
+TFLM = Policy("tflm", islands=False, per_channel_linear=False, softmax_aborts=512)
 
 POLICIES: dict[str, Policy] = {p.runtime: p for p in (LITERT, ONNXRUNTIME, TFLM)}

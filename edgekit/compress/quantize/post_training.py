@@ -9,12 +9,14 @@ import torch
 
 from edgekit.compress.quantize.assign import assign_activations, assign_constants
 from edgekit.compress.quantize.bias_correction import correct_biases
-from edgekit.compress.quantize.borders import FloatIsland, decide, insert_borders, is_activation
-from edgekit.compress.quantize.groups import build
+from edgekit.compress.quantize.borders import FloatIsland, Modes, decide, insert_borders, is_activation
+from edgekit.compress.quantize.dynamic_range import RECURRENT, quantize_weights_of
+from edgekit.compress.quantize.groups import Groups, build
+from edgekit.compress.quantize.kernel_limits import widen_ranges
 from edgekit.compress.quantize.observers import OBSERVERS
 from edgekit.compress.quantize.policy import LITERT, Policy
 from edgekit.compress.quantize.ranges import choose_ranges
-from edgekit.compress.quantize.statistics import collect
+from edgekit.compress.quantize.statistics import collect, require_finite
 from edgekit.errors import UsageError
 from edgekit.ir import Graph, QuantParams, ops
 
@@ -23,9 +25,9 @@ from edgekit.ir import Graph, QuantParams, ops
 class PostTraining:
     """Options of post-training quantisation.
 
-    ``observer``: how the ranges of activations are chosen: "output_error" (least first-order error of the network's output), "min_max",
-    "percentile" or "mse". ``percentile``: share of the elements inside the range, for that observer. ``bias_correction``: move each
-    channel's mean error into the bias.
+    ``observer``: how the ranges of activations are chosen: "output_error" (least first-order error of the network's output),
+    "min_max", "percentile" or "mse". ``percentile``: share of the elements inside the range, for that observer.
+    ``bias_correction``: move each channel's mean error into the bias.
     """
 
     observer: str = "output_error"
@@ -39,10 +41,13 @@ class PostTraining:
 
 @dataclass
 class QuantizationRecord:
-    """What was done: float islands with reasons, and the weights whose layers were bias-corrected."""
+    """What was done: float islands with reasons, the weights whose layers were bias-corrected, and what calibration did not
+    show.
+    """
 
     islands: list[FloatIsland] = field(default_factory=list)
     corrected: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def quantize(
@@ -77,11 +82,24 @@ def quantize(
     for node in out.nodes:
         if isinstance(node.op, ops.Identity) and id(node.output) not in stats and id(node.input(0)) in stats:
             stats[id(node.output)] = stats[id(node.input(0))]
-    groups = build(out, modes.integer, stats)
-    for value in out.inputs:
-        if input_params and value.name in input_params:
-            groups.of(value).fixed = input_params[value.name]
-    assign_activations(out, modes.integer, groups, choose_ranges(out, batches, groups, options.observer, options.percentile))
+    require_finite((value for value in out.values() if id(value) in modes.integer), stats)
+    groups = build(out, modes.integer, stats, input_params)
+    ranges = choose_ranges(out, batches, groups, options.observer, options.percentile)
+    warnings = _unseen_inputs(out, modes, groups, ranges)
+    widen_ranges(out, modes, groups, ranges)
+    assign_activations(out, modes.integer, groups, ranges)
     assign_constants(out, modes, policy)
+    quantize_weights_of(node for node in out.nodes if isinstance(node.op, RECURRENT))
     corrected = correct_biases(out, batches) if options.bias_correction else []
-    return out, QuantizationRecord(modes.islands, corrected)
+    return out, QuantizationRecord(modes.islands, corrected, warnings)
+
+
+def _unseen_inputs(graph: Graph, modes: Modes, groups: Groups, ranges: dict[int, tuple[float, float]]) -> list[str]:
+    """Gives inputs of which calibration saw only zeros the range -1 to 1 instead of none, and says so."""
+    warnings = []
+    for value in graph.inputs:
+        if id(value) not in modes.integer or (group := groups.of(value)).fixed or ranges[id(group)] != (0.0, 0.0):
+            continue
+        ranges[id(group)] = (-1.0, 1.0)
+        warnings.append(f"input '{value.name}' is zero in all calibration data: its integers cover -1 to 1")
+    return warnings

@@ -16,7 +16,9 @@ from edgekit.ir import Graph, Value
 def choose_ranges(
     graph: Graph, batches: Sequence[list[torch.Tensor]], groups: Groups, observer: str, share: float
 ) -> dict[int, tuple[float, float]]:
-    """(low, high) by ``id(group)``, by one of ``OBSERVERS`` (``share`` is the percentile's); groups with fixed parameters are left out."""
+    """(low, high) by ``id(group)``, by one of ``OBSERVERS`` (``share`` is the percentile's); groups with fixed parameters are
+    left out.
+    """
     free = [g for g in groups.all() if g.fixed is None]
     stats = {id(g): g.stats or Statistics(0.0, 0.0) for g in free}
     if observer == "output_error":

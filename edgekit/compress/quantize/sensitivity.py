@@ -1,16 +1,16 @@
 """How much the network's output suffers from the rounding and the clipping of each activation.
 
-To first order an error e in an activation changes the output y by J e, J the Jacobian of y by the activation. For random projections v of
-the output (standard normal, so that the mean of (v . d)^2 is |d|^2), g = J^T v comes from one backward pass for all activations at once. Then,
-per sample, the squared output error of a range [l, h] with 255 steps D = (h - l) / 255 is
+To first order an error e in an activation changes the output y by J e, J the Jacobian of y by the activation. For random
+projections v of the output (standard normal, so that the mean of (v . d)^2 is |d|^2), g = J^T v comes from one backward pass
+for all activations at once. Then, per sample, the squared output error of a range [l, h] with 255 steps D = (h - l) / 255 is
 
     rounding:  D^2 / 12 * sum g_i^2          over the elements that are not exactly zero (zero is always representable)
     clipping:  (sum over x_i > h of g_i (h - x_i))^2, and likewise below l
     unseen:    as if one more element had come, beyond the largest one seen by an exponential excess whose mean is that of the
                largest elements: it is what keeps a range that was seen through few elements from being too tight
 
-Rounding errors are taken as independent and uniform (Widrow & Kollar 2008); clipping errors are summed with their signs, because they all
-point the same way.
+Rounding errors are taken as independent and uniform (Widrow & Kollar 2008); clipping errors are summed with their signs,
+because they all point the same way.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ SHARES = torch.linspace(0.4, 1.3, 91, dtype=torch.float64)
 #: Backward passes at least: with fewer samples, each gets several random projections of the output.
 _PASSES = 192
 
-#: Activation elements looked at in all, beyond which no further projection is added: large activations average well by themselves.
+#: Activation elements looked at in all, beyond which no further projection is added: large activations average well by
+#: themselves.
 _VOLUME = 60_000_000
 
 
@@ -97,8 +98,9 @@ def measure(
 
     Args:
         graph: run in float; ``quant`` of its values must be None.
-        batches: graph inputs. They are cut so that one pass needs about ``memory`` bytes of activations.
+        batches: graph inputs.
         ranges: which values to look at, and the range whose shares are tried.
+        memory: bytes of activations that one pass may need; the batches are cut accordingly.
     """
     twin = clone(graph, lambda data: data.detach())
     twin.outputs = logits(twin)
@@ -177,7 +179,9 @@ def _curves(x: torch.Tensor, g: torch.Tensor, low: float, high: float, weight: f
 
 
 def _clipped(x: torch.Tensor, g: torch.Tensor, end: float, weight: float) -> End:
-    """By share s: sum over samples of (sum over x_i > s of g_i (s - x_i))^2 and the number of such x_i; zeros where ``end`` <= 0."""
+    """By share s: sum over samples of (sum over x_i > s of g_i (s - x_i))^2 and the number of such x_i; zeros where ``end``
+    <= 0.
+    """
     if end <= 0.0:
         return End()
     limits = SHARES * end

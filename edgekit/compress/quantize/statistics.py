@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
+from edgekit.compress.quantize.params import span
 from edgekit.errors import InputError
 from edgekit.ir import Graph, Value
 from edgekit.ir.types import where_text
@@ -49,7 +51,7 @@ def collect(graph: Graph, batches: Sequence[list[torch.Tensor]], *, histograms: 
         histograms: run twice and fill the histograms (min-max needs none).
 
     Raises:
-        InputError: a value is NaN or infinite for this data, with the first value where it happens.
+        InputError: a value is NaN for this data, with the first value where it happens.
     """
     module = graph.module().eval()
     found: dict[int, Statistics] = {}
@@ -57,20 +59,15 @@ def collect(graph: Graph, batches: Sequence[list[torch.Tensor]], *, histograms: 
     def see_range(value: Value, tensor: torch.Tensor) -> None:
         if not tensor.dtype.is_floating_point:
             return
-        low, high = (float(t) for t in torch.aminmax(tensor.detach()))
-        if not (low > float("-inf") and high < float("inf")):
-            place = where_text(value.producer.where) if value.producer else f"input '{value.name}'"
-            raise InputError(
-                f"the value '{value.name}' becomes NaN or infinite on the calibration data",
-                where=place,
-                hint="check the data's range and preprocessing, and the model's float output on one sample",
-            )
+        low, high = span(tensor)
+        if math.isnan(low) or math.isnan(high):
+            raise _not_a_number(value, "NaN")
         known = found.get(id(value))
         found[id(value)] = Statistics(low, high) if known is None else Statistics(min(low, known.low), max(high, known.high))
 
     def see_histogram(value: Value, tensor: torch.Tensor) -> None:
         stats = found.get(id(value))
-        if stats is not None and stats.high > stats.low:
+        if stats is not None and math.inf > stats.high > stats.low > -math.inf:
             counts = torch.histc(tensor.detach().float(), BINS, stats.low, stats.high)
             stats.histogram += counts.double()
 
@@ -81,3 +78,19 @@ def collect(graph: Graph, batches: Sequence[list[torch.Tensor]], *, histograms: 
             for batch in batches:
                 module.run(batch, see_histogram)
     return found
+
+
+def require_finite(values: Iterable[Value], stats: Mapping[int, Statistics]) -> None:
+    """InputError for the first value with an infinite range: integers can't hold it (a float mask of -inf can stay float)."""
+    for value in values:
+        seen = stats.get(id(value))
+        if seen is not None and (math.isinf(seen.low) or math.isinf(seen.high)):
+            raise _not_a_number(value, "infinite")
+
+
+def _not_a_number(value: Value, what: str) -> InputError:
+    return InputError(
+        f"the value '{value.name}' becomes {what} on the calibration data",
+        where=where_text(value.producer.where) if value.producer else f"input '{value.name}'",
+        hint="check the data's range and preprocessing, and the model's float output on one sample",
+    )

@@ -1,0 +1,67 @@
+"""The finest output scale that is worth having, and that the runtimes' kernels take.
+
+An integer kernel multiplies by the ratio of input and output scale. Where calibration saw next to nothing of an output (a
+dead branch, a difference that cancels), that ratio explodes: LiteRT's ADD aborts from 2^19 on, HARD_SWISH refuses a ratio of
+128, XNNPACK leaves convolutions with a ratio of 256 to slow kernels. An output step finer than a hundredth of the step of
+what is added up resolves nothing but rounding error, so the output's range is widened to that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edgekit.compress.quantize.borders import WEIGHTED, Modes, is_activation
+from edgekit.compress.quantize.groups import Groups
+from edgekit.compress.quantize.params import activation_params, span
+from edgekit.ir import Graph, Node, Value, ops
+from edgekit.ir.quant import RANGES
+
+#: The smallest share of an input step that an output step is.
+_FINEST = 0.01
+
+_LEVELS = RANGES["int8"][1] - RANGES["int8"][0]
+
+
+def widen_ranges(graph: Graph, modes: Modes, groups: Groups, ranges: dict[int, tuple[float, float]]) -> None:
+    """Changes ``ranges`` ((low, high) by ``id(group)``) so that no output scale is too fine for its node."""
+
+    def scale_of(value: Value) -> float:
+        if value.is_constant:
+            return activation_params(*span(value.tensor)).scale[0]
+        group = groups.of(value)
+        return (group.fixed or activation_params(*ranges[id(group)])).scale[0]
+
+    changed = True
+    while changed:  # a group that is widened may be read by a node that stands before
+        changed = False
+        for node in graph.nodes:
+            if id(node) not in modes.nodes or not is_activation(node.output):
+                continue
+            group = groups.of(node.output)
+            if group.fixed is None and scale_of(node.output) < (floor := _FINEST * _unit(node, scale_of)):
+                ranges[id(group)] = _widened(*ranges[id(group)], floor)
+                changed = True
+
+
+def _unit(node: Node, scale_of: Callable[[Value], float]) -> float:
+    """The real value of one step of what the kernel adds up; 0 for kernels that only move integers."""
+    if isinstance(node.op, WEIGHTED):
+        largest = float(node.input(1).tensor.detach().abs().max())
+        return scale_of(node.input(0)) * largest / RANGES["int8"][1]
+    if isinstance(node.op, ops.Mul | ops.Matmul):
+        return scale_of(node.input(0)) * scale_of(node.input(1))
+    if isinstance(node.op, ops.Add | ops.Sub):
+        return max(scale_of(node.input(0)), scale_of(node.input(1)))
+    if isinstance(node.op, ops.Hardswish | ops.LeakyRelu | ops.Prelu | ops.Mean):
+        return scale_of(node.input(0))
+    return 0.0
+
+
+def _widened(low: float, high: float, scale: float) -> tuple[float, float]:
+    """The range in the same proportions with at least this scale; one that is only zero becomes positive."""
+    scale *= 1.0 + 1e-6  # rounding must not make it narrower than asked for
+    low, high = min(low, 0.0), max(high, 0.0)
+    if low == high:
+        return 0.0, scale * _LEVELS
+    factor = scale * _LEVELS / (high - low)
+    return low * factor, high * factor
