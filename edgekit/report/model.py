@@ -198,7 +198,7 @@ class Verification:
     Attributes:
         against: "source" (the user's model), "graph" (ours, float or fake-quantised) or "simulation" (our integer arithmetic).
         runtime: what ran the artifact, with its ``version``.
-        kernels: "default" (what an app gets) or "reference".
+        kernels: "default" (what an app gets), "reference", or "builtin" (optimised, where an op has no reference kernel).
         samples: how many inputs were compared.
         sqnr_db: signal to noise of the outputs.
         max_abs_error: largest difference of an output element.

@@ -195,7 +195,7 @@ LOWEST: dict[BuiltinOperator, tuple[tuple[Condition, int], ...]] = {
         (_int8, 2),
     ),
     _OP.SPACE_TO_DEPTH: _ONLY_INT8_2,
-    _OP.DEPTH_TO_SPACE: _ONLY_INT8_2,
+    _OP.DEPTH_TO_SPACE: (),
     _OP.RESIZE_BILINEAR: ((_int16, 4), (_set("half_pixel_centers"), 3), (_int8, 2)),
     _OP.RESIZE_NEAREST_NEIGHBOR: ((_int16, 4), (_set("half_pixel_centers", "align_corners"), 3), (_int8, 2)),
     _OP.BATCH_MATMUL: (
