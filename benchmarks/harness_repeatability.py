@@ -108,17 +108,20 @@ def sessions(model: Path, count: int, stopping: Stopping) -> dict[str, object]:
 
 def comparisons(model: Path, count: int, stopping: Stopping, *, slowed: bool) -> dict[str, object]:
     """How often a change is claimed between a model and itself, or itself slowed down by 10 %."""
-    claimed, ratios = 0, []
+    claimed, ratios, launches = 0, [], []
     for i in range(count):
         with LocalTransport() as transport:
             kind = SlowedExecutor if slowed else RunnerExecutor
-            executor = kind(transport, [Arm(model), Arm(model)], Request(seconds=0.2), sys.executable)
+            executor = kind(transport, [Arm(model), Arm(model)], Request(), sys.executable)
             base, other = run_rounds(executor, 2, stopping, Headline.UNDISTURBED)
+        launches.append(len(base))
         ratio = ratio_of_rounds(figures(base), figures(other), Headline.UNDISTURBED.estimator, seed=i)
         claimed += change_of(ratio) in (Change.SLOWER, Change.FASTER)
         ratios.append([ratio.value, ratio.low, ratio.high])
-        print(f"  {i + 1}: {ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f}) {change_of(ratio).value}", flush=True)
-    return {"model": model.name, "slowed": slowed, "comparisons": count, "claimed": claimed, "ratios_99": ratios}
+        verdict = change_of(ratio).value
+        print(f"  {i + 1}: {ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f}) {verdict}, {len(base)} rounds", flush=True)
+    result: dict[str, object] = {"model": model.name, "slowed": slowed, "comparisons": count, "claimed": claimed}
+    return result | {"rounds": launches, "ratios_99": ratios}
 
 
 def figures(launches: Sequence[Launch]) -> list[float]:
@@ -133,6 +136,7 @@ def main() -> None:
     parser.add_argument("--comparisons", type=int, default=20)
     parser.add_argument("--load", type=int, default=os.cpu_count() or 2)
     parser.add_argument("--launches", type=int, default=15)
+    parser.add_argument("--only", choices=("same", "slowed_10_percent"), help="one kind of comparison")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     data = Path(os.environ.get("EDGEKIT_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data") / "models"
@@ -141,10 +145,11 @@ def main() -> None:
     with busy(options.load):
         if options.sessions:
             result["sessions"] = [sessions(data / model, options.sessions, stopping) for model in MODELS]
-        brief = Stopping(launches=options.launches, at_most=options.launches)
         for name, slowed in (("same", False), ("slowed_10_percent", True)) if options.comparisons else ():
+            if options.only not in (None, name):
+                continue
             print(name)
-            result[name] = comparisons(data / MODELS[0], options.comparisons, brief, slowed=slowed)
+            result[name] = comparisons(data / MODELS[0], options.comparisons, stopping, slowed=slowed)
     text = json.dumps(result, indent=1)
     if options.json:
         options.json.write_text(text + "\n")
