@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -70,7 +72,7 @@ def _run(python: Path | str, code: str, model: bytes, calls: Sequence[Sequence[A
         paths[0].write_bytes(model)
         stacked: dict[str, Any] = {f"i{k}": np.stack([call[k] for call in calls]) for k in range(len(calls[0]))}
         np.savez(paths[1], **stacked)
-        command = [str(python), "-c", code, *map(str, paths), *arguments]
+        command = [str(python), "-I", "-c", code, *map(str, paths), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=folder, check=False)
         if done.returncode:
             raise RuntimeRefused(f"exit code {done.returncode}: {done.stderr[-2000:]}")
@@ -87,6 +89,49 @@ def run_micro(model: bytes, calls: Sequence[Sequence[Array]], arena_size: int = 
     return _run(sys.executable, _MICRO, model, calls, str(arena_size))
 
 
+_OLD_MANY = """
+import sys, pickle, numpy as np
+from tflite_runtime.interpreter import Interpreter
+answers = []
+for model, calls in pickle.load(open(sys.argv[1], "rb")):
+    try:
+        interpreter = Interpreter(model_content=model, num_threads=1)
+        interpreter.allocate_tensors()
+        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        rows = []
+        for call in calls:
+            for detail, (kind, shape, data) in zip(inputs, call):
+                interpreter.set_tensor(detail["index"], np.frombuffer(data, kind).reshape(shape))
+            interpreter.invoke()
+            results = [interpreter.get_tensor(detail["index"]) for detail in outputs]
+            rows.append([(r.dtype.str, r.shape, r.tobytes()) for r in results])
+        answers.append(rows)
+    except Exception as error:
+        answers.append(str(error))
+pickle.dump(answers, open(sys.argv[2], "wb"))
+"""
+
+
+def run_many_2_14(jobs: Sequence[tuple[bytes, Sequence[Sequence[Array]]]]) -> list[list[list[Array]] | str]:
+    """Many files in one process: for each the outputs of every call, or why the runtime refused it."""
+    python = _old_python()
+    if python is None:
+        pytest.skip("tflite-runtime 2.14 is not installed: it needs Python 3.11 or older on Linux, and pip")
+    with tempfile.TemporaryDirectory() as folder:
+        question, answer = Path(folder, "question"), Path(folder, "answer")
+        plain = [(model, [[(a.dtype.str, a.shape, a.tobytes()) for a in call] for call in calls]) for model, calls in jobs]
+        question.write_bytes(pickle.dumps(plain))
+        command = [str(python), "-I", "-c", _OLD_MANY, str(question), str(answer)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        if done.returncode:
+            raise RuntimeRefused(f"exit code {done.returncode}: {done.stderr[-2000:]}")
+        found: list[list[list[Array]] | str] = pickle.loads(answer.read_bytes())
+    return [
+        item if isinstance(item, str) else [[np.frombuffer(d, t).reshape(s) for t, s, d in row] for row in item]  # type: ignore[misc]
+        for item in found
+    ]
+
+
 def run_2_14(model: bytes, calls: Sequence[Sequence[Array]]) -> list[Array]:
     """Outputs of tflite-runtime 2.14, stacked over the calls. Skips where the runtime cannot be had."""
     python = _old_python()
@@ -100,15 +145,19 @@ def _old_python() -> Path | None:
     """The interpreter of an environment with tflite-runtime 2.14, made on first use under the user's cache folder."""
     if sys.version_info >= (3, 12) or sys.platform != "linux":
         return None
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgekit" / "venvs" / "tflite-2.14"
+    cache_folder = Path(os.environ.get("EDGEKIT_CACHE") or Path.home() / ".cache" / "edgekit") / "venvs"
+    folder = cache_folder / "tflite-2.14"
     python = folder / "bin" / "python"
-    probe = [str(python), "-c", "import tflite_runtime.interpreter"]
-    if python.exists() and subprocess.run(probe, capture_output=True, check=False).returncode == 0:
-        return python
-    try:
-        venv.create(folder, with_pip=True, clear=True)
-        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *OLD_RUNTIME]
-        subprocess.run(install, check=True, capture_output=True, timeout=300)
-    except (OSError, subprocess.SubprocessError):
-        return None
+    cache_folder.mkdir(parents=True, exist_ok=True)
+    with (cache_folder / "tflite-2.14.lock").open("w") as lock:  # several test runs may want it at once
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        probe = [str(python), "-I", "-c", "import tflite_runtime.interpreter"]
+        if python.exists() and subprocess.run(probe, capture_output=True, check=False).returncode == 0:
+            return python
+        try:
+            venv.create(folder, with_pip=True, clear=True)
+            install = [str(python), "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *OLD_RUNTIME]
+            subprocess.run(install, check=True, capture_output=True, timeout=300)
+        except (OSError, subprocess.SubprocessError):
+            return None
     return python

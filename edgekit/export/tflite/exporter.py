@@ -6,7 +6,7 @@ from edgekit.errors import Unsupported
 from edgekit.export.refusals import Refusals
 from edgekit.export.structure import batch_axis, output_structure
 from edgekit.export.tflite import emitters as _emitters  # noqa: F401 - fills the table
-from edgekit.export.tflite import micro
+from edgekit.export.tflite import kernels, micro
 from edgekit.export.tflite.emission import Emission
 from edgekit.export.tflite.layout.assign import assign
 from edgekit.export.tflite.layout.borders import border_layouts, form_of
@@ -55,12 +55,15 @@ def to_model(graph: Graph, options: TfliteOptions) -> Model:
     refusals = Refusals()
     for node in graph.nodes:
         with refusals.at(node):
-            emission.sheet.note = node
+            emission.sheet.node = node
             EMITTERS[type(node.op)](emission.site(node), node.op)
     refusals.raise_if_any("{count} things in this model cannot be written for TFLite")
+    emission.sheet.node = None
     results = _outputs(emission, outputs)
-    if options.micro:
-        micro.check(emission.sheet)
+    for sheet in (emission.sheet, *emission.subgraphs):
+        kernels.check(sheet)
+        if options.micro:
+            micro.check(sheet)
     return _assemble(emission, results, options, inputs, outputs)
 
 

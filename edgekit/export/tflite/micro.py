@@ -6,7 +6,6 @@ from edgekit.errors import Unsupported
 from edgekit.export.refusals import Refusals
 from edgekit.export.tflite.sheet import Sheet
 from edgekit.formats.tflite.schema_generated import BuiltinOperator, TensorType
-from edgekit.ir import Node
 
 _OP = BuiltinOperator
 
@@ -41,10 +40,9 @@ def check(sheet: Sheet) -> None:
         Unsupported: an operator, an element type or a combination of them; all are named together.
     """
     refusals = Refusals()
-    for operator, note in zip(sheet.operators, sheet.notes, strict=True):
-        assert isinstance(note, Node)
+    for operator, node in sheet.written_for():
         tensors = [sheet.tensors[index] for index in (*operator.inputs, *operator.outputs) if index >= 0]
-        with refusals.at(note):
+        with refusals.at(node):
             if operator.code not in OPERATORS:
                 raise Unsupported(
                     f"TFLite Micro has no operator {operator.name}", hint="use another layer, or the target tflite-int8"

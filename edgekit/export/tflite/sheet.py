@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgekit.formats.tflite.model import Operator, Options, Quantization, Subgraph, Tensor
 from edgekit.formats.tflite.schema_generated import BuiltinOperator, TensorType
 from edgekit.formats.tflite.versions import Use, lowest_version
+from edgekit.ir import Node
 
 _TYPE_OF: dict[str, TensorType] = {
     "float32": TensorType.FLOAT32,
@@ -32,8 +33,8 @@ class Sheet:
         self.operators: list[Operator] = []
         self.inputs: list[int] = []  # of a body; those of the main subgraph are the graph's
         self.outputs: list[int] = []
-        self.notes: list[object] = []  # for each operator what it was written for
-        self.note: object = None
+        self.node: Node | None = None  # what is being written
+        self._nodes: list[Node | None] = []
         self._constants: dict[tuple[object, ...], int] = {}
 
     def activation(
@@ -75,7 +76,11 @@ class Sheet:
         use = Use([None if i < 0 else self.tensors[i] for i in inputs], [self.tensors[i] for i in outputs], options)
         version = lowest_version(code, use)
         self.operators.append(Operator(code, tuple(inputs), tuple(outputs), options, version, tuple(intermediates)))
-        self.notes.append(self.note)
+        self._nodes.append(self.node)
+
+    def written_for(self) -> Iterator[tuple[Operator, Node]]:
+        """The operators with the nodes that they were written for; a copy to a graph output has none."""
+        return ((operator, node) for operator, node in zip(self.operators, self._nodes, strict=True) if node is not None)
 
     def rename(self, index: int, name: str) -> None:
         """Name a tensor, as the graph names what it holds."""

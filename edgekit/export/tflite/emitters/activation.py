@@ -38,6 +38,9 @@ _CLAMPS: dict[tuple[float | None, float | None], Op] = {
 def plain(site: Site, op: GraphOp) -> None:
     """One operator without attributes."""
     code, table = _PLAIN[type(op)]
+    if isinstance(op, ops.Relu | ops.Relu6) and not site.node.output.type.is_float:
+        clamp(site, ops.Clamp(0.0, 6.0 if isinstance(op, ops.Relu6) else None))
+        return
     site.write(code, [site.read()], options=None if table is None else Options(table))
 
 

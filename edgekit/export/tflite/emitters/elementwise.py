@@ -98,11 +98,24 @@ def write_cast(site: Site, x: int, out: int) -> None:
         site.write(Op.CAST, [x], [out], Options("CastOptions", kinds))
 
 
+#: What arithmetic on bools means.
+_LOGICAL: dict[type[GraphOp], tuple[Op, str]] = {
+    ops.Add: (Op.LOGICAL_OR, "LogicalOrOptions"),
+    ops.Mul: (Op.LOGICAL_AND, "LogicalAndOptions"),
+    ops.Maximum: (Op.LOGICAL_OR, "LogicalOrOptions"),
+    ops.Minimum: (Op.LOGICAL_AND, "LogicalAndOptions"),
+}
+
+
 @emits(ops.Add, ops.Sub, ops.Mul, ops.Div)
 def fusing(site: Site, op: ops.Add | ops.Sub | ops.Mul | ops.Div) -> None:
     """Arithmetic whose kernels apply an activation themselves."""
     code, table = _FUSING[type(op)]
     given = operands(site, site.node.output.type.dtype, 0, 1)
+    if site.node.output.type.dtype == torch.bool and type(op) in _LOGICAL:
+        code, table = _LOGICAL[type(op)]
+        site.write(code, given, options=Options(table))
+        return
     site.write(code, given, options=Options(table, {"fused_activation_function": FUSED[op.activation]}))
 
 
@@ -111,6 +124,8 @@ def binary(site: Site, op: ops.Maximum) -> None:
     """Arithmetic whose kernels fuse nothing."""
     code, table = _BINARY[type(op)]
     given = operands(site, site.node.output.type.dtype, 0, 1)
+    if site.node.output.type.dtype == torch.bool and type(op) in _LOGICAL:
+        code, table = _LOGICAL[type(op)]
     result = give_before(site, op.activation)
     site.write(code, given, [result], Options(table))
     finish(site, op.activation, result)
@@ -136,7 +151,30 @@ def unary(site: Site, op: GraphOp) -> None:
     x = site.read()
     if isinstance(op, ops.LogicalNot):
         x = as_type(site, x, TensorType.BOOL)
+    elif not site.node.output.type.is_float and _integer_unary(site, op, x):
+        return
     site.write(code, [x], options=None if table is None else Options(table))
+
+
+def _integer_unary(site: Site, op: GraphOp, x: int) -> bool:
+    """Functions of an integer by operators that all runtimes have for integers; False where none is needed."""
+    kind = NUMPY_OF[site.sheet.tensors[x].type]
+    if isinstance(op, ops.Square):
+        site.write(Op.MUL, [x, x], options=Options("MulOptions"))
+    elif isinstance(op, ops.Abs):
+        negative = site.new_like(x, site.sheet.tensors[x].shape)
+        site.write(Op.NEG, [x], [negative], Options("NegOptions"))
+        site.write(Op.MAXIMUM, [x, negative], options=Options("MaximumMinimumOptions"))
+    elif isinstance(op, ops.Sign):
+        low, high = (site.sheet.constant(np.array(bound, kind)) for bound in (-1, 1))
+        bounded = site.new_like(x, site.sheet.tensors[x].shape)
+        site.write(Op.MAXIMUM, [x, low], [bounded], Options("MaximumMinimumOptions"))
+        site.write(Op.MINIMUM, [bounded, high], options=Options("MaximumMinimumOptions"))
+    elif isinstance(op, ops.Floor | ops.Ceil | ops.Round):
+        site.alias(x)
+    else:
+        return False
+    return True
 
 
 @emits(ops.Where)

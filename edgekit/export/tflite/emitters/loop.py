@@ -43,17 +43,15 @@ def scan(
         extent = sheet.ints((*shape[:2], op.hidden))
         site.write(Op.BROADCAST_TO, [zero, extent], [empty], Options("BroadcastToOptions"))
         carried.append(empty)
-    condition = Sheet()
+    condition, body = Sheet(), Sheet()
+    condition.node = body.node = site.node
     condition.inputs = _like(condition, sheet, carried)
     goes_on = condition.activation((1,), TensorType.BOOL)
     limit = condition.constant(np.array([steps], np.int32))
     condition.operator(Op.LESS, [condition.inputs[0], limit], [goes_on], Options("LessOptions"))
     condition.outputs = [goes_on]
-    body = Sheet()
     body.inputs = _like(body, sheet, carried)
     body.outputs = _step(site, op, body, axis, batch, weights[1], b_hh)
-    for part in (condition, body):
-        part.notes = [site.node] * len(part.operators)
     site.to.subgraphs += [condition, body]
     results = _like(sheet, sheet, carried)
     number = len(site.to.subgraphs)

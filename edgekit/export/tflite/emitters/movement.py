@@ -13,7 +13,7 @@ from edgekit.export.tflite.layout.form import Form, permuted, reshaped
 from edgekit.export.tflite.registry import emits
 from edgekit.formats.tflite.model import Options
 from edgekit.formats.tflite.schema_generated import BuiltinOperator as Op
-from edgekit.formats.tflite.schema_generated import MirrorPadMode
+from edgekit.formats.tflite.schema_generated import MirrorPadMode, TensorType
 from edgekit.ir import ops
 from edgekit.ir.types import Batch
 
@@ -56,7 +56,7 @@ def split(site: Site, op: ops.Split) -> None:
     x = site.read()
     axis = site.sheet.constant(np.array(place(site.input_form(0), op.axis), np.int32))
     outputs = [site.give(index) for index in range(len(op.sizes))]
-    if len(set(op.sizes)) == 1:
+    if len(set(op.sizes)) == 1 and site.sheet.tensors[x].type != TensorType.INT64:  # older kernels lack that one
         site.write(Op.SPLIT, [axis, x], outputs, Options("SplitOptions", {"num_splits": len(op.sizes)}))
     else:
         sizes = site.sheet.ints(op.sizes)

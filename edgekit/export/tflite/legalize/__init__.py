@@ -41,6 +41,7 @@ LEGALIZE: tuple[Pass, ...] = (
     movement.LowerNegativePad(),
     movement.LowerReplicationPad(),
     movement.SkipExpand(),
+    movement.MergeSlices(),
     sequences.LastStepOfSequence(),
 )
 

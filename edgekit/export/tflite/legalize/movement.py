@@ -56,6 +56,37 @@ class LowerReplicationPad(Lowering):
 
 
 @dataclass(frozen=True)
+class MergeSlices(Lowering):
+    """A slice of a slice is one slice.
+
+    Given::   %y = slice(%x, rows 0::2)
+              %z = slice(%y, columns 0::2)
+    Result::  %z = slice(%x, rows 0::2, columns 0::2)
+    """
+
+    kind = ops.Slice
+
+    def lower(self, build: Build, node: Node, op: ops.Slice) -> Value:
+        """Start a of a step s is element first + a * s of the input; the other way round for the end."""
+        inner = node.input(0)
+        before = inner.producer
+        if before is None or not isinstance(before.op, ops.Slice) or build.graph.readers(inner) > 1:
+            raise Skip("not a slice of a slice that only it reads")
+        starts, stops, steps = list(before.op.starts), list(before.op.stops), list(before.op.steps)
+        for axis, (start, stop, step) in enumerate(zip(op.starts, op.stops, op.steps, strict=True)):
+            if (start, step) == (0, 1) and stop == inner.type.shape[axis]:
+                continue
+            first, last = before.op.starts[axis], before.op.stops[axis]
+            if not isinstance(stop, int) or not isinstance(last, int):
+                raise Skip("it cuts the batch")
+            stride = before.op.steps[axis]
+            starts[axis] = first + start * stride
+            stops[axis] = min(first + (stop - 1) * stride + 1, last)
+            steps[axis] = stride * step
+        return build(ops.Slice(tuple(starts), tuple(stops), tuple(steps)), before.input(0))
+
+
+@dataclass(frozen=True)
 class LowerNegativePad(Lowering):
     """Negative padding cuts off."""
 

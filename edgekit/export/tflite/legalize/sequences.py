@@ -26,9 +26,10 @@ class LastStepOfSequence(Lowering):
         if layer is None or not isinstance(layer.op, ops.Gru | ops.Rnn) or layer.op.bidirectional or layer.output is not y:
             raise Skip("not a sequence of a GRU or RNN")
         axis = 1 if layer.op.batch_first else 0
-        whole = [(0, size, 1) for size in y.type.shape]
-        whole[axis] = (int(str(y.type.shape[axis])) - 1, y.type.shape[axis], 1)
-        if list(zip(op.starts, op.stops, op.steps, strict=True)) != whole:
+        steps = y.type.shape[axis]
+        starts = [0, 0, 0]
+        starts[axis] = steps - 1 if isinstance(steps, int) else 0
+        if (op.starts, op.stops, op.steps) != (tuple(starts), y.type.shape, (1, 1, 1)):
             raise Skip("not the last step")
         h = layer.outputs[1]
         last = layer.op.layers - 1
