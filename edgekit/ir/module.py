@@ -201,7 +201,7 @@ def batch_size_of(graph: Graph, inputs: Sequence[torch.Tensor]) -> int:
         fits = tensor.dim() == value.type.rank
         for dim, size in zip(value.type.shape, tensor.shape, strict=False):
             if isinstance(dim, Batch):
-                here, rest = divmod(size, dim.multiple)
+                here, rest = size // dim.multiple, size % dim.multiple  # torch.compile knows no divmod of sizes
                 fits = fits and rest == 0 and batch in (0, here)
                 batch = here
             else:

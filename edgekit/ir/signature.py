@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from torch.utils import _pytree as pytree
@@ -27,12 +28,19 @@ class Signature:
     output_slots: tuple[int | None, ...]
     output_constants: tuple[Any, ...]
 
+    def __post_init__(self) -> None:
+        # Read once: a call needs both, and torch.compile cannot trace the reading.
+        object.__setattr__(self, "_trees", (tree_of(self.inputs), tree_of(self.outputs)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Signature, tuple(getattr(self, field.name) for field in fields(self))
+
     def flatten(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         """Graph inputs, in order, from the arguments of a call. TypeError where the nesting differs from the source's example.
 
         Arguments may be given by position or by name, whichever the example used.
         """
-        spec = pytree.treespec_loads(self.inputs)
+        spec = self._input_tree
         given = dict(zip(self.parameters, args, strict=False)) if len(args) <= len(self.parameters) else None
         leaves, actual = pytree.tree_flatten((args, kwargs))
         if actual != spec:
@@ -68,7 +76,7 @@ class Signature:
             constant if slot is None else inputs[slot]
             for slot, constant in zip(self.input_slots, self.input_constants, strict=True)
         ]
-        args, kwargs = pytree.tree_unflatten(leaves, pytree.treespec_loads(self.inputs))
+        args, kwargs = pytree.tree_unflatten(leaves, self._input_tree)
         result, _ = pytree.tree_flatten(source(*args, **kwargs))
         count = max((slot for slot in self.output_slots if slot is not None), default=-1) + 1
         outputs: list[Any] = [None] * count
@@ -83,4 +91,34 @@ class Signature:
             constant if slot is None else outputs[slot]
             for slot, constant in zip(self.output_slots, self.output_constants, strict=True)
         ]
-        return pytree.tree_unflatten(leaves, pytree.treespec_loads(self.outputs))
+        return pytree.tree_unflatten(leaves, self._output_tree)
+
+    @property
+    def _input_tree(self) -> pytree.TreeSpec:
+        trees: tuple[pytree.TreeSpec, pytree.TreeSpec] = self.__dict__["_trees"]
+        return trees[0]
+
+    @property
+    def _output_tree(self) -> pytree.TreeSpec:
+        trees: tuple[pytree.TreeSpec, pytree.TreeSpec] = self.__dict__["_trees"]
+        return trees[1]
+
+
+def tree_of(text: str) -> pytree.TreeSpec:
+    """A serialised tree spec. A class that this process does not know (a named tuple of the source's) becomes a plain tuple:
+    reading a file imports nothing.
+    """
+    try:
+        return pytree.treespec_loads(text)
+    except NotImplementedError:
+        version, tree = json.loads(text)
+        return pytree.treespec_loads(json.dumps([version, _known(tree)]))
+
+
+def _known(tree: dict[str, Any]) -> dict[str, Any]:
+    children = [_known(child) for child in tree["children_spec"]]
+    try:
+        pytree.treespec_loads(json.dumps([1, {**tree, "children_spec": []}]))
+    except NotImplementedError:
+        return {"type": "builtins.tuple", "context": "null", "children_spec": children}
+    return {**tree, "children_spec": children}

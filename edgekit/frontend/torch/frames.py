@@ -18,8 +18,8 @@ _FILTER = "_filter_traceback_frames"
 def remember_frames() -> Iterator[None]:
     """Inside the block, traces keep all of the user's frames below the model's forward.
 
-    torch keeps those of functions called ``forward`` alone, so an op in a helper would seem to stand where the helper is called.
-    Where this torch has no such filter, nothing is changed.
+    torch keeps those of functions called ``forward`` alone: an op in a helper would seem to stand where the helper is called.
+    Where torch has no such filter, nothing is changed.
     """
     if not hasattr(TracerBase, _FILTER):
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import namedtuple
 
 from torch.export.exported_program import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
@@ -55,6 +56,7 @@ def _slots(is_tensor: list[bool]) -> tuple[int | None, ...]:
 
 
 def _dumped(spec: pytree.TreeSpec) -> str:
+    _register_named_tuples(spec)
     try:
         return pytree.treespec_dumps(spec)
     except (NotImplementedError, ValueError, TypeError) as error:
@@ -62,3 +64,17 @@ def _dumped(spec: pytree.TreeSpec) -> str:
             f"the nesting of the model's arguments or results cannot be stored: {error}",
             hint="use tuples, lists, dicts and named tuples, or register the class with torch.export.register_dataclass",
         ) from error
+
+
+def _register_named_tuples(spec: pytree.TreeSpec) -> None:
+    """torch stores the class of a named tuple by a name that it wants to be told."""
+    kind = spec.context if spec.type is namedtuple else spec.type
+    if (
+        isinstance(kind, type)
+        and issubclass(kind, tuple)
+        and hasattr(kind, "_fields")
+        and kind not in pytree.SUPPORTED_SERIALIZED_TYPES
+    ):
+        pytree._register_namedtuple(kind, serialized_type_name=f"{kind.__module__}.{kind.__qualname__}")
+    for child in spec.children():
+        _register_named_tuples(child)
