@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from edgekit.errors import Unsupported
+from edgekit.errors import EdgekitError, Unsupported
 from edgekit.ir.graph import Node
 from edgekit.ir.types import where_text
 
@@ -23,12 +23,17 @@ class Refusals:
 
     @contextmanager
     def at(self, place: Node | str) -> Iterator[None]:
-        """Whatever is refused in this block is kept for later, with its place: a node's in the user's model, or a text."""
+        """Whatever is refused in this block is kept for later, with its place: a node's in the user's model, or a text.
+
+        Errors of another kind (a weight that is NaN) get their place and are raised at once.
+        """
         try:
             yield
-        except Unsupported as error:
+        except EdgekitError as error:
             if error.where is None:
                 error.where = place if isinstance(place, str) else place_of(place)
+            if not isinstance(error, Unsupported):
+                raise
             self._errors.append(error)
 
     def __bool__(self) -> bool:

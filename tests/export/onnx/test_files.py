@@ -272,6 +272,7 @@ REFUSALS = [
     ("are no integers", one_op(ops.Clamp(0.5), "int32[N,3]")),
     ("weights of 'gru' are computed", None),
     ("padding by", one_op(ops.Pad(((0, 0), (0, 0), (-1, 1)), mode="reflect"), "float32[N,3,5]")),
+    ("'exp' of int64", one_op(ops.Exp(), "int64[N,3]")),
     ("int4 tensors", None),
     ("complex64", None),
 ]

@@ -47,12 +47,20 @@ _ONE_OPERATOR: dict[type[ops.Op], str] = {
 @emits(ops.Exp, ops.Log, ops.Sqrt, ops.Abs, ops.Neg, ops.Sign, ops.Floor, ops.Ceil, ops.Round, ops.Sin, ops.Cos, ops.Erf)
 def function(to: Emission, node: Node, op: ops.Op) -> Tensor:
     """A function of each element."""
+    _require_float(node, but=(ops.Abs, ops.Neg, ops.Sign))
     return to.add(_ONE_OPERATOR[type(op)], to.read(node.input(0)))
+
+
+def _require_float(node: Node, but: tuple[type[ops.Op], ...] = ()) -> None:
+    """Unsupported for integers where ONNX has the operator for floats only."""
+    if not node.input(0).type.is_float and type(node.op) not in but:
+        raise Unsupported(f"'{node.op.name}' of {node.input(0).type}", hint="cast to float32 first")
 
 
 @emits(ops.Rsqrt)
 def rsqrt(to: Emission, node: Node, op: ops.Op) -> Tensor:
     """1 / Sqrt(x)"""
+    _require_float(node)
     return to.add("Reciprocal", to.add("Sqrt", to.read(node.input(0))))
 
 
