@@ -13,6 +13,7 @@ from edgekit.export.tflite.layout.assign import Assignment
 from edgekit.export.tflite.layout.form import Form, source
 from edgekit.export.tflite.layout.modes import Mode
 from edgekit.export.tflite.layout.movement import Transpose, steps
+from edgekit.export.tflite.options import TfliteOptions
 from edgekit.export.tflite.sheet import Sheet
 from edgekit.formats.tflite.model import Options, Quantization
 from edgekit.formats.tflite.schema_generated import BuiltinOperator, TensorType
@@ -26,16 +27,15 @@ SMALLEST_FLOAT16 = 128
 class Emission:
     """A graph on its way into a file."""
 
-    def __init__(
-        self, graph: Graph, batch: int, assignment: Assignment, *, float16: bool = False, all_names: bool = False
-    ) -> None:
+    def __init__(self, graph: Graph, assignment: Assignment, options: TfliteOptions) -> None:
         self.graph = graph
-        self.batch = batch
+        self.batch = options.batch
+        self.micro = options.micro
         self.sheet = Sheet()
         self.subgraphs: list[Sheet] = []  # bodies of loops, written behind the main one
         self._assignment = assignment
-        self._float16 = float16
-        self._all_names = all_names
+        self._float16 = options.float16
+        self._all_names = options.all_names
         self._tensors: dict[tuple[int, Form], int] = {}
         self._home: dict[int, Form] = {}
         self._expanded: dict[int, int] = {}

@@ -49,7 +49,7 @@ def to_model(graph: Graph, options: TfliteOptions) -> Model:
         {id(value): form_of(value.type.at(batch), inputs[value.name]) for value in graph.inputs},
         [form_of(value.type.at(batch), outputs[value.name]) for value in graph.outputs],
     )
-    emission = Emission(graph, batch, assignment, float16=options.float16, all_names=options.all_names)
+    emission = Emission(graph, assignment, options)
     for value in graph.inputs:
         emission.input(value, form_of(value.type.at(batch), inputs[value.name]))
     refusals = Refusals()

@@ -33,6 +33,10 @@ _TYPES = frozenset({TensorType.FLOAT32, TensorType.INT8, TensorType.UINT8, Tenso
 _WEIGHTED = frozenset({_OP.CONV_2D, _OP.DEPTHWISE_CONV_2D, _OP.FULLY_CONNECTED, _OP.TRANSPOSE_CONV})
 
 
+#: Kernels that take floats here, but 8-bit integers in LiteRT.
+_FLOAT_ONLY = frozenset({_OP.EXP, _OP.LOG})
+
+
 def check(sheet: Sheet) -> None:
     """Refuse what TFLite Micro lacks.
 
@@ -54,6 +58,10 @@ def check(sheet: Sheet) -> None:
                     hint="convert indices to int32 in the model: index.to(torch.int32)",
                 )
             types = {tensor.type for tensor in tensors}
+            if operator.code in _FLOAT_ONLY and TensorType.INT8 in types:
+                raise Unsupported(
+                    f"TFLite Micro's {operator.name} takes floats only", hint="leave the layer out of the integers"
+                )
             if operator.code in _WEIGHTED and {TensorType.FLOAT32, TensorType.INT8} <= types:
                 raise Unsupported(
                     f"TFLite Micro's {operator.name} takes no integer weights beside float activations",

@@ -118,7 +118,7 @@ def expand(site: Site, op: ops.Expand) -> None:
 
 @emits(ops.Tile)
 def tile(site: Site, op: ops.Tile) -> None:
-    """TILE."""
+    """TILE; TFLite Micro lacks it and joins copies."""
     x = site.read()
     before, after = site.sheet.tensors[x].shape, site.form.physical
     padded = (*[1] * (len(after) - len(before)), *before)
@@ -126,8 +126,24 @@ def tile(site: Site, op: ops.Tile) -> None:
         longer = site.new_like(x, padded)
         site.to.reshape(x, longer)
         x = longer
-    repeats = site.sheet.ints([new // old for new, old in zip(after, padded, strict=True)])
-    site.write(Op.TILE, [x, repeats], options=Options("TileOptions"))
+    repeats = [new // old for new, old in zip(after, padded, strict=True)]
+    if site.to.micro:
+        _joined_copies(site, x, repeats)
+    else:
+        site.write(Op.TILE, [x, site.sheet.ints(repeats)], options=Options("TileOptions"))
+
+
+def _joined_copies(site: Site, x: int, repeats: list[int]) -> None:
+    """One CONCATENATION for each axis that repeats."""
+    axes = [axis for axis, count in enumerate(repeats) if count > 1]
+    shape, out = list(site.sheet.tensors[x].shape), site.give()
+    for axis in axes:
+        shape[axis] *= repeats[axis]
+        result = out if axis == axes[-1] else site.new_like(x, shape)
+        site.write(Op.CONCATENATION, [x] * repeats[axis], [result], Options("ConcatenationOptions", {"axis": axis}))
+        x = result
+    if not axes:
+        site.to.reshape(x, out)
 
 
 @emits(ops.Flip)

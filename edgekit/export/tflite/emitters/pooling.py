@@ -66,13 +66,15 @@ def average_pool(site: Site, op: ops.AvgPool1d | ops.AvgPool2d) -> None:
 
 
 def average_plan(windows: list[Window], counts_padding: bool) -> Plan | None:
-    """The padding for an average pool, None where the kernel counts otherwise than torch."""
+    """The padding for an average pool, None where the kernel counts otherwise than torch.
+
+    What a window covers beyond the padding (ceil_mode lets it) is counted by neither.
+    """
     chosen = plan(windows)
-    padding = any(low or high for window in windows for low, high in [window.explicit])
-    if not padding:
-        return chosen
-    if not counts_padding:
+    if not any(window.low for window in windows) or not counts_padding:
         return chosen if chosen.before is None else None
-    if any(window.explicit[1] > window.low for window in windows):
-        return None  # a window that ceil_mode lets stand beyond the padding counts less
-    return Plan(Padding.VALID, tuple(window.explicit for window in windows))
+    if all(window.explicit[1] <= window.low for window in windows):
+        return Plan(Padding.VALID, tuple(window.explicit for window in windows))
+    padded = [Window(w.size + 2 * w.low, w.out, w.reach, w.stride, 0) for w in windows]
+    chosen = plan(padded)
+    return None if chosen.before is not None else Plan(chosen.padding, tuple((w.low, w.low) for w in windows))
