@@ -7,7 +7,7 @@ import torch
 from edgekit.compress.quantize.statistics import Statistics
 
 #: Steps of the grid on which the mean-squared-error observer searches, per end.
-_CANDIDATES = 40
+_CANDIDATES = 80
 
 #: Names that recipes and ``[quantization] observer`` may give. "output_error" is in sensitivity.py: it needs gradients.
 OBSERVERS = ("min_max", "percentile", "mse", "output_error")
@@ -33,26 +33,25 @@ def percentile(stats: Statistics, share: float = 0.99999) -> tuple[float, float]
 def mse(stats: Statistics, levels: int = 256) -> tuple[float, float]:
     """The range with the least mean squared error of rounding to ``levels`` steps plus clipping.
 
-    Rounding error inside the range is step^2 / 12 per element; outside it is the squared distance to the range's end. The
-    ends are searched one after the other on a grid that shrinks them towards zero, which every range contains.
+    Rounding error inside the range is step^2 / 12 per element; outside it is the squared distance to the range's end. All pairs
+    of ends on a grid that shrinks them towards zero, which every range contains, are compared.
     """
-    if float(stats.histogram.sum()) == 0.0:
+    total = float(stats.histogram.sum())
+    if total == 0.0:
         return stats.low, stats.high
-    x, weight = stats.centres(), stats.histogram
-    low, high = min(stats.low, 0.0), max(stats.high, 0.0)
+    lows, below, clipped_low = _ends(-stats.centres(), stats.histogram, -stats.low)
+    highs, above, clipped_high = _ends(stats.centres(), stats.histogram, stats.high)
+    step = (highs[None, :] + lows[:, None]) / (levels - 1)
+    inside = total - below[:, None] - above[None, :]
+    error = clipped_low[:, None] + clipped_high[None, :] + inside * step.square() / 12.0
+    index = int(torch.argmin(error))
+    return -float(lows[index // len(highs)]), float(highs[index % len(highs)])
 
-    def error(lows: torch.Tensor, highs: torch.Tensor) -> torch.Tensor:
-        step = (highs - lows) / (levels - 1)
-        outside = torch.clamp(lows[:, None] - x, min=0.0) + torch.clamp(x - highs[:, None], min=0.0)
-        inside = (outside == 0.0).double()
-        return (weight * (outside**2 + inside * (step**2 / 12.0)[:, None])).sum(1)
 
-    shrink = torch.linspace(1.0, 0.3, _CANDIDATES, dtype=torch.float64)
-    for _ in range(2):
-        if high > 0.0:
-            highs = max(stats.high, 0.0) * shrink
-            high = float(highs[int(torch.argmin(error(torch.full_like(highs, low), highs)))])
-        if low < 0.0:
-            lows = min(stats.low, 0.0) * shrink
-            low = float(lows[int(torch.argmin(error(lows, torch.full_like(lows, high))))])
-    return low, high
+def _ends(x: torch.Tensor, weight: torch.Tensor, end: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Candidates for the upper end of a range, the elements beyond each and the sum of their squared distances to it."""
+    if end <= 0.0:
+        return torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    ends = end * torch.linspace(1.0, 1.0 / _CANDIDATES, _CANDIDATES, dtype=torch.float64)
+    distance = (x - ends[:, None]).clamp(min=0.0)
+    return ends, (weight * (distance > 0.0)).sum(1), (weight * distance.square()).sum(1)

@@ -1,0 +1,87 @@
+"""Convolutions: plain, grouped, depthwise with any multiplier, and transposed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgekit.compress.prune.atoms import Labels
+from edgekit.compress.prune.coupling.context import Coupling, stays
+from edgekit.compress.prune.coupling.table import couples, shrinks
+from edgekit.compress.prune.removal import Change
+from edgekit.ir import Node, ops
+from edgekit.ir.ops import Op
+
+
+@couples(ops.Conv1d, ops.Conv2d)
+def conv(node: Node, c: Coupling) -> None:
+    """Weight (O, I / groups, *kernel). Every group keeps the same inputs and outputs; a depthwise group goes with its
+    channel.
+    """
+    x, weight, op = node.input(0), node.input(1), node.op
+    assert isinstance(op, ops.Conv1d | ops.Conv2d)
+    size, per_group, groups = weight.tensor_shape[0], weight.tensor_shape[1], op.groups
+    fix_positions(node, c)
+    c.makes(weight, 0)
+    out = c.axis(weight, 0)
+    if groups == 1:
+        c.bind(weight, 1, c.axis(x, 1))
+    elif per_group == 1:  # depthwise: group i is channel i, with all that is made of it
+        c.join(out, np.repeat(c.axis(x, 1), size // groups))
+    else:
+        c.bind(weight, 1, same_in_every_group(c, c.axis(x, 1), groups))
+        same_in_every_group(c, out, groups)
+    finish(node, c, out)
+
+
+@couples(ops.ConvTranspose1d, ops.ConvTranspose2d)
+def conv_transpose(node: Node, c: Coupling) -> None:
+    """Weight (I, O / groups, *kernel): all groups share its second axis."""
+    x, weight, op = node.input(0), node.input(1), node.op
+    assert isinstance(op, ops.ConvTranspose1d | ops.ConvTranspose2d)
+    size, per_group, groups = weight.tensor_shape[0], weight.tensor_shape[1], op.groups
+    fix_positions(node, c)
+    if groups > 1 and size == groups:
+        c.bind(weight, 0, c.axis(x, 1))
+        c.makes(weight, 0)
+        c.fix(c.axis(weight, 1), "every group has the same number of outputs")
+        out = np.repeat(c.axis(x, 1), per_group)
+    else:
+        c.bind(weight, 0, c.axis(x, 1))
+        if groups > 1:
+            same_in_every_group(c, c.axis(x, 1), groups)
+        c.makes(weight, 1)
+        out = np.tile(c.axis(weight, 1), groups)
+    finish(node, c, out)
+
+
+def same_in_every_group(c: Coupling, labels: Labels, groups: int) -> Labels:
+    """Index k of every group goes together; returns the labels of one group."""
+    rows = labels.reshape(groups, -1)
+    for row in rows[1:]:
+        c.join(rows[0], row)
+    return rows[0]
+
+
+def fix_positions(node: Node, c: Coupling) -> None:
+    """Kernel and spatial axes stay."""
+    for value in (node.input(0), node.input(1)):
+        c.fix_axes(value, range(2, value.type.rank), "positions are not channels")
+
+
+def finish(node: Node, c: Coupling, out: Labels) -> None:
+    """Bias and result."""
+    if (bias := node.optional(2)) is not None:
+        c.bind(bias, 0, out)
+    spatial = [stays(d) if isinstance(d, int) else stays(0) for d in node.output.shape[2:]]
+    c.label(node.output, [c.axis(node.input(0), 0), out, *spatial])
+
+
+@shrinks(ops.Conv1d, ops.Conv2d, ops.ConvTranspose1d, ops.ConvTranspose2d)
+def conv_groups(change: Change) -> Op:
+    """Depthwise: as many groups as channels are left. Other groups are all thinned alike."""
+    op, x, weight = change.op, change.old.input(0), change.old.input(1)
+    transposed = isinstance(op, ops.ConvTranspose1d | ops.ConvTranspose2d)
+    per_group = x.tensor_shape[1] // op.groups if transposed else weight.tensor_shape[1]  # type: ignore[attr-defined]
+    if op.groups > 1 and per_group == 1:  # type: ignore[attr-defined]
+        return op.with_(groups=len(change.kept(x, 1)))
+    return op

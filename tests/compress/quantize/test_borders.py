@@ -1,0 +1,136 @@
+"""Where integers begin and end is explicit, named and complete."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from edgekit.compress.quantize.borders import decide
+from edgekit.compress.quantize.policy import LITERT, ONNXRUNTIME, TFLM, Policy
+from edgekit.errors import Unsupported
+from edgekit.ir import Where, ops
+from edgekit.ir.text import parse
+from tests.compress.quantize.prepared import of_kind, prepared, quantized, sqnr
+from tests.passes.random_networks import network
+from tests.rewrites import random_inputs
+
+NORM = """
+graph g(%x: float32[N,5,8])
+  @w: float32[8,8] parameter
+  @g: float32[8] parameter
+  @b: float32[8] parameter
+  %h = linear(%x, @w)
+  %n = layer_norm(%h, @g, @b)
+  %y = linear(%n, @w)
+  return %y
+"""
+
+
+@pytest.mark.parametrize("policy", [LITERT, ONNXRUNTIME], ids=lambda p: p.runtime)
+@pytest.mark.parametrize("integer_io", [True, False])
+@pytest.mark.parametrize("seed", range(8))
+def test_every_node_of_random_networks_is_integer_or_float(seed: int, integer_io: bool, policy: Policy) -> None:
+    graph = prepared(network(seed, 10))
+    batches = [[x.clamp(-2, 2) for x in random_inputs(graph, 8)]]
+    after, record = quantized(graph, batches=batches, integer_io=integer_io, policy=policy)
+    assert [v.name for v in after.inputs] == [v.name for v in graph.inputs]
+    assert [v.name for v in after.outputs] == [v.name for v in graph.outputs]
+    assert all(island.reason and island.where for island in record.islands)
+
+
+def test_a_float_island_is_fenced_by_identities_and_named_with_its_reason() -> None:
+    graph = parse(NORM)
+    graph.nodes[1].where = (Where("block.norm", "net.py", 5, "forward"),)
+    after, record = quantized(graph)
+    assert [n.op.name for n in after.nodes] == ["linear", "identity", "layer_norm", "identity", "linear"]
+    there, back = of_kind(after, ops.Identity)
+    assert (there.name, back.name) == ("h.float", "n.quantized")
+    (island,) = record.islands
+    assert (island.value, island.op, island.where) == ("n", "layer_norm", graph.nodes[1].where)
+    assert "loses 6-10 dB" in island.reason
+    assert sqnr(after, prepared(NORM)) > 30.0
+
+
+def test_a_value_that_several_float_nodes_read_is_converted_once() -> None:
+    after, _ = quantized(
+        "graph g(%x: float32[N,8])\n@w: float32[8,8]\n%h = linear(%x, @w)\n%a = exp(%h)\n%b = sin(%h)\n%c = mul(%a, %b)\n"
+        "%y = linear(%c, @w)\nreturn %y"
+    )
+    assert [n.name for n in of_kind(after, ops.Identity)] == ["h.float", "c.quantized"]
+    assert after.value("c").quant is None  # a product of floats is too cheap to convert for
+
+
+def test_float_inputs_and_outputs_have_their_border_inside() -> None:
+    after, _ = quantized(NORM, integer_io=False)
+    assert after.nodes[0].input(0) is after.inputs[0] and isinstance(after.nodes[0].op, ops.Identity)
+    assert isinstance(after.nodes[-1].op, ops.Identity) and after.outputs[0].name == "y"
+
+
+def test_an_output_that_is_also_read_inside_keeps_its_name_and_its_readers() -> None:
+    text = "graph g(%x: float32[N,8])\n@w: float32[8,8]\n%h = linear(%x, @w)\n%y = linear(%h, @w)\nreturn %y, %h"
+    after, _ = quantized(text, integer_io=False)
+    assert [v.name for v in after.outputs] == ["y", "h"]
+    assert all(isinstance(v.producer.op, ops.Identity) for v in after.outputs if v.producer)
+    assert of_kind(after, ops.Linear)[1].input(0).quant is not None
+
+
+def test_one_value_that_is_two_outputs_stays_one_value() -> None:
+    text = "graph g(%x: float32[N,8])\n@w: float32[8,8]\n%y = linear(%x, @w)\nreturn %y, %y"
+    after, _ = quantized(text, integer_io=False)
+    assert after.outputs[0] is after.outputs[1] and after.outputs[0].name == "y"
+
+
+def test_a_float_output_of_an_integer_file_is_quantised() -> None:
+    after, _ = quantized("graph g(%x: float32[N,8])\n@w: float32[8,8]\n%h = linear(%x, @w)\n%y = exp(%h)\nreturn %y")
+    assert after.outputs[0].name == "y" and after.outputs[0].quant is not None
+
+
+def test_integers_and_booleans_pass_by() -> None:
+    after, _ = quantized(
+        "graph g(%x: float32[N,8], %i: int64[N])\n@w: float32[8,8]\n@one: int64[] = 1\n%h = linear(%x, @w)\n%k = argmax(%h)\n"
+        "%j = add(%i, @one)\nreturn %k, %j",
+    )
+    assert all(v.quant is None for v in (*after.outputs, after.inputs[1]))
+
+
+def test_a_layer_with_computed_weights_stays_float_and_says_so() -> None:
+    after, record = quantized(
+        "graph g(%x: float32[N,8], %v: float32[8,8])\n@w: float32[8,8]\n%h = linear(%x, @w)\n%y = linear(%h, %v)\nreturn %y",
+        batches=[[torch.randn(4, 8), torch.randn(8, 8)]],
+    )
+    assert [i.reason for i in record.islands] == ["its weight is computed, not constant"]
+    assert of_kind(after, ops.Linear)[1].input(0).quant is None
+
+
+def test_movers_stay_with_what_they_move() -> None:
+    after, _ = quantized(
+        "graph g(%x: float32[N,8])\n@w: float32[8,8]\n%h = linear(%x, @w)\n%e = exp(%h)\n%r = reshape(%e, shape=(N, 2, 4))\n"
+        "%s = slice(%r, starts=(0, 0, 0), stops=(N, 1, 4), steps=(1, 1, 1))\n%l = log(%s)\nreturn %l",
+        integer_io=False,
+    )
+    assert after.value("r").quant is None and after.value("s").quant is None
+
+
+def test_a_runtime_without_islands_refuses_all_of_them_at_once_by_name_and_place() -> None:
+    graph = parse(
+        "graph g(%x: float32[N,8])\n@w: float32[8,8]\n@g: float32[8]\n@b: float32[8]\n%h = linear(%x, @w)\n"
+        "%n = layer_norm(%h, @g, @b)\n%u = gelu(%n)\n%y = linear(%u, @w)\nreturn %y"
+    )
+    for index, node in enumerate(graph.nodes):
+        node.where = (Where(f"layer{index}", "net.py", 10 + index, "forward"),)
+    with pytest.raises(Unsupported) as error:
+        decide(graph, TFLM, {"x"})
+    assert error.value.exit_code == 4
+    assert "'layer_norm' (%n: " in error.value.what and "'gelu' (%u: " in error.value.what
+    assert error.value.where == "layer1 (net.py:11, in forward)\nlayer2 (net.py:12, in forward)"
+    assert "tflite-int8" in (error.value.hint or "") and "tflite-fp32" in (error.value.hint or "")
+
+
+def test_a_network_of_integer_ops_alone_suits_that_runtime() -> None:
+    after, record = quantized(
+        "graph g(%x: float32[N,8])\n@w: float32[8,8]\n%h = linear(%x, @w)\n%r = hardswish(%h)\n%a = add(%r, %x)\n%y = softmax(%a)\n"
+        "return %y",
+        policy=TFLM,
+    )
+    assert not record.islands and not of_kind(after, ops.Identity)
+    assert after.nodes[0].input(1).quant is not None and after.nodes[0].input(1).quant.axis is None
