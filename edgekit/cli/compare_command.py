@@ -60,8 +60,8 @@ def _print(found: Comparison) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from edgekit.cli.console import stdout_console
     from edgekit.report.numbers import db_text, error_text, percent_text, shape_text
+    from edgekit.report.terminal import stdout_console
 
     console = stdout_console()
     console.print(f"[bold]{escape(found.b)}[/bold] against [bold]{escape(found.a)}[/bold]", soft_wrap=True)

@@ -47,8 +47,8 @@ def inspect(model: str, weights: Path | None, input_shapes: tuple[str, ...], as_
 def _print(description: Description) -> None:
     from rich.markup import escape
 
-    from edgekit.cli.console import stdout_console
     from edgekit.report.numbers import bytes_text, count_text
+    from edgekit.report.terminal import stdout_console
 
     console = stdout_console()
     console.print(f"[bold]{escape(description.name)}[/bold]  [dim]{_what(description)}[/dim]")

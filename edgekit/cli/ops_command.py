@@ -23,7 +23,7 @@ def ops(as_json: bool) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from edgekit.cli.console import stdout_console
+    from edgekit.report.terminal import stdout_console
 
     console = stdout_console()
     console.print(f"[bold]{len(known)} ops of the graph[/bold]")

@@ -14,6 +14,14 @@ _SILENT = frozenset(
 )
 
 
+def op_title(node: Node) -> str:
+    """The op's name; an ``identity`` at a border between integers and floats is called by what it does."""
+    if not isinstance(node.op, ops.Identity):
+        return node.op.name
+    taken, given = node.input(0).quant is not None, node.output.quant is not None
+    return {(False, True): "quantize", (True, False): "dequantize", (True, True): "requantize"}.get((taken, given), "identity")
+
+
 def op_label(node: Node) -> str:
     """The attributes that a reader looks for: ``3×3, stride 2, groups 16, relu6``; empty where there are none."""
     op = node.op

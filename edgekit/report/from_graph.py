@@ -7,7 +7,7 @@ from typing import Protocol
 
 from edgekit.formats.description import Description, OpInfo, TensorInfo, edges, peak_memory
 from edgekit.ir import Graph, Node, Value, Where
-from edgekit.ir.labels import op_label
+from edgekit.ir.labels import op_label, op_title
 from edgekit.ir.types import dtype_name, where_text
 from edgekit.layer_errors import LayerError
 from edgekit.report.model import Declined, GraphSummary, Layer, PassInfo
@@ -133,7 +133,7 @@ def _layer(node: Node, errors: Mapping[str, LayerError], alone: Mapping[str, flo
     error = errors.get(output.name)
     return Layer(
         name=output.name,
-        op=" ".join(filter(None, (node.op.name, op_label(node)))),
+        op=" ".join(filter(None, (op_title(node), op_label(node)))),
         where=where_text(node.where) if node.where else "",
         shape=output.tensor_shape,
         dtype=stored_dtype(output),
@@ -144,7 +144,7 @@ def _layer(node: Node, errors: Mapping[str, LayerError], alone: Mapping[str, flo
         sqnr_db=None if error is None else error.sqnr_db,
         alone_sqnr_db=alone.get(output.name),
         float_reason=float_reasons.get(output.name),
-        module=next((place.module for place in node.where if place.module), ""),
+        module=next((place.module for place in node.where if place.module), "") if weights else "",
     )
 
 

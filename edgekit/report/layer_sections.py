@@ -29,11 +29,24 @@ def error_section(report: Report) -> Html:
     if len(points) > 1:
         lead = element("p", "Signal to noise after each layer, against the float graph. A fall is where error enters.")
         along = Html(lead + descent(points, "Signal to noise along the network", "dB"))
-    islands = table(
-        [Column("Stays float"), Column("because")],
-        [(_named(layer), layer.float_reason) for layer in report.layers if layer.float_reason],
-    )
-    return section("Where the error comes from", caused, along, islands)
+    return section("Where the error comes from", caused, along, _islands(report))
+
+
+def _islands(report: Report) -> Html:
+    """Which ops stay float, and why; one row for each kind of op and reason."""
+    alike: dict[tuple[str, str], list[Layer]] = {}
+    for layer in report.layers:
+        if layer.float_reason:
+            alike.setdefault((layer.op.split(" ")[0], layer.float_reason), []).append(layer)
+    rows = [
+        (
+            Html(f"{element('span', op, css='name')} × {len(same)}"),
+            reason,
+            element("span", ", ".join(layer.label for layer in same), css="where"),
+        )
+        for (op, reason), same in alike.items()
+    ]
+    return table([Column("Stays float"), Column("because"), Column("where")], rows)
 
 
 def _shares(alone: list[Layer]) -> list[Part]:

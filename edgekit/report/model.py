@@ -162,8 +162,8 @@ class Layer:
         weight_bytes: bytes of its constants in the artifact.
         scale: smallest and largest scale of its output, None for float.
         weight_scales: number of scales of its weight: 0 float, 1 per tensor, above per channel.
-        module: path of the module in the source that it stands for (a convolution's, where a batch norm and an activation were
-            folded into it), empty where it is unknown.
+        module: for an op with weights, path of the module in the source that it stands for (a convolution's, where a batch
+            norm and an activation were folded into it); else empty.
         sqnr_db: of its output against the float graph's, both fed the same inputs: the error of this layer and of all
             before it.
         alone_sqnr_db: of the model's output when this layer alone is quantised: the error that this layer causes; None

@@ -30,18 +30,30 @@ _STATUS = {
 }
 
 
-def print_report(report: Report, console: Console | None = None, *, folder: str = "") -> None:
+#: Width where there is no terminal: nothing is cut off in a file or a pipe.
+_WIDE = 200
+
+
+def stdout_console() -> Console:
+    """Standard output: as wide as the terminal, wide where there is none; no colours there, nor with NO_COLOR."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_WIDE)
+
+
+def print_report(report: Report, console: Console | None = None, *, folder: str = "", warnings: bool = True) -> None:
     """One target: the artifact, how it compares, the user's metrics, the budget and the warnings.
 
     Args:
         report: what to show.
         console: where to; standard output by default (colours only on a terminal, none with NO_COLOR).
         folder: of the artifact, shown before its name.
+        warnings: whether to show them too.
     """
-    from rich.console import Console
     from rich.markup import escape
 
-    console = console or Console(highlight=False)
+    console = console or stdout_console()
     status = _STATUS[report.status] if report.verification or report.status != "good" else "[yellow]not verified[/yellow]"
     console.print(f"[bold]{escape(report.source.name)}[/bold] → {escape(report.target)}  {status}")
     if (artifact := report.artifact) is not None:
@@ -50,6 +62,8 @@ def print_report(report: Report, console: Console | None = None, *, folder: str 
         console.print(f"  {escape(path)}  {bytes_text(artifact.bytes)}{f' ({saved})' if saved else ''}", soft_wrap=True)
         ops = f"{sum(artifact.operators.values())} ops: {operators_text(dict(artifact.operators))}"
         console.print(f"  [dim]{escape(ops)} · {count_text(report.graph.macs)} MACs[/dim]", soft_wrap=True)
+        if runtimes := dict.fromkeys(f"{row.runtime} {row.version}" for row in report.verification):
+            console.print(f"  [dim]run in {escape(', '.join(runtimes))}[/dim]", soft_wrap=True)
     for table in (_verification(report), _evaluation(report), _budget(report)):
         if table.row_count:
             console.print()
@@ -59,7 +73,7 @@ def print_report(report: Report, console: Console | None = None, *, folder: str 
         reasons = dict.fromkeys(f"{layer.op.split()[0]}: {layer.float_reason}" for layer in floats)
         count = f"{len(floats)} op stays" if len(floats) == 1 else f"{len(floats)} ops stay"
         console.print(f"\n  [dim]{count} float ({escape('; '.join(reasons))})[/dim]", soft_wrap=True)
-    lines = [f"  [yellow]![/yellow] {escape(warning)}" for warning in report.warnings]
+    lines = [f"  [yellow]![/yellow] {escape(warning)}" for warning in report.warnings if warnings]
     if lines:
         console.print("\n" + "\n".join(lines), soft_wrap=True)
     if report.timings:
@@ -68,9 +82,7 @@ def print_report(report: Report, console: Console | None = None, *, folder: str 
 
 def print_summary(reports: Sequence[Report], console: Console | None = None) -> None:
     """One line a target."""
-    from rich.console import Console
-
-    (console or Console(highlight=False)).print(summary_table(reports))
+    (console or stdout_console()).print(summary_table(reports))
 
 
 def summary_table(reports: Sequence[Report]) -> Table:
@@ -104,18 +116,20 @@ def _table(first: str, *others: str) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     table.add_column(f"  {first}", no_wrap=True)
     for name in others:
-        table.add_column(name, justify="right" if name not in ("", "run by") else "left", no_wrap=True)
+        text = name in ("", "run by", "kernels")
+        table.add_column(name, justify="left" if text else "right", no_wrap=not text, overflow="fold")
     return table
 
 
 def _verification(report: Report) -> Table:
     from rich.markup import escape
 
-    table = _table("compared with", "run by", "samples", "SQNR", "largest error", "same top-1", "")
+    runtimes = {row.runtime for row in report.verification}
+    table = _table("against", "run by" if len(runtimes) > 1 else "kernels", "samples", "SQNR", "max error", "agreement", "")
     for row in report.verification:
         table.add_row(
-            f"  the {row.against}",
-            escape(f"{row.runtime} {row.version} ({row.kernels})"),
+            f"  {row.against}",
+            escape(row.runtime if len(runtimes) > 1 else row.kernels),
             str(row.samples),
             db_text(row.sqnr_db),
             error_text(row.max_abs_error),
@@ -130,7 +144,7 @@ def _floor(row: Verification) -> str:
     floors += [percent_text(row.floor_agreement, 1)] if row.floor_agreement is not None else []
     if not floors:
         return ""
-    return f"[green]above {', '.join(floors)}[/green]" if row.passed else f"[red]below {', '.join(floors)}[/red]"
+    return f"[green]≥ {', '.join(floors)}[/green]" if row.passed else f"[red]< {', '.join(floors)}[/red]"
 
 
 def _evaluation(report: Report) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgekit import __version__
+from edgekit.compress.quantize.borders import FloatIsland
 from edgekit.config import BuildRequest, is_reference
 from edgekit.ir import Graph
 from edgekit.ir.types import where_text
@@ -50,10 +52,7 @@ def assemble(
     warnings: list[str] = []
     if lowered.quantization is not None:
         reasons = {island.value: island.reason for island in lowered.quantization.islands}
-        warnings += [
-            f"'{island.op}' stays float ({where_text(island.where)}): {island.reason}"
-            for island in lowered.quantization.islands
-        ]
+        warnings += _stay_float(lowered.quantization.islands)
         warnings += lowered.quantization.warnings
     warnings += [
         f"the artifact is {row.sqnr_db:.1f} dB from the source: check its accuracy with --evaluate"
@@ -93,6 +92,19 @@ def assemble(
             note = f"the baseline {request.baseline.name} has no report for {target.name}"
             report = dataclasses.replace(report, warnings=(*report.warnings, note))
     return report
+
+
+def _stay_float(islands: Sequence[FloatIsland]) -> list[str]:
+    """One sentence for each kind of op and reason; the report's layers name every place."""
+    alike: dict[tuple[str, str], list[FloatIsland]] = {}
+    for island in islands:
+        alike.setdefault((island.op, island.reason), []).append(island)
+    return [
+        f"'{op}' stays float ({where_text(same[0].where)}): {reason}"
+        if len(same) == 1
+        else f"'{op}' stays float in {len(same)} places (the first is {where_text(same[0].where)}): {reason}"
+        for (op, reason), same in alike.items()
+    ]
 
 
 def _source_info(request: BuildRequest, graph: Graph) -> SourceInfo:

@@ -44,15 +44,13 @@ def show_builds(request: BuildRequest, builds: Sequence[Build]) -> None:
     if request.json:
         sys.stdout.write(json.dumps(summary(builds), indent=2) + "\n")
     else:
-        from edgekit.report.terminal import print_report, summary_table
+        from edgekit.report.terminal import print_report, print_summary
 
         reports = [b.report for b in builds if b.report is not None]
         if len(reports) == 1:
-            print_report(reports[0])
+            print_report(reports[0], warnings=False)  # they go to stderr, below
         elif reports:
-            from rich.console import Console
-
-            Console().print(summary_table(reports))
+            print_summary(reports)
     for built in builds:
         if isinstance(built.error, EdgekitError):
             sys.stderr.write(f"error: {built.error}\n")

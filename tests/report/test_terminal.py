@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 from rich.console import Console
@@ -28,7 +29,7 @@ def test_a_report_is_one_plain_screen() -> None:
         "edgekit-out/tflite-int8/resnet20.tflite  284 kB (3.8 times smaller)",
         "34 ops: 19 CONV_2D, 9 ADD",
         "33.1 dB",
-        "above 15 dB",
+        "≥ 15 dB",
         "macro_f1",
         "model bytes (baseline)",
         "1 op stays float (slice: its integer form runs outside the fast kernels)",
@@ -40,7 +41,7 @@ def test_a_report_is_one_plain_screen() -> None:
 def test_what_failed_is_said_first() -> None:
     missed = Verification("source", "LiteRT", "2", "default", 8, 3.0, 1.0, floor_db=15, passed=False)
     text = shown(minimal(verification=(missed,)))
-    assert "below the floor, nothing written" in text.splitlines()[0] and "below 15 dB" in text
+    assert "below the floor, nothing written" in text.splitlines()[0] and "< 15 dB" in text
     over = BudgetCheck("model_bytes", 10_000, 11_000, passed=False)
     assert "over budget" in shown(minimal(budget=(over,))) and "exceeded" in shown(minimal(budget=(over,)))
     assert "not verified" in shown(minimal())
@@ -86,5 +87,11 @@ def test_numbers_read_well() -> None:
 def test_a_summary_fits_a_narrow_terminal() -> None:
     file = io.StringIO()
     print_summary([sample(), minimal()], Console(file=file, width=80, highlight=False))
-    text = file.getvalue()
-    assert "verified" in text and "…" not in text
+    assert "verified" in file.getvalue() and "…" not in file.getvalue()
+
+
+def test_a_report_fits_a_narrow_terminal() -> None:
+    file = io.StringIO()
+    print_report(replace(sample(), warnings=()), Console(file=file, width=80, highlight=False))
+    tables = file.getvalue().partition("run in")[2]
+    assert "…" not in tables and re.search(r"simulation +reference +16 +identical", tables)
