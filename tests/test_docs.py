@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import shlex
 from pathlib import Path
@@ -85,3 +86,11 @@ def test_modules_named_in_the_documents_import() -> None:
                 importlib.import_module(name)
             except ModuleNotFoundError:
                 assert hasattr(importlib.import_module(module), attribute), name
+
+
+def test_the_report_is_documented_key_by_key() -> None:
+    from edgekit.report.files import SCHEMA_PATH
+
+    documented = re.findall(r"^\| ([^|]*) \|", (REPOSITORY / "docs" / "report.md").read_text(), re.MULTILINE)
+    keys = {key for cell in documented for key in re.findall(r"`([a-z_]+)`", cell)}
+    assert keys == set(json.loads(SCHEMA_PATH.read_text())["properties"])
