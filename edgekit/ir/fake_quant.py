@@ -14,6 +14,13 @@ def fake_quantize(x: torch.Tensor, quant: QuantParams) -> torch.Tensor:
     """
     scale, zero = quant.tensors(x.dim(), x.device)
     scale = scale.to(x.dtype)
-    low, high = (quant.qmin - zero).to(x.dtype) * scale, (quant.qmax - zero).to(x.dtype) * scale
-    inside = torch.minimum(torch.maximum(x, low), high)
+    least, most = (quant.qmin - zero).to(x.dtype), (quant.qmax - zero).to(x.dtype)
+    if not (torch.is_grad_enabled() and x.requires_grad):
+        return _in_place(x / scale, scale, least, most)  # nobody needs a gradient: a quarter of the time and memory
+    inside = torch.minimum(torch.maximum(x, least * scale), most * scale)
     return inside + (torch.round(inside / scale) * scale - inside).detach()
+
+
+def _in_place(steps: torch.Tensor, scale: torch.Tensor, least: torch.Tensor, most: torch.Tensor) -> torch.Tensor:
+    """The same of a quotient that nobody else holds."""
+    return steps.round_().clamp_(least, most).mul_(scale)
