@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -108,21 +109,29 @@ def _stay_float(islands: Sequence[FloatIsland]) -> list[str]:
 
 
 def _source_info(request: BuildRequest, graph: Graph) -> SourceInfo:
-    model = request.model
-    sha = None
-    if not is_reference(model) and Path(model).is_file():
-        sha = hashlib.sha256(Path(model).read_bytes()).hexdigest()
-        suffix = Path(model).suffix.lstrip(".")
+    reference = is_reference(request.model)
+    file = _module_file(request.model) if reference else Path(request.model)
     weights = request.weights
     return SourceInfo(
-        model=model if is_reference(model) else Path(model).name,
+        model=request.model if reference else file.name if file else request.model,
         name=request.name or graph.name,
-        format=suffix if sha else "torch",
-        sha256=sha,
+        format="torch" if reference or file is None or not file.is_file() else file.suffix.lstrip("."),
+        sha256=_sha256(file),
         weights=None if weights is None else weights.name,
-        weights_sha256=None if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest(),
+        weights_sha256=_sha256(weights),
         notes=tuple(graph.notes),
     )
+
+
+def _module_file(reference: str) -> Path | None:
+    """The source file of ``package.module:callable``, which has been imported by now."""
+    module = sys.modules.get(reference.partition(":")[0])
+    name = getattr(module, "__file__", None)
+    return None if name is None else Path(name)
+
+
+def _sha256(path: Path | None) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path is not None and path.is_file() else None
 
 
 def _tools(target: Target) -> dict[str, str]:
@@ -156,6 +165,8 @@ def _config(request: BuildRequest) -> dict[str, Any]:
         if item.name in left_out or value == default:
             continue
         config[item.name] = _plain(value)
+        if item.name in ("calibration", "evaluate") and isinstance(value, str) and not is_reference(value):
+            config[item.name] = Path(value).name  # a report says nothing of the machine's folders
     return config
 
 
