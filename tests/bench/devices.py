@@ -150,10 +150,20 @@ def ssh_device(folder: Path) -> Iterator[TestDevice]:
     port = free_port()
     (folder / "authorized").write_text((folder / "user.pub").read_text())
     (folder / "known").write_text(f"[127.0.0.1]:{port} {(folder / 'host.pub').read_text()}")
-    (folder / "sshd_config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\n"
-        f"PidFile none\nUsePAM no\nStrictModes no\nPermitRootLogin yes\nPasswordAuthentication no\nChrootDirectory {root}\n"
+    settings = (
+        f"Port {port}",
+        "ListenAddress 127.0.0.1",
+        f"HostKey {folder}/host",
+        f"AuthorizedKeysFile {folder}/authorized",
+        "PidFile none",
+        "UsePAM no",
+        "StrictModes no",
+        "PermitRootLogin yes",
+        "PasswordAuthentication no",
+        "SetEnv QEMU_CPU=cortex-a53",  # the handler's own default has instructions that no watch has
+        f"ChrootDirectory {root}",
     )
+    (folder / "sshd_config").write_text("\n".join(settings) + "\n")
     for name, key in (("config", "user"), ("stranger_config", "stranger")):
         (folder / name).write_text(
             f"Host *\n  IdentityFile {folder}/{key}\n  IdentitiesOnly yes\n  UserKnownHostsFile {folder}/known\n"
@@ -184,7 +194,16 @@ def adb_device(folder: Path) -> Iterator[TestDevice]:
     def connect(**options: object) -> ShellTransport:
         return AdbTransport(serial, **options)  # type: ignore[arg-type]
 
-    shell = ["chroot", str(root), "/usr/bin/env", "-i", "PATH=/system/bin:/usr/bin:/bin", "/system/bin/sh", "-c"]
+    shell = [
+        "chroot",
+        str(root),
+        "/usr/bin/env",
+        "-i",
+        "QEMU_CPU=cortex-a53",
+        "PATH=/system/bin:/usr/bin:/bin",
+        "/system/bin/sh",
+        "-c",
+    ]
     daemon = [*enter(root, folder), sys.executable, str(HERE / "standin_adbd.py"), str(port), str(root), *shell]
     try:
         with started(daemon, port, folder / "adbd.log"):

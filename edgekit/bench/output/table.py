@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.table import Table
 
 from edgekit.bench.budget import Verdict
 from edgekit.bench.headline import Headline
@@ -58,15 +57,20 @@ def title_of(session: Session) -> str:
 
 def print_table(session: Session, console: Console) -> None:
     """The whole session on a console."""
-    header, rows = rows_of(session)
-    table = Table(title=title_of(session), title_justify="left", title_style="", box=None, pad_edge=False)
-    for i, name in enumerate(header):
-        table.add_column(name, justify="left" if i == 0 else "right", overflow="fold", no_wrap=i > 0)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+    console.print(title_of(session), markup=False, highlight=False, soft_wrap=True)
+    for line in _aligned(*rows_of(session)):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     for style, line in lines_of(session):
         console.print(line, style=style or None, markup=False, highlight=False, soft_wrap=True)
+
+
+def _aligned(header: list[str], rows: list[list[str]]) -> list[str]:
+    """Lines with the first column to the left and the others to the right; never folded, so that they can be cut and sorted."""
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    return [
+        "  ".join(cell.ljust(widths[i]) if i == 0 else cell.rjust(widths[i]) for i, cell in enumerate(row)).rstrip()
+        for row in (header, *rows)
+    ]
 
 
 def _row(result: Measurement) -> list[str]:
