@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -168,6 +169,7 @@ def _from_reference(text: str, root: Path) -> Any:
     if not isinstance(found, models):
         if not callable(found):
             raise InputError(f"'{text}' is a {type(found).__name__}, not a callable", hint=f"MODEL is {SOURCES}")
+        _check_no_arguments(found, text)
         found = call(found, what=f"'{text}'", root=root)
     if isinstance(found, models) or (isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], nn.Module)):
         return found
@@ -175,6 +177,20 @@ def _from_reference(text: str, root: Path) -> Any:
     raise InputError(
         f"'{text}' returned {shown}, not a model", where=text, hint="return an nn.Module, or (module, example_inputs)"
     )
+
+
+def _check_no_arguments(function: Any, text: str) -> None:
+    """The callable is called without arguments."""
+    try:
+        inspect.signature(function).bind()
+    except TypeError as error:
+        raise InputError(
+            f"'{text}' cannot be called without arguments: {error}",
+            where=text,
+            hint="name a function that builds the model by itself",
+        ) from None
+    except ValueError:  # no signature to read
+        return
 
 
 def _not_found(model: str, path: Path) -> EdgekitError:

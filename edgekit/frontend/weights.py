@@ -102,7 +102,8 @@ def _read(path: Path) -> Any:
         raise InputError(f"cannot read the weights '{path}': {error.strerror}", where=path) from None
     if start.startswith(b"PK"):
         return _read_zip(path)
-    if len(start) > 8 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") < path.stat().st_size:
+    # A safetensors file begins with the length of its header, which is JSON.
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 2**32:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
@@ -132,7 +133,7 @@ def _read_zip(path: Path) -> Any:
     if names and all(name.endswith(".npy") for name in names):
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                return {name: torch.from_numpy(np.ascontiguousarray(arrays[name])) for name in arrays.files}
+                return {name: torch.from_numpy(np.array(arrays[name])) for name in arrays.files}
         except (ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
             raise _damaged(path, error) from None
     raise InputError(f"'{path}' is a zip archive, but no checkpoint", where=path, hint=_HINT_RESAVE)

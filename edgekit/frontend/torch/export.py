@@ -25,6 +25,7 @@ from edgekit.frontend.torch.failures import packed_sequences, raised_by_model, t
 from edgekit.frontend.torch.forward_code import names_in_forward
 from edgekit.frontend.torch.frames import remember_frames
 from edgekit.frontend.torch.prepare import traceable
+from edgekit.frontend.torch.recurrent_shapes import shapes_only
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def export_module(
 ) -> ExportedProgram:
     """One call of ``torch.export.export``; with ``axes`` those are the batch. ``assigned`` is filled (see ``Traced``)."""
     shapes = None if axes is None else _dynamic_shapes(model, examples, axes)
-    with quiet() as said, remember_frames():
+    with quiet() as said, remember_frames(), shapes_only():
         program = export(model, examples.args, examples.kwargs, dynamic_shapes=shapes, strict=False)
     if assigned is not None:
         assigned[:] = said
