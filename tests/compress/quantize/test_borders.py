@@ -128,7 +128,8 @@ def test_a_runtime_without_islands_refuses_all_of_them_at_once_by_name_and_place
 
 def test_a_network_of_integer_ops_alone_suits_that_runtime() -> None:
     after, record = quantized(
-        "graph g(%x: float32[N,8])\n@w: float32[8,8]\n%h = linear(%x, @w)\n%r = hardswish(%h)\n%a = add(%r, %x)\n%y = softmax(%a)\n"
+        "graph g(%x: float32[N,8])\n@w: float32[8,8]\n%h = linear(%x, @w)\n%r = hardswish(%h)\n%a = add(%r, %x)\n"
+        "%y = softmax(%a)\n"
         "return %y",
         policy=TFLM,
     )

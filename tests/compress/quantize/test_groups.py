@@ -91,7 +91,10 @@ def test_the_known_scale_of_an_input_does_not_spread_to_what_it_is_joined_with()
 def test_rows_of_a_table_that_calibration_did_not_read_are_covered() -> None:
     table = torch.randn(50, 8)
     table[49] = 100.0
-    text = "graph g(%i: int64[N,3])\n@t: float32[50,8] parameter\n@w: float32[4,8]\n%e = gather(@t, %i)\n%y = linear(%e, @w)\nreturn %y"
+    text = (
+        "graph g(%i: int64[N,3])\n@t: float32[50,8] parameter\n@w: float32[4,8]\n%e = gather(@t, %i)\n"
+        "%y = linear(%e, @w)\nreturn %y"
+    )
     from edgekit.ir.text import parse
 
     graph = parse(text, {"t": table, "w": torch.randn(4, 8)})
@@ -106,7 +109,10 @@ def test_every_observer_makes_a_working_network(observer: str) -> None:
     from edgekit.compress.quantize.post_training import PostTraining
     from tests.compress.quantize.prepared import prepared
 
-    text = f"{HEAD}%r = relu(%c)\n%d = conv2d(%r, @w, padding=((1, 1), (1, 1)))\n%a = add(%d, %c)\n%y = mean(%a, axes=(2, 3))\nreturn %y"
+    text = (
+        f"{HEAD}%r = relu(%c)\n%d = conv2d(%r, @w, padding=((1, 1), (1, 1)))\n%a = add(%d, %c)\n"
+        f"%y = mean(%a, axes=(2, 3))\nreturn %y"
+    )
     after, _ = quantized(text, options=PostTraining(observer))
     assert sqnr(after, prepared(text)) > 25.0
 

@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from edgekit.compress.quantize import sensitivity
+from edgekit.compress.quantize.curves import SHARES, Activation, End, Sensitivity
 from edgekit.compress.quantize.params import activation_params
-from edgekit.compress.quantize.sensitivity import SHARES, End, Sensitivity, best_range, logits, measure
+from edgekit.compress.quantize.sensitivity import best_range, logits, measure
 from edgekit.ir.fake_quant import fake_quantize
 from edgekit.ir.text import parse
 
@@ -32,7 +32,7 @@ def test_the_curves_of_one_activation_are_the_formulas() -> None:
     x, g = torch.randn(3, 40, generator=generator).double(), torch.randn(3, 40, generator=generator).double()
     x[0, :5] = 0.0
     low, high = float(x.min()), float(x.max())
-    found = sensitivity._curves(x, g, low, high, 1.0)
+    found = Activation(x, low, high).curves(g, 1.0)
     assert found.rounding == pytest.approx(float(sum(b**2 for a, b in zip(x.flatten(), g.flatten(), strict=True) if a != 0)))
     assert found.elements == 3 * 40 - 5
     for end, curve in ((high, found.high), (low, found.low)):
@@ -44,17 +44,17 @@ def test_the_curves_of_one_activation_are_the_formulas() -> None:
 
 def test_an_end_at_zero_has_no_curve() -> None:
     x = torch.rand(2, 10)
-    found = sensitivity._curves(x, torch.ones(2, 10), 0.0, float(x.max()), 1.0)
+    found = Activation(x, 0.0, float(x.max())).curves(torch.ones(2, 10), 1.0)
     assert not found.low.error.any() and found.high.error.any()
 
 
 def test_values_and_batches_add_up() -> None:
     x, g = torch.randn(4, 30), torch.randn(4, 30)
     low, high = float(x.min()), float(x.max())
-    whole = sensitivity._curves(x, g, low, high, 1.0)
+    whole = Activation(x, low, high).curves(g, 1.0)
     parts = Sensitivity()
     for half in (slice(0, 1), slice(1, 4)):
-        parts.add(sensitivity._curves(x[half], g[half], low, high, 1.0))
+        parts.add(Activation(x[half], low, high).curves(g[half], 1.0))
     assert parts.rounding == pytest.approx(whole.rounding) and parts.elements == whole.elements
     torch.testing.assert_close(parts.high.error, whole.high.error)
     torch.testing.assert_close(parts.low.beyond, whole.low.beyond)
@@ -64,7 +64,7 @@ def test_what_was_not_seen_is_an_exponential_excess_beyond_the_largest() -> None
     """The integral over the tail, numerically: the excess has the mean of the ten largest elements' own excess."""
     end = 2.0
     x = torch.linspace(0.0, end, 401).double().reshape(1, -1)
-    curve = sensitivity._clipped(x, torch.ones_like(x), end, 1.0)
+    curve = Activation(x, 0.0, end).curves(torch.ones_like(x), 1.0).high
     spacing = end * float(SHARES[1] - SHARES[0])
     first = max(i for i in range(len(SHARES)) if float(curve.beyond[i]) >= 10)
     # the mean excess of the elements above that share, to the grid's resolution
@@ -81,7 +81,7 @@ def test_the_cost_that_is_minimised_is_rounding_plus_clipping_plus_the_unseen() 
     generator = torch.Generator().manual_seed(3)
     x, g = torch.randn(8, 200, generator=generator).double() ** 3, torch.randn(8, 200, generator=generator).double()
     low, high = float(x.min()), float(x.max())
-    curves = sensitivity._curves(x, g, low, high, 1.0)
+    curves = Activation(x, low, high).curves(g, 1.0)
     importance = curves.rounding / curves.elements
 
     def cost(i: int, j: int) -> float:

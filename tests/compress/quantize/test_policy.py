@@ -1,0 +1,83 @@
+"""What each runtime executes in integers, and the reasons for the rest."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgekit.compress.quantize.policy import LITERT, ONNXRUNTIME, POLICIES, TFLM, Mode, Policy
+from edgekit.ir.text import parse
+
+HEAD = """
+graph g(%x: float32[N,4,600], %q: float32[N,4,600])
+  @mask: float32[600] = {mask}
+  @c: float32[600]
+"""
+
+
+def mode(policy: Policy, call: str, mask: str = "") -> tuple[Mode, str | None]:
+    head = HEAD.replace(" = {mask}", f" = {mask}" if mask else "")
+    node = parse(f"{head}\n%y = {call}\nreturn %y").nodes[0]
+    return policy.mode(node), policy.reason(node)
+
+
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES.keys())
+@pytest.mark.parametrize(
+    "call", ["linear(%x, @w2)", "relu(%x)", "add(%x, %q)", "mean(%x, axes=(2,))", "reshape(%x, shape=(N, 2400))"]
+)
+def test_common_ops_can_be_integers_everywhere(policy: Policy, call: str) -> None:
+    text = f"graph g(%x: float32[N,4,600], %q: float32[N,4,600])\n@w2: float32[8,600]\n%y = {call}\nreturn %y"
+    assert policy.reason(parse(text).nodes[0]) is None
+    assert policy.mode(parse(text).nodes[0]) is not Mode.FLOAT
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        ("layer_norm(%x, @c, @c)", "loses 6-10 dB"),
+        ("gelu(%x)", "loses 6-10 dB"),
+        ("exp(%x)", "no integer kernel"),
+        ("sum(%x, axes=(1,))", "no integer kernel"),  # LiteRT's reference SUM reads int8 as uint8
+        ("elu(%x)", "no integer kernel"),  # only LiteRT's optimised resolver has it
+        ("log_softmax(%x)", "no 8-bit scale fits"),
+        ("softmax(%x, axis=1)", "along the last axis only"),
+        ("pad(%x, pads=((0, 0), (0, 0), (1, 1)), mode='replicate')", "no integer kernel"),
+        ("prelu(%x, %q)", "its slopes are computed"),
+        ("div(%x, %q)", "no integer kernel"),
+    ],
+)
+def test_what_stays_float_has_a_reason(call: str, reason: str) -> None:
+    if call.startswith("prelu"):
+        text = "graph g(%x: float32[N,4,6], %q: float32[4])\n%y = prelu(%x, %q)\nreturn %y"
+        node = parse(text).nodes[0]
+        found, why = LITERT.mode(node), LITERT.reason(node)
+    else:
+        found, why = mode(LITERT, call)
+    assert found is Mode.FLOAT and why is not None and reason in why
+
+
+def test_wide_softmaxes_would_kill_litert_and_stay_float_there() -> None:
+    for policy in (LITERT, TFLM):
+        assert mode(policy, "softmax(%x)") == (Mode.FLOAT, "its integer kernel aborts on rows of 512 elements or more")
+    assert mode(ONNXRUNTIME, "softmax(%x)")[0] is Mode.EITHER
+    narrow = parse("graph g(%x: float32[N,4,511])\n%y = softmax(%x)\nreturn %y").nodes[0]
+    assert LITERT.reason(narrow) is None
+
+
+@pytest.mark.parametrize("policy", [LITERT, ONNXRUNTIME], ids=lambda p: p.runtime)
+def test_adding_a_mask_stays_float(policy: Policy) -> None:
+    causal = (
+        "graph g(%x: float32[N,3,3])\n@m: float32[3,3] = [[0, -1e9, -1e9], [0, 0, -1e9], [0, 0, 0]]\n"
+        "%y = add(%x, @m)\nreturn %y"
+    )
+    node = parse(causal).nodes[0]
+    assert policy.mode(node) is Mode.FLOAT and "mask" in (policy.reason(node) or "")
+    infinite = parse(causal.replace("-1e9", "-inf")).nodes[0]
+    assert policy.mode(infinite) is Mode.FLOAT
+    shift = "graph g(%x: float32[N,3])\n@m: float32[3] = [-1e9, -1e9, -1e9]\n%y = add(%x, @m)\nreturn %y"
+    assert policy.mode(parse(shift).nodes[0]) is not Mode.FLOAT
+
+
+def test_products_of_activations_stay_float_where_they_are_not_delegated() -> None:
+    assert mode(LITERT, "matmul(%x, %q, transpose_b=True)")[0] is Mode.FLOAT
+    assert mode(ONNXRUNTIME, "matmul(%x, %q, transpose_b=True)")[0] is Mode.INTEGER
+    assert mode(TFLM, "matmul(%x, %q, transpose_b=True)")[0] is Mode.INTEGER
