@@ -85,8 +85,11 @@ def model(tmp_path: Path) -> Path:
 def test_the_runner_works_with_each_tflite_runtime(name: str, model: Path) -> None:
     answer = run(build(name), model)
     assert answer["error"] is None, answer["error"]
-    assert answer["latency_us"]["count"] >= 30 and answer["kernels"]["delegate"] == "XNNPACK"
-    assert answer["runtime"]["name"] == ("litert" if "litert" in name else "tflite-runtime")
+    assert answer["latency_us"]["count"] >= 30
+    # tflite-runtime 2.14 gives XNNPACK float models only, and the runner says so.
+    assert (answer["runtime"]["name"], answer["kernels"]["delegate"]) == (
+        ("litert", "XNNPACK") if "litert" in name else ("tflite-runtime", None)
+    )
 
 
 def test_the_runner_works_with_onnx_runtime(tmp_path: Path) -> None:
