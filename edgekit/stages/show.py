@@ -52,7 +52,8 @@ def show_builds(request: BuildRequest, builds: Sequence[Build]) -> None:
         elif reports:
             print_summary(reports)
     for built in builds:
+        of_target = f"{built.target}: " if len(builds) > 1 else ""
         if isinstance(built.error, EdgekitError):
-            sys.stderr.write(f"error: {built.error}\n")
+            sys.stderr.write(f"error: {of_target}{built.error}\n")
         for warning in built.report.warnings if built.report else ():
-            sys.stderr.write(f"warning: {warning}\n")
+            sys.stderr.write(f"warning: {of_target}{warning}\n")
