@@ -23,6 +23,7 @@ from edgekit.errors import (
 
 if TYPE_CHECKING:
     from edgekit.comparison import compare
+    from edgekit.compress.prune import Prune
     from edgekit.data import Data
     from edgekit.flow import build
     from edgekit.frontend.source import load
@@ -39,6 +40,7 @@ _HOME = {
     "Data": "edgekit.data",
     "Device": "edgekit.target",
     "Graph": "edgekit.ir.graph",
+    "Prune": "edgekit.compress.prune",
     "QuantParams": "edgekit.ir.quant",
     "Report": "edgekit.report",
     "Target": "edgekit.target",
@@ -60,6 +62,7 @@ __all__ = [
     "OutputError",
     "OverBudget",
     "ParityError",
+    "Prune",
     "QuantParams",
     "Report",
     "Target",

@@ -26,6 +26,11 @@ class Atoms:
         self._count = 1
         self._reasons: dict[int, str] = {}
 
+    @property
+    def count(self) -> int:
+        """Number of atoms, with the one that stays."""
+        return self._count
+
     def fresh(self, count: int) -> Labels:
         """New atoms, each in a class of its own."""
         start, self._count = self._count, self._count + count

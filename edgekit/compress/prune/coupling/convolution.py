@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from edgekit.compress.prune.atoms import Labels
+from edgekit.compress.prune.change import Change
 from edgekit.compress.prune.coupling.context import Coupling, stays
 from edgekit.compress.prune.coupling.table import couples, shrinks
-from edgekit.compress.prune.removal import Change
 from edgekit.ir import Node, ops
 from edgekit.ir.ops import Op
 
@@ -56,10 +56,11 @@ def conv_transpose(node: Node, c: Coupling) -> None:
 
 def same_in_every_group(c: Coupling, labels: Labels, groups: int) -> Labels:
     """Index k of every group goes together; returns the labels of one group."""
-    rows = labels.reshape(groups, -1)
+    rows: Labels = labels.reshape(groups, -1)
     for row in rows[1:]:
         c.join(rows[0], row)
-    return rows[0]
+    first: Labels = rows[0]
+    return first
 
 
 def fix_positions(node: Node, c: Coupling) -> None:

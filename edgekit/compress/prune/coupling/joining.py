@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgekit.compress.prune.change import Change
 from edgekit.compress.prune.coupling.context import BATCH, Coupling
 from edgekit.compress.prune.coupling.elementwise import joined_axes
 from edgekit.compress.prune.coupling.table import couples, shrinks
-from edgekit.compress.prune.removal import Change
 from edgekit.ir import Batch, Node, ops
 from edgekit.ir.ops import Op
 

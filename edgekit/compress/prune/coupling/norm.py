@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from edgekit.compress.prune.change import Change
 from edgekit.compress.prune.coupling.context import Coupling
 from edgekit.compress.prune.coupling.convolution import same_in_every_group
 from edgekit.compress.prune.coupling.table import couples, shrinks
-from edgekit.compress.prune.removal import Change
 from edgekit.ir import Node, ops
 from edgekit.ir.ops import Op
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgekit.compress.prune.change import Change
 from edgekit.compress.prune.coupling.context import Coupling, stays
 from edgekit.compress.prune.coupling.table import couples, shrinks
-from edgekit.compress.prune.removal import Change
 from edgekit.ir import Node, ops
 from edgekit.ir.ops import Op
 

@@ -8,9 +8,9 @@ from math import prod
 import numpy as np
 
 from edgekit.compress.prune.atoms import Atoms, Labels
+from edgekit.compress.prune.change import Change
 from edgekit.compress.prune.coupling.context import BATCH, Coupling, stays
 from edgekit.compress.prune.coupling.table import couples, shrinks
-from edgekit.compress.prune.removal import Change
 from edgekit.ir import Batch, Dim, Node, ops
 from edgekit.ir.ops import Op
 

@@ -9,8 +9,8 @@ from edgekit.ir import Node
 from edgekit.ir.ops import Op
 
 if TYPE_CHECKING:
+    from edgekit.compress.prune.change import Change
     from edgekit.compress.prune.coupling.context import Coupling
-    from edgekit.compress.prune.removal import Change
 
 #: Labels the outputs of a node and joins the labels of its inputs.
 Couple = Callable[[Node, "Coupling"], None]

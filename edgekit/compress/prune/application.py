@@ -1,0 +1,90 @@
+"""What the step ``prune`` does, from top to bottom."""
+
+from __future__ import annotations
+
+import time
+
+from edgekit.compress.prune.absorb import absorb
+from edgekit.compress.prune.analysis import Analysis, analyse
+from edgekit.compress.prune.budget import MEASURES, meet, weight_bytes
+from edgekit.compress.prune.criteria import CRITERIA, Evidence, NotDefined
+from edgekit.compress.prune.criteria.table import Scores
+from edgekit.compress.prune.declined import declined
+from edgekit.compress.prune.evidence import evidence
+from edgekit.compress.prune.groups import Group, find_groups, limits
+from edgekit.compress.prune.oracle import check
+from edgekit.compress.prune.reestimate import reestimate
+from edgekit.compress.prune.removal import Gone, removed_by, shrink
+from edgekit.compress.prune.selection import select
+from edgekit.compress.prune.step import NEEDS, Prune
+from edgekit.ir import Graph
+from edgekit.ir.history import StepRecord
+
+
+def prune(step: Prune, graph: Graph, data: object | None) -> Graph:
+    """See ``Prune.apply``."""
+    started = time.perf_counter()
+    analysis = analyse(graph)
+    groups = find_groups(analysis)
+    need = NEEDS[step.criterion]
+    looks = bool(need) or step.absorb or step.reestimate
+    seen = (
+        evidence(analysis, data, labels=need == "labels", seed=step.seed) if looks else Evidence(analysis, [], None, step.seed)
+    )
+    ranked, scores, reasons = _rank(step, groups, seen)
+    keep = limits(analysis)
+
+    def pick(ratio: float) -> Gone:
+        return select(analysis, ranked, scores, keep, ratio=ratio, scope=step.scope, round_to=step.round_to)
+
+    measure = next((name for name in MEASURES if getattr(step, name) is not None), None)
+    gone = pick(step.ratio or 0.0) if measure is None else meet(analysis, measure, getattr(step, measure), pick)
+    small = shrink(analysis, gone)
+    error = check(analysis, gone, small)
+    left = declined(analysis, groups, gone, reasons)
+    details: dict[str, object] = {"parity_error": error, "groups": len(groups)}
+    if step.absorb:
+        details["not_absorbed"] = absorb(analysis, gone, small, seen.batches)
+    if step.reestimate:
+        details["batch_norms_reestimated"] = reestimate(small, seen.batches)
+    removed = removed_by(analysis, gone)
+    record = StepRecord(
+        step="prune",
+        options=step.options(),
+        macs=(graph.macs, small.macs),
+        parameters=(graph.parameters, small.parameters),
+        weight_bytes=(weight_bytes(graph), weight_bytes(small)),
+        seconds=time.perf_counter() - started,
+        removed=removed,
+        declined=left,
+        warnings=() if removed else ("nothing was pruned: see what was declined, and why",),
+        details=details,
+    )
+    small.history = (*graph.history, record)
+    return small
+
+
+def _rank(step: Prune, groups: list[Group], seen: Evidence) -> tuple[list[Group], list[Scores], dict[str, str]]:
+    """The groups that may lose channels, their scores, and why the others may not."""
+    reasons: dict[str, str] = {}
+    wanted = []
+    for group in groups:
+        kept = _kept(step, group, seen.analysis)
+        if kept:
+            reasons[group.name] = f"'{kept}' was to be kept"
+        elif len(group) > 1:
+            wanted.append(group)
+    ranked, scores = [], []
+    for group, result in zip(wanted, CRITERIA[step.criterion](wanted, seen), strict=True):
+        if isinstance(result, NotDefined):
+            reasons[group.name] = str(result)
+        else:
+            ranked.append(group)
+            scores.append(result)
+    return ranked, scores, reasons
+
+
+def _kept(step: Prune, group: Group, analysis: Analysis) -> str:
+    """The name in ``keep`` that stands for one of the layers that make the group's channels."""
+    names = [name for name, value in analysis.graph.state.items() if any(place.value is value for place in group.made)]
+    return next((k for k in step.keep if any(n == k or n.startswith(f"{k}.") for n in names)), "")

@@ -1,0 +1,49 @@
+"""What was left alone, by name, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from edgekit.compress.prune.analysis import Analysis, name_of
+from edgekit.compress.prune.groups import Group
+from edgekit.compress.prune.removal import Gone
+
+
+def declined(analysis: Analysis, groups: list[Group], gone: Gone, reasons: Mapping[str, str]) -> dict[str, str]:
+    """For every parameter along which channels are made and of which none (or not all) could be chosen: the reason.
+
+    Args:
+        analysis: of the graph.
+        groups: all of its groups.
+        gone: what goes.
+        reasons: why a group (by its name) was not ranked.
+    """
+    names = name_of(analysis.graph)
+    group_of = {id(place.value): group for group in groups for place in group.made}
+    out: dict[str, str] = {}
+    for (_, axis), value in analysis.coupling.made.items():
+        labels = analysis.coupling.axis(value, axis)
+        free, removed = int(analysis.free(value, axis).sum()), int(gone[labels].sum())
+        name = names[id(value)]
+        if free == 0:
+            out.setdefault(name, analysis.reason(value, axis))
+        elif free < len(labels):
+            out.setdefault(name, f"only {free} of {len(labels)} channels may go: {analysis.reason(value, axis)}")
+        elif not removed:
+            out.setdefault(name, _unchosen(analysis, group_of.get(id(value)), name, reasons))
+        if removed:  # along one of its axes
+            out = {key: why for key, why in out.items() if key != name or why.startswith("only")}
+    return out
+
+
+def _unchosen(analysis: Analysis, group: Group | None, name: str, reasons: Mapping[str, str]) -> str:
+    if group is not None and group.name in reasons:
+        return reasons[group.name]
+    if group is not None and len(group) == 1:
+        return "all of its channels go together, and one must stay"
+    if group is not None and all(np.count_nonzero(p.channel >= 0) == 0 for p in group.places):
+        return "it has no channels of its own"
+    count = 0 if group is None else len(group)
+    return f"none of its {count} channels was among those to go: ratio, ranking, rounding or a layer that must keep one"

@@ -1,0 +1,62 @@
+"""The user's data as what criteria look at."""
+
+from __future__ import annotations
+
+from edgekit.compress.prune.analysis import Analysis
+from edgekit.compress.prune.criteria.table import Evidence
+from edgekit.errors import InputError, UsageError
+from edgekit.ir import Graph
+from edgekit.ir.types import dtype_name
+
+#: Samples that importance and statistics are taken of, at most.
+SAMPLES = 512
+_BATCH = 64
+
+
+def evidence(analysis: Analysis, data: object | None, *, labels: bool, seed: int) -> Evidence:
+    """Batches of the training data (else the calibration data), with labels where they are needed.
+
+    Args:
+        analysis: of the graph.
+        data: an ``edgekit.Data``, or anything that its fields may be.
+        labels: labels are needed.
+        seed: of the step.
+
+    Raises:
+        UsageError: there is none.
+        InputError: it does not fit the model's inputs, or has no labels.
+    """
+    import torch
+
+    from edgekit.data import Data, InputSpec, calibration_arrays, evaluation_arrays
+
+    source = (data.train or (None if labels else data.calibration)) if isinstance(data, Data) else data
+    if source is None:
+        raise UsageError(
+            "this way of pruning needs data" + (" with labels" if labels else ""), hint="give data=edgekit.Data(train=...)"
+        )
+    specs = [InputSpec(v.name, dtype_name(v.type.dtype), v.type.at(1)[1:]) for v in analysis.graph.inputs]
+    if labels:
+        arrays, targets = evaluation_arrays(source, specs, limit=SAMPLES)
+    else:
+        arrays, targets = calibration_arrays(source, specs, limit=SAMPLES), None
+    starts = _starts(analysis.graph, len(arrays[0]))
+    batches = [[torch.from_numpy(array[start]) for array in arrays] for start in starts]
+    wanted = None if targets is None else [torch.from_numpy(targets[start]) for start in starts]
+    return Evidence(analysis, batches, wanted, seed)
+
+
+def _starts(graph: Graph, count: int) -> list[slice]:
+    """Stretches of the samples: whole batches for a graph made for one batch size, all samples for others.
+
+    Raises:
+        InputError: fewer samples than the graph's batch.
+    """
+    first = graph.inputs[0].type
+    size = _BATCH if first.has_batch else first.at(1)[0]
+    stretches = [slice(start, start + size) for start in range(0, count, size)]
+    if not first.has_batch:
+        stretches = [stretch for stretch in stretches if stretch.stop <= count]
+        if not stretches:
+            raise InputError(f"{count} samples for a graph of batch {size}", hint=f"give at least {size} samples")
+    return stretches

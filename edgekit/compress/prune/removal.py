@@ -1,0 +1,131 @@
+"""The smaller graph: parameters sliced, attributes adapted, types inferred again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from edgekit.compress.prune.analysis import Analysis, analyse, name_of
+from edgekit.compress.prune.atoms import Labels
+from edgekit.compress.prune.change import Change
+from edgekit.compress.prune.coupling import SHRINKS
+from edgekit.errors import Unsupported, UsageError
+from edgekit.ir import Graph, Value
+from edgekit.ir.cloning import clone
+from edgekit.ir.types import TensorType
+
+#: Indices removed: parameter name -> axis -> indices, in the names and indices of the graph before.
+Removed = dict[str, dict[int, tuple[int, ...]]]
+
+#: Classes that go: one flag for every atom.
+Gone = NDArray[np.bool_]
+
+
+def remove(graph: Graph, removed: Mapping[str, Mapping[int, Sequence[int]]]) -> Graph:
+    """A copy without these channels and without all that is coupled to them; parameters and indices are the graph's.
+
+    The result has been compared with the masked original.
+
+    Raises:
+        UsageError: an unknown parameter, axis or index.
+        Unsupported: a channel must stay (it reaches an output, say), or none would be left.
+        ParityError: the smaller graph does not compute what the masked original does.
+    """
+    from edgekit.compress.prune.oracle import check
+
+    analysis = analyse(graph)
+    gone = gone_with(analysis, removed)
+    small = shrink(analysis, gone)
+    check(analysis, gone, small)
+    return small
+
+
+def gone_with(analysis: Analysis, removed: Mapping[str, Mapping[int, Sequence[int]]]) -> Gone:
+    """The classes of these indices."""
+    graph, gone = analysis.graph, np.zeros(len(analysis.root), np.bool_)
+    for name, axes in removed.items():
+        if name not in graph.state:
+            raise UsageError(f"no parameter '{name}' to remove channels of", hint="names are those of the state_dict")
+        value = graph.state[name]
+        for axis, indices in axes.items():
+            size = value.tensor_shape[axis] if -value.type.rank <= axis < value.type.rank else 0
+            if any(not 0 <= i < size for i in indices):
+                raise UsageError(f"'{name}' is {value.type}: it has no indices {list(indices)} along axis {axis}")
+            chosen = np.asarray(indices, np.int64)
+            if not analysis.free(value, axis)[chosen].all():
+                raise Unsupported(f"cannot remove channels of '{name}' along axis {axis}: {analysis.reason(value, axis)}")
+            gone[analysis.roots(value, axis)[chosen]] = True
+    gone = gone[analysis.root]
+    for value, axis, roots in analysis.labelled():
+        if gone[roots].all():
+            names = name_of(graph)
+            raise Unsupported(
+                f"no channel would be left of '{names[id(value)]}' along axis {axis}",
+                hint="leave one of those that go together",
+            )
+    return gone
+
+
+def removed_by(analysis: Analysis, gone: Gone) -> Removed:
+    """What goes of every parameter and buffer, by its first name (and by each further name of a tied one)."""
+    out: Removed = {}
+    for name, value in analysis.graph.state.items():
+        rows = analysis.coupling.axes.get(id(value), ())
+        axes = {
+            axis: tuple(np.flatnonzero(gone[labels]).tolist())
+            for axis, labels in enumerate(rows)
+            if labels is not None and gone[labels].any()
+        }
+        if axes:
+            out[name] = axes
+    return out
+
+
+def shrink(analysis: Analysis, gone: Gone, *, shapes_only: bool = False) -> Graph:
+    """The graph without the classes that are gone. ``shapes_only`` leaves the data out: enough to count costs."""
+    graph = analysis.graph
+    small = clone(graph, _without_data) if shapes_only else graph.copy()
+    axes = analysis.coupling.axes
+
+    def kept(value: Value, axis: int) -> Labels:
+        rows = axes.get(id(value))
+        labels = rows[axis] if rows is not None else None
+        if labels is None:
+            return np.arange(value.tensor_shape[axis])
+        return np.flatnonzero(~gone[labels])
+
+    for old, new in zip(graph.values(), list(small.values()), strict=True):
+        if old.is_constant and id(old) in axes:
+            _slice(new, [None if row is None or not gone[row].any() else np.flatnonzero(~gone[row]) for row in axes[id(old)]])
+    for old_node, node in zip(graph.nodes, list(small.nodes), strict=True):
+        if [v and v.type for v in old_node.inputs] == [v and v.type for v in node.inputs] and not any(
+            gone[labels].any() for v in old_node.outputs for labels in axes.get(id(v), ()) if labels is not None
+        ):
+            continue
+        function = SHRINKS.get(type(old_node.op))
+        small.set_op(node, node.op if function is None else function(Change(small, old_node, node, kept)))
+    small.verify()
+    return small
+
+
+def _slice(value: Value, kept: Sequence[Labels | None]) -> None:
+    """Gives a constant of the copy data of its own."""
+    if all(indices is None for indices in kept):
+        return
+    old = value.tensor
+    data = old.detach()
+    for axis, indices in enumerate(kept):
+        if indices is not None:
+            data = data.index_select(axis, torch.from_numpy(indices).to(data.device))
+    data = data.contiguous()
+    value.data = nn.Parameter(data, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else data
+    value.type = TensorType.of(data)
+
+
+def _without_data(tensor: torch.Tensor) -> torch.Tensor:
+    empty = torch.empty_like(tensor, device="meta")
+    return nn.Parameter(empty) if isinstance(tensor, nn.Parameter) else empty

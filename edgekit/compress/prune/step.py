@@ -1,0 +1,101 @@
+"""The compression step ``prune``."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from edgekit.errors import UsageError
+from edgekit.tables import did_you_mean
+
+if TYPE_CHECKING:
+    from edgekit.ir import Graph
+
+#: Criteria by what they need of the data.
+NEEDS: dict[str, Literal["", "inputs", "labels"]] = {
+    "l1": "",
+    "l2": "",
+    "fpgm": "",
+    "bn_scale": "",
+    "random": "",
+    "apoz": "inputs",
+    "taylor": "labels",
+}
+
+
+@dataclass(frozen=True)
+class Prune:
+    """Removes whole channels, neurons, heads and hidden units, with all that is coupled to them.
+
+    Exactly one of the amounts is given. After removal the graph is compared with its masked original, and refused on a
+    mismatch.
+
+    Attributes:
+        ratio: share of channels removed in every group (0 to below 1); of all groups together with scope "global".
+        macs: multiply-accumulates kept: a share up to 1.0, an amount above.
+        parameters: parameters kept, likewise.
+        bytes: bytes of the weights kept, likewise, in the element types that the graph has.
+        criterion: "fpgm", "l1", "l2", "bn_scale", "random", "apoz" (needs data) or "taylor" (needs labels).
+        scope: channels are ranked within their group ("local") or over all ("global").
+        round_to: every layer that loses channels keeps a multiple of so many: the width of the target's SIMD registers.
+        keep: parameters (or modules, by the start of the name) whose output channels stay.
+        absorb: the mean of what is removed goes into its readers' biases; needs data.
+        reestimate: batch-norm statistics are measured again; needs data.
+        seed: of the random criterion.
+    """
+
+    ratio: float | None = None
+    macs: float | None = None
+    parameters: float | None = None
+    bytes: float | None = None
+    criterion: str = "fpgm"
+    scope: str = "local"
+    round_to: int = 1
+    keep: tuple[str, ...] = ()
+    absorb: bool = False
+    reestimate: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("ratio", "macs", "parameters", "bytes") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise UsageError(
+                f"'prune' takes exactly one amount, not {', '.join(given) or 'none'}",
+                hint="ratio = 0.5 removes half of every group's channels; macs = 0.5 keeps half the multiply-accumulates",
+            )
+        if self.ratio is not None and not 0 <= self.ratio < 1:
+            raise UsageError(f"'ratio' is the share of channels removed, from 0 to below 1, not {self.ratio}")
+        if self.ratio is None and not getattr(self, given[0]) > 0:
+            raise UsageError(f"'{given[0]}' is a share or an amount that is kept, above 0, not {getattr(self, given[0])}")
+        if self.criterion not in NEEDS:
+            raise UsageError(f"unknown criterion '{self.criterion}'", hint=did_you_mean(self.criterion, NEEDS))
+        if self.scope not in ("local", "global"):
+            raise UsageError(f"unknown scope '{self.scope}'", hint=did_you_mean(self.scope, ("local", "global")))
+        if self.round_to < 1:
+            raise UsageError(f"'round_to' is a number of channels from 1, not {self.round_to}")
+
+    def apply(self, graph: Graph, data: object | None = None) -> Graph:
+        """A smaller graph whose history has one record more.
+
+        Args:
+            graph: float; is left as it is.
+            data: an ``edgekit.Data`` (or what may stand for its training part), where the criterion or an option needs it.
+
+        Raises:
+            UsageError: data is needed and missing.
+            OverBudget: the budget cannot be met.
+            Unsupported: the graph is quantised.
+            ParityError: the smaller graph does not compute what the masked original does.
+        """
+        from edgekit.compress.prune.application import prune
+
+        return prune(self, graph, data)
+
+    def options(self) -> dict[str, Any]:
+        """The fields that were given, as they stand in a recipe."""
+        return {
+            field.name: list(value) if isinstance(value := getattr(self, field.name), tuple) else value
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) != field.default
+        }
