@@ -72,7 +72,11 @@ _LAUNCHES = {"burst": (15, 40), "cold": (15, 40), "paced": (5, 10), "soak": (1, 
 @click.option("--markdown", is_flag=True, help="Print Markdown.")
 @click.option("--junit", metavar="FILE", help="Also write JUnit XML here.")
 @click.option("--strict", is_flag=True, help="Warnings and what cannot be measured here count as failures.")
-@click.option("--setup-qemu", is_flag=True, help="Bring what --on qemu needs, and say what is missing.")
+@click.option(
+    "--setup-qemu",
+    is_flag=True,
+    help="Bring what --on qemu needs, and say what is missing. With --runtime onnxruntime: also for .onnx files.",
+)
 @click.option("--userland", is_flag=True, help="With --setup-qemu: also a Python for ARM64, for models with variable tensors.")
 def bench(**options: Any) -> int:
     """Measure models on a device, against its budget.
@@ -83,7 +87,8 @@ def bench(**options: Any) -> int:
     if options["setup_qemu"]:
         from edgekit.bench import qemu
 
-        qemu.set_up(lambda line: click.echo(line, err=True), userland=options["userland"])
+        onnx = options["runtime"] == "onnxruntime"
+        qemu.set_up(lambda line: click.echo(line, err=True), onnx=onnx, userland=options["userland"])
         if not options["artifacts"]:
             return 0
     if not options["artifacts"]:

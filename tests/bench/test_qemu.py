@@ -158,6 +158,29 @@ def test_the_files_place_and_the_environment_do_not_change_the_count(tmp_path: P
     assert qemu.count(deep / "another name.tflite").calls == first.calls
 
 
+def test_an_onnx_model_is_counted_in_onnx_runtime_within_a_per_cent(tmp_path: Path) -> None:
+    import onnx
+    import onnxruntime
+
+    absent = qemu.missing([toolbox.ort_library()])
+    if absent:
+        pytest.skip("counting .onnx files is not set up: missing " + ", ".join(absent))
+    rng = np.random.default_rng(0)
+    weights = onnx.numpy_helper.from_array(rng.standard_normal((16, 3, 3, 3)).astype("f4"), "w")
+    x, y = (onnx.helper.make_tensor_value_info(name, 1, ["N", channels, 8, 8]) for name, channels in (("x", 3), ("y", 16)))
+    node = onnx.helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1, 1, 1])
+    graph = onnx.helper.make_graph([node], "g", [x], [y], [weights])
+    path = tmp_path / "model.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9), path)
+    value = rng.standard_normal((1, 3, 8, 8)).astype("f4")
+    (tmp_path / "input").write_bytes(value.tobytes())
+    counts = [qemu.count(path, input=tmp_path / "input", output=tmp_path / "output") for _ in range(2)]
+    assert counts[0].per_inference == pytest.approx(counts[1].per_inference, rel=0.011) and not counts[0].exact
+    here = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"x": value})[0]
+    there = np.frombuffer((tmp_path / "output").read_bytes(), "f4").reshape(here.shape)
+    np.testing.assert_allclose(there, here, rtol=1e-4, atol=1e-5)
+
+
 def test_a_core_that_is_not_emulated_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no emulated core 'cortex-a55'") as caught:
         qemu.count(tmp_path / "model.tflite", "cortex-a55")

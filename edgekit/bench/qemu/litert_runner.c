@@ -19,6 +19,8 @@
 
 #define MAX_TENSORS 64
 #define FLOAT32 1
+#define INT32 2
+#define INT64 4
 
 typedef void *handle;
 typedef int status;
@@ -65,6 +67,11 @@ static void fill(unsigned char *to, size_t size, int element_type) {
         for (size_t i = 0; i + 4 <= size; i += 4) {
             float value = (float)to[i] / 128.0f - 1.0f;
             memcpy(to + i, &value, 4);
+        }
+    if (element_type == INT32 || element_type == INT64) /* mostly indices: 0 or 1 */
+        for (size_t i = 0, step = element_type == INT32 ? 4 : 8; i + step <= size; i += step) {
+            to[i] &= 1;
+            memset(to + i + 1, 0, step - 1);
         }
 }
 

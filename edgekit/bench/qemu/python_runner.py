@@ -44,6 +44,8 @@ def main(model: str, calls: int, given: str, output: str) -> None:
         dtype = np.dtype(details["dtype"])
         if dtype == np.float32 and given == "-":
             value = np.frombuffer(raw, "u1")[::4].astype("f4") / 128 - 1
+        elif dtype.kind == "i" and dtype.itemsize >= 4 and given == "-":
+            value = (np.frombuffer(raw, "u1")[:: dtype.itemsize] & 1).astype(dtype)
         else:
             value = np.frombuffer(raw, dtype)
         interpreter.set_tensor(details["index"], value.reshape(details["shape"]))

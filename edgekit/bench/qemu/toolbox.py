@@ -26,6 +26,7 @@ TESTED_ORT = "1.31.1"
 SYSROOT = Path("/usr/aarch64-linux-gnu")
 _SOURCES = Path(__file__).parent
 _HINT = "edgekit bench --setup-qemu"
+_ONNX_HINT = "edgekit bench --setup-qemu --runtime onnxruntime"
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def missing(libraries: Sequence[Library] | None = None) -> list[str]:
     tools = [f"{tool.what} (apt install {tool.package})" for tool in TOOLS if not tool.present()]
     wanted = (litert_library(),) if libraries is None else libraries
     return tools + [
-        f"{Path(library.member).name} of {library.distribution} {library.version} for aarch64 ({_HINT})"
+        f"{Path(library.member).name} of {library.distribution} {library.version} for aarch64"
         for library in wanted
         if not library.path.is_file()
     ]
@@ -90,7 +91,8 @@ def require(library: Library) -> None:
     """Raise DeviceError that lists what is missing."""
     absent = missing([library])
     if absent:
-        raise DeviceError("counting instructions is not set up here: missing " + ", ".join(absent), hint=_HINT)
+        hint = _ONNX_HINT if library.distribution == "onnxruntime" else _HINT
+        raise DeviceError("counting instructions is not set up here: missing " + ", ".join(absent), hint=hint)
 
 
 def set_up(say: Callable[[str], None] = lambda line: None, *, onnx: bool = False, userland: bool = False) -> None:
@@ -163,7 +165,7 @@ def _compiled(name: str, suffix: str, compiler: list[str]) -> Path:
         cache_folder().mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache_folder()) as folder:
             built = Path(folder) / target.name
-            run_tool([*compiler, "-O2", "-o", str(built), str(source)], f"{source.name} does not compile")
+            run_tool([*compiler, "-std=gnu11", "-O2", "-o", str(built), str(source)], f"{source.name} does not compile")
             built.rename(target)  # at once: other processes see all of it or nothing
     return target
 
