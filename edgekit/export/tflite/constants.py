@@ -32,20 +32,18 @@ def arrange(array: NDArray[np.generic], form: Form) -> NDArray[np.generic]:
     """
     rank = len(form.shape)
     array = array.reshape((*[1] * (rank - array.ndim), *array.shape))
-    parts = sorted({part for axis in form.axes for part in axis}, key=lambda part: (part.axis, -part.stride))
-    split: list[int] = []
-    places: dict[Part, int] = {}
-    for axis in range(rank):
-        own = [part for part in parts if part.axis == axis]
-        for part in own:
-            places[part] = len(split)
-            split.append(part.size if array.shape[axis] != 1 else 1)
-        if not own:
-            assert array.shape[axis] == 1
-    divided = array.reshape(split)
-    moved = divided.transpose([places[part] for axis in form.axes for part in axis])
+    # Where parts of several axes run along one physical axis, the array broadcasts along all of them or along none.
+    together = [{part.axis for part in row} for row in form.axes]
+    whole = {axis for axis in range(rank) if array.shape[axis] != 1}
+    while grown := {axis for axes in together if axes & whole for axis in axes} - whole:
+        whole |= grown
+    array = np.broadcast_to(array, [form.shape[a] if a in whole else array.shape[a] for a in range(rank)])
+    parts = sorted({part for row in form.axes for part in row}, key=lambda part: (part.axis, -part.stride))
+    places = {part: place for place, part in enumerate(parts)}
+    divided = array.reshape([part.size if array.shape[part.axis] != 1 else 1 for part in parts])
+    moved = divided.transpose([places[part] for row in form.axes for part in row])
     sizes = iter(moved.shape)
-    physical = [prod(next(sizes) for _ in axis) for axis in form.axes]
+    physical = [prod(next(sizes) for _ in row) for row in form.axes]
     while physical and physical[0] == 1:
         physical.pop(0)
     return moved.reshape(physical)

@@ -7,6 +7,7 @@ from edgekit.export.refusals import Refusals
 from edgekit.export.structure import batch_axis, output_structure
 from edgekit.export.tflite import emitters as _emitters  # noqa: F401 - fills the table
 from edgekit.export.tflite import kernels, micro
+from edgekit.export.tflite.aliasing import guard
 from edgekit.export.tflite.emission import Emission
 from edgekit.export.tflite.layout.assign import assign
 from edgekit.export.tflite.layout.borders import border_layouts, form_of
@@ -61,6 +62,7 @@ def to_model(graph: Graph, options: TfliteOptions) -> Model:
     emission.sheet.node = None
     results = _outputs(emission, outputs)
     for sheet in (emission.sheet, *emission.subgraphs):
+        guard(sheet)
         kernels.check(sheet)
         if options.micro:
             micro.check(sheet)

@@ -71,12 +71,16 @@ class Sheet:
         outputs: Sequence[int],
         options: Options | None = None,
         intermediates: Sequence[int] = (),
+        *,
+        at: int | None = None,
     ) -> None:
-        """Write an operator; an absent optional input is -1."""
+        """Write an operator, at the end or ``at`` a place before others; an absent optional input is -1."""
         use = Use([None if i < 0 else self.tensors[i] for i in inputs], [self.tensors[i] for i in outputs], options)
         version = lowest_version(code, use)
-        self.operators.append(Operator(code, tuple(inputs), tuple(outputs), options, version, tuple(intermediates)))
-        self._nodes.append(self.node)
+        place = len(self.operators) if at is None else at
+        operator = Operator(code, tuple(inputs), tuple(outputs), options, version, tuple(intermediates))
+        self.operators.insert(place, operator)
+        self._nodes.insert(place, self.node)
 
     def written_for(self) -> Iterator[tuple[Operator, Node]]:
         """The operators with the nodes that they were written for; a copy to a graph output has none."""

@@ -76,12 +76,19 @@ def leaky_relu(site: Site, op: ops.LeakyRelu) -> None:
 
 @emits(ops.Prelu)
 def prelu(site: Site, op: ops.Prelu) -> None:
-    """PRELU: the slopes broadcast against the input, so they are given the channel's place."""
+    """PRELU: the slopes broadcast against the input, so they are given the channel's place.
+
+    One slope for all channels is LEAKY_RELU; in integers it is repeated, because older kernels read one per channel.
+    """
     weight = site.node.input(1)
     if not weight.is_constant:
         raise Unsupported("PReLU with slopes that the model computes", hint="make the slopes parameters")
     slopes, rank = values_of(weight), len(site.form.shape)
-    spread = slopes.reshape((-1, *[1] * (rank - 2))) if slopes.size > 1 else slopes.reshape(1)
+    if slopes.size == 1 and weight.quant is None:
+        alpha = float(slopes.reshape(-1)[0])
+        site.write(Op.LEAKY_RELU, [site.read()], options=Options("LeakyReluOptions", {"alpha": alpha}))
+        return
+    spread = np.broadcast_to(slopes.reshape(-1), (site.form.shape[1],)).reshape((-1, *[1] * (rank - 2)))
     arranged = arrange(spread, site.form)
     # The kernel of TFLite Micro, and older ones, take the slopes with all dimensions but the batch.
     arranged = arranged.reshape((*[1] * (len(site.form.physical) - 1 - arranged.ndim), *arranged.shape))

@@ -34,12 +34,14 @@ class Direction:
         weights: w_ih, w_hh and, with biases, b_ih and b_hh.
         initial: the tensors of the initial states, each (batch, hidden).
         wants_sequence: whether something reads the states of all steps.
+        wants_states: whether something reads each of the final states.
     """
 
     x: int
     weights: tuple[Value, ...]
     initial: tuple[int, ...]
     wants_sequence: bool
+    wants_states: tuple[bool, ...]
 
     def bias(self) -> Array | None:
         """The sum of both biases, None without."""
@@ -73,7 +75,7 @@ def recurrent(site: Site, op: _Recurrent) -> None:
             x = _reversed(site, y, op) if direction else y
             given = tuple(weights[place * width : (place + 1) * width])
             initial = tuple(_initial(site, op, state, place) for state in range(op.STATES))
-            sequence, states = _run(site, op, Direction(x, given, initial, wants))
+            sequence, states = _run(site, op, Direction(x, given, initial, wants, tuple(wanted[1:])))
             sequences.append(_reversed(site, sequence, op) if direction and wants else sequence)
             for kept, state in zip(finals, states, strict=True):
                 kept.append(state)
@@ -112,8 +114,10 @@ def _lstm(site: Site, op: ops.Lstm, direction: Direction) -> tuple[int, tuple[in
     inputs = [direction.x, *w_ih, *w_hh, *absent, *biases, -1, -1, *states, -1, *absent]
     table = Options("UnidirectionalSequenceLSTMOptions", options)
     site.write(Op.UNIDIRECTIONAL_SEQUENCE_LSTM, inputs, [out], table)
+    if not any(direction.wants_states):
+        return out, tuple(states)
     last = _last_step(site, out, op.batch_first)
-    return out, (last, _cell_after(site, states[1], last))
+    return out, (last, _cell_after(site, states[1], last) if direction.wants_states[1] else states[1])
 
 
 def _gate(site: Site, value: Value, gate: int, hidden: int) -> int:

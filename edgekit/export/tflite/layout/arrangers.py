@@ -76,9 +76,30 @@ def convolution(forms: Forms, node: Node, op: ops.Conv2d) -> list[Mode]:
 
 
 def _wanted_channels(forms: Forms, value: Value) -> list[Form]:
-    """Orders of the channels that readers of a convolution's output would like."""
-    shape = forms.shape(value)
-    return [shuffled(shape, reader.op.factor) for reader in value.users if isinstance(reader.op, ops.PixelShuffle)]
+    """Orders of the channels that readers of a convolution's output would like: behind a shuffle the plain order."""
+    wanted = []
+    for reader in value.users:
+        if isinstance(reader.op, ops.PixelShuffle):
+            wanted.append(shuffled(forms.shape(value), reader.op.factor))
+            continue
+        chain, end = [], value
+        while len(end.users) == 1 and isinstance(end.users[0].op, ops.Reshape | ops.Permute):
+            chain.append(end.users[0])
+            end = end.users[0].output
+        form: Form | None = channels_last(forms.shape(end)) if chain and end.type.rank == 4 else None
+        for node in reversed(chain):
+            if form is not None:
+                form = _undone(form, node, forms.shape(node.input(0)))
+        if form is not None and (order := channels_in_parts(form)) is not None:
+            wanted.append(order)
+    return wanted
+
+
+def _undone(form: Form, node: Node, shape: tuple[int, ...]) -> Form | None:
+    """The form of a movement's input whose elements stand as those of its result in ``form``."""
+    if isinstance(node.op, ops.Permute):
+        return permuted(form, [node.op.dims.index(axis) for axis in range(len(shape))])
+    return reshaped(form, shape)
 
 
 def shuffled(shape: tuple[int, ...], factor: int) -> Form:
