@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +46,11 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
     assert f"Usage: edgekit {name}" in capsys.readouterr().out
 
 
-def test_help_takes_a_third_of_a_second_at_most() -> None:
-    def seconds() -> float:
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "edgekit", "--help"], check=True, capture_output=True)
-        return time.perf_counter() - start
-
-    assert min(seconds() for _ in range(5)) <= 0.3
+def test_help_loads_nothing_heavy() -> None:
+    code = "import sys; from edgekit.cli.root import root; root.main(['--help'], standalone_mode=False); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert loaded.isdisjoint({"torch", "numpy", "rich", "onnx", "onnxruntime", "ai_edge_litert", "flatbuffers"})
 
 
 @pytest.mark.parametrize(
