@@ -22,7 +22,7 @@ from edgekit.target import Device, Target
 
 if TYPE_CHECKING:
     from edgekit.ir import Graph
-    from edgekit.report import Evaluation, Report
+    from edgekit.report import Evaluation, Report, Verification
 
 
 @dataclass
@@ -134,7 +134,11 @@ def _job(request: BuildRequest, calibration: object | None, evaluation: object |
     """Everything that can be known to be wrong before anything heavy is imported."""
     targets = tuple(Target.load(name) for name in request.targets)
     if len({t.name for t in targets}) < len(targets):
-        raise UsageError("two targets have one name", where=", ".join(str(t.path) for t in targets))
+        raise UsageError(
+            "two targets have one name",
+            where=", ".join(str(t.path) for t in targets),
+            hint="name each once; the name of a target file is that of its folder in the output",
+        )
     device = None if request.device is None else Device.load(request.device)
     if request.recipe:
         raise UsageError(
@@ -184,6 +188,7 @@ def _build_one(job: _Job, graph: Graph, target: Target, settings: Mapping[str, A
     from edgekit.stages.assemble import assemble
     from edgekit.stages.evaluate import evaluate
     from edgekit.stages.inputs import batches, synthetic_samples
+    from edgekit.stages.micro import write_micro_files
     from edgekit.stages.precision import lower
     from edgekit.stages.preprocessing import prepare
     from edgekit.stages.verify import verify
@@ -223,10 +228,12 @@ def _build_one(job: _Job, graph: Graph, target: Target, settings: Mapping[str, A
         path = folder / f"{name}{target.suffix}"
         with writing(folder):
             path.write_bytes(content)
-        report = assemble(request, target, job.device, graph, lowered, prepared, path, rows, scores, raw, job.timings)
+        micro = write_micro_files(path, target)
+        report = assemble(request, target, job.device, graph, lowered, prepared, path, rows, scores, raw, job.timings, micro)
         error = _failure(report, target, request)
         if isinstance(error, ParityError):
-            path.unlink()
+            for written in folder.iterdir():
+                written.unlink()
             report = replace(report, artifact=None, io=None)
         from edgekit.report.files import write
 
@@ -239,10 +246,9 @@ def _failure(report: Report, target: Target, request: BuildRequest) -> EdgekitEr
     """What the report means for the exit code."""
     below = next((row for row in report.verification if not row.passed), None)
     if below is not None:
-        worst = sorted((r for r in report.layers if r.sqnr_db is not None), key=lambda r: r.sqnr_db or 0.0)[:3]
         return ParityError(
-            f"the {target.name} artifact is {below.sqnr_db:.1f} dB from the source, its floor is {below.floor_db:g} dB",
-            where="layers with the largest error: " + "; ".join(f"{r.name} {r.sqnr_db:.1f} dB ({r.where})" for r in worst),
+            f"the {target.name} artifact is too far from the source: {_shortfall(below)}",
+            where=_worst_layers(report) or f"{report.source.name} for {target.name}",
             hint="more typical calibration data, another `[quantization] observer` or a float target; report.html shows where",
         )
     over = [check for check in report.budget if check.passed is False]
@@ -257,8 +263,30 @@ def _failure(report: Report, target: Target, request: BuildRequest) -> EdgekitEr
             *report.warnings,
             *[f"{c.name} can't be measured here: {c.note}" for c in report.budget if c.passed is None],
         ]
-        return OverBudget("--strict: " + "; ".join(open_points), where=f"{report.source.name} for {target.name}")
+        return OverBudget(
+            "--strict: " + "; ".join(open_points),
+            where=f"{report.source.name} for {target.name}",
+            hint="mend them, or build without --strict to accept them",
+        )
     return None
+
+
+def _shortfall(row: Verification) -> str:
+    """Which floors a comparison is below."""
+    short = []
+    if row.floor_db is not None and not row.sqnr_db >= row.floor_db:
+        short.append(f"{row.sqnr_db:.1f} dB, the floor is {row.floor_db:g} dB")
+    agreement, floor = row.top1_agreement, row.floor_agreement
+    if agreement is not None and floor is not None and agreement < floor:
+        short.append(f"{agreement:.2%} of the samples have the same largest output, the floor is {floor:.2%}")
+    return "; ".join(short)
+
+
+def _worst_layers(report: Report) -> str:
+    """The layers that lose most, where that was measured."""
+    worst = sorted((r for r in report.layers if r.sqnr_db is not None), key=lambda r: r.sqnr_db or 0.0)[:3]
+    listed = "; ".join(f"{r.name} {r.sqnr_db:.1f} dB ({r.where})" for r in worst)
+    return f"layers with the largest error: {listed}" if listed else ""
 
 
 def _dump(folder: Path, name: str, graph: Graph) -> None:

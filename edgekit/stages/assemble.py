@@ -24,12 +24,14 @@ from edgekit.report.from_graph import graph_summary, layers, pass_info
 from edgekit.runtime.artifact import Artifact
 from edgekit.stages.baseline import check_growth, read_baseline
 from edgekit.stages.inputs import batches
+from edgekit.stages.micro import MicroFacts
 from edgekit.stages.precision import Lowered
 from edgekit.stages.preprocessing import Prepared
 from edgekit.target import Device, Target
 
-#: Samples on which the error of every layer is measured.
-_LAYER_SAMPLES = 16
+#: Samples on which the error of every layer is measured: so many, fewer (but some) where a network's values are this large.
+_LAYER_SAMPLES = (4, 16)
+_LAYER_ELEMENTS = 32 << 20
 
 #: Below it an artifact that passed its floor carries a warning.
 _LOW_SQNR_DB = 20.0
@@ -47,10 +49,11 @@ def assemble(
     evaluation: tuple[Evaluation, ...],
     raw: list[np.ndarray[Any, Any]],
     timings: dict[str, float],
+    micro: MicroFacts,
 ) -> Report:
     """The report of one target; the artifact must lie at ``path``."""
     reasons = {}
-    warnings: list[str] = []
+    warnings = list(micro.warnings)
     if lowered.quantization is not None:
         reasons = {island.value: island.reason for island in lowered.quantization.islands}
         warnings += _stay_float(lowered.quantization.islands)
@@ -62,7 +65,10 @@ def assemble(
     ]
     errors = None
     if lowered.graph is not lowered.float_graph:
-        some = [a[:_LAYER_SAMPLES] for a in prepared.taken(raw)]
+        per_sample = sum(v.type.numel() for v in lowered.graph.values() if not v.is_constant)
+        least, most = _LAYER_SAMPLES
+        count = max(least, min(most, _LAYER_ELEMENTS // max(per_sample, 1)))
+        some = [a[:count] for a in prepared.taken(raw)]
         errors = layer_errors(lowered.float_graph, lowered.graph, batches(some, lowered.graph))
     report = Report(
         source=_source_info(request, source),
@@ -74,7 +80,7 @@ def assemble(
         config=_config(request),
         history=tuple(dataclasses.asdict(step) for step in source.history),
         passes=pass_info(lowered.passes),
-        artifact=artifact_info(path, relative_to=path.parent),
+        artifact=artifact_info(path, relative_to=path.parent, arena_bytes=micro.arena_bytes),
         io=io_info(Artifact(path).record, path.name, _labels(request)),
         layers=layers(lowered.graph, errors, float_reasons=reasons),
         verification=verification,
@@ -186,7 +192,9 @@ def _labels(request: BuildRequest) -> tuple[str, ...]:
     try:
         return tuple(line.strip() for line in request.labels.read_text().splitlines() if line.strip())
     except OSError as error:
-        raise InputError(f"cannot read the labels: {error.strerror}", where=request.labels) from error
+        raise InputError(
+            f"cannot read the labels: {error.strerror}", where=request.labels, hint="one name a line, as UTF-8"
+        ) from error
 
 
 def _device_checks(path: Path, device: Device | None) -> tuple[BudgetCheck, ...]:

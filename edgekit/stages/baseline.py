@@ -31,7 +31,9 @@ def read_baseline(path: Path, target: str) -> dict[str, Any] | None:
         if document.get("schema") != "edgekit.report/1":
             raise ValueError("it has no schema edgekit.report/1 or edgekit.summary/1")
     except OSError as error:
-        raise InputError(f"cannot read the baseline: {error.strerror}", where=path) from error
+        raise InputError(
+            f"cannot read the baseline: {error.strerror}", where=path, hint="report.json or summary.json of a build"
+        ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"the baseline is not a report: {error}", where=path, hint="report.json or summary.json of a build"

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-#: Samples that run through a float graph at once.
+#: Samples that run through a float graph at once: so many, or as many as keep its largest value below so many elements.
 _AT_ONCE = 32
+_ELEMENTS = 1 << 21
 
 #: Where axis i of a sample in this layout goes in channels-first order.
 _TO_CHANNELS_FIRST = {"NHWC": (0, 3, 1, 2), "NWC": (0, 2, 1)}
@@ -95,8 +96,10 @@ def synthetic_samples(graph: Graph, count: int) -> list[Array]:
     return samples
 
 
-def batches(samples: Sequence[Array], graph: Graph, at_once: int = _AT_ONCE) -> list[list[torch.Tensor]]:
+def batches(samples: Sequence[Array], graph: Graph) -> list[list[torch.Tensor]]:
     """Samples as graph inputs, some at a time; one at a time where the graph's batch is fixed at 1."""
+    largest = max((v.type.numel() for v in graph.values() if not v.is_constant), default=1)
+    at_once = max(1, min(_AT_ONCE, _ELEMENTS // max(largest, 1)))
     size = at_once if all(_stacked(v) for v in graph.inputs) else _fixed_batch(graph)
     count = len(samples[0])
     tensors = [torch.from_numpy(np.ascontiguousarray(s)) for s in samples]

@@ -58,6 +58,7 @@ def lower(
     if samples is None:
         raise UsageError(
             f"'{target.name}' stores activations in 8 bits and needs calibration data",
+            where=request.config_file or f"--target {target.name}",
             hint="--calibration DATA: some 100 typical inputs, without labels (.npz or package.module:callable); "
             "or a target that needs none: tflite-dynamic, tflite-fp16, tflite-fp32",
         )

@@ -90,7 +90,11 @@ def affine_of(value: Value, settings: InputSettings) -> Affine | None:
         return None
     where = f"[input.{value.name}]"
     if not value.type.is_float:
-        raise ConfigError(f"preprocessing is declared for input '{value.name}', which is {value.type}", where=where)
+        raise ConfigError(
+            f"preprocessing is declared for input '{value.name}', which is {value.type}",
+            where=where,
+            hint="remove scale, mean and std there",
+        )
     channels = value.tensor_shape[1] if value.type.rank > 2 else 1
     scale, _ = raw_scale(settings)
     mean, std = _numbers(settings.mean, 0.0), _numbers(settings.std, 1.0)

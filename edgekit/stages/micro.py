@@ -1,0 +1,46 @@
+"""What a micro-controller needs beside the file: its arena as TensorFlow Lite Micro plans it, and the model as C++ sources."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekit.bench.micro import arena, available
+from edgekit.export.tflm_c import write_c
+from edgekit.formats.tflite.memory_plan import with_offline_plan
+from edgekit.formats.tflite.read import read
+from edgekit.formats.tflite.write import write
+from edgekit.target import Target
+
+
+@dataclass(frozen=True)
+class MicroFacts:
+    """The measured arena in bytes (None where it was not measured) and what the user should know."""
+
+    arena_bytes: int | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def planned(content: bytes) -> bytes:
+    """The file with a memory plan in its metadata where that is smaller than the one that the device would make itself."""
+    model = read(content)
+    better = with_offline_plan(model)
+    return content if better is model else write(better)
+
+
+def write_micro_files(path: Path, target: Target) -> MicroFacts:
+    """Measures the arena by loading and running the artifact in TensorFlow Lite Micro, and writes the C++ sources beside it.
+
+    Nothing happens for targets of other runtimes.
+
+    Raises:
+        Unsupported: TensorFlow Lite Micro refuses the file.
+    """
+    if target.runtime != "tflite-micro":
+        return MicroFacts()
+    if not available():
+        lost = "its arena is not measured, it was not run there, and no C++ sources are written"
+        return MicroFacts(None, (f"the package tflite-micro is not installed: {lost} (pip install 'edgekit[micro]')",))
+    found = arena(path)
+    write_c(path, path.parent, arena_total=found.total, arena_head=found.head)
+    return MicroFacts(found.total)
