@@ -14,6 +14,8 @@ from typing import Any
 from edgekit.errors import EdgekitError, InputError
 from edgekit.tables import did_you_mean
 
+_TRACEBACK = "`edgekit --debug ...` (or EDGEKIT_DEBUG=1) shows the whole traceback"
+
 _OWN_FOLDER = str(Path(__file__).parent)
 
 
@@ -61,7 +63,9 @@ def call(function: Callable[..., Any], *arguments: Any, what: str, root: Path) -
     except EdgekitError:
         raise
     except Exception as error:
-        raise InputError(f"{what} raised {type(error).__name__}: {error}", where=user_frame(error)) from error
+        raise InputError(
+            f"{what} raised {type(error).__name__}: {error}", where=user_frame(error) or what, hint=_TRACEBACK
+        ) from error
 
 
 def user_frame(error: BaseException) -> str | None:
@@ -94,7 +98,9 @@ def _import(module_name: str, text: str, root: Path) -> ModuleType:
         raise
     except Exception as error:
         raise InputError(
-            f"importing '{module_name}' raised {type(error).__name__}: {error}", where=user_frame(error)
+            f"importing '{module_name}' raised {type(error).__name__}: {error}",
+            where=user_frame(error) or text,
+            hint=_TRACEBACK,
         ) from error
 
 

@@ -21,6 +21,8 @@ from edgekit.errors import ConfigError
 
 T = TypeVar("T")
 
+_EXAMPLE = "`edgekit init` in an empty folder writes an example of every key"
+
 _KINDS = {str: "a string", int: "an integer", float: "a number", bool: "true or false", Path: "a path (a string)"}
 
 
@@ -30,7 +32,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             return tomllib.load(file)
     except OSError as error:
-        raise ConfigError(f"cannot read '{path}': {error.strerror}", where=path) from None
+        raise ConfigError(f"cannot read '{path}': {error.strerror}", where=path, hint="check the path") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"not valid TOML: {error}", where=path, hint="strings are quoted, tables are [in.brackets]") from None
 
@@ -73,7 +75,7 @@ def parse(cls: type[T], table: Mapping[str, Any], *, file: Path, at: str = "") -
     try:
         return cls(**values)
     except ValueError as error:
-        raise ConfigError(f"{error}{_in(at)}", where=file) from None
+        raise ConfigError(f"{error}{_in(at)}", where=file, hint=_EXAMPLE) from None
 
 
 def _convert(value: Any, annotation: Any, *, file: Path, at: str) -> Any:
@@ -94,7 +96,7 @@ def _convert(value: Any, annotation: Any, *, file: Path, at: str) -> Any:
         return {key: _convert(item, arguments[1], file=file, at=_join(at, key)) for key, item in value.items()}
     if origin in (tuple, Mapping):
         kind = "a list" if origin is tuple else "a table"
-        raise ConfigError(f"'{at}' must be {kind}, not {_shown(value)}", where=file)
+        raise ConfigError(f"'{at}' must be {kind}, not {_shown(value)}", where=file, hint=_EXAMPLE)
     if dataclasses.is_dataclass(annotation) and isinstance(annotation, type):
         if not isinstance(value, dict):
             raise ConfigError(f"'{at}' must be a table, not {_shown(value)}", where=file, hint=f"write [{at}]")
@@ -121,7 +123,7 @@ def _convert_scalar(value: Any, wanted: type, *, file: Path, at: str) -> Any:
         return float(value)
     if type(value) is wanted:
         return value
-    raise ConfigError(f"'{at}' must be {_KINDS[wanted]}, not {_shown(value)}", where=file)
+    raise ConfigError(f"'{at}' must be {_KINDS[wanted]}, not {_shown(value)}", where=file, hint=_EXAMPLE)
 
 
 def _join(at: str, key: str) -> str:

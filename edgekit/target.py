@@ -260,5 +260,7 @@ def _find(name: str, folder: Path, kind: str) -> Path:
     if looks_like_a_path and Path(name).is_file():
         return Path(name).resolve()
     if looks_like_a_path:
-        raise UsageError(f"no {kind} file '{name}'", hint=f"a path to a .toml file, or one of: {', '.join(known)}")
-    raise UsageError(f"unknown {kind} '{name}'", hint=tables.did_you_mean(name, known) + " (`edgekit targets` lists all)")
+        hint = f"a path to a .toml file, or one of: {', '.join(known)}"
+        raise UsageError(f"no {kind} file '{name}'", where=Path(name).absolute(), hint=hint)
+    hint = tables.did_you_mean(name, known) + " (`edgekit targets` lists all)"
+    raise UsageError(f"unknown {kind} '{name}'", where=f"--{kind} {name}", hint=hint)

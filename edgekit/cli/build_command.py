@@ -118,9 +118,13 @@ def _override(request: BuildRequest, options: dict[str, Any]) -> BuildRequest:
         try:
             changes["max_growth"] = parse_share(given["max_growth"])
         except ValueError as error:
-            raise UsageError(str(error), where="--max-growth") from None
+            raise UsageError(str(error), where="--max-growth", hint="for example --max-growth 2%") from None
         if request.baseline is None and "baseline" not in given:
-            raise UsageError("--max-growth without --baseline", hint="--baseline REPORT names the report to compare with")
+            raise UsageError(
+                "--max-growth without --baseline",
+                where="--max-growth",
+                hint="--baseline REPORT names the report to compare with",
+            )
     request = replace(request, **changes)
     for text in options["input_shapes"]:
         name, shape, dtype = parse_input_shape(text)
@@ -146,7 +150,7 @@ def _with_input(request: BuildRequest, name: str, where: str, **settings: object
     try:
         return with_input_settings(request, name, **settings)
     except ValueError as error:
-        raise UsageError(str(error), where=where) from None
+        raise UsageError(str(error), where=where, hint="`edgekit build --help` explains the options") from None
 
 
 def _numbers(text: str | None, where: str) -> tuple[float, ...] | None:

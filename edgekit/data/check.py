@@ -57,7 +57,9 @@ def as_array(value: Any, where: str) -> np.ndarray:
     except ValueError:
         raise InputError("samples of different shapes", where=where, hint="stack them: axis 0 is the sample") from None
     if array.dtype.kind not in "fiub":
-        raise InputError(f"values of type '{array.dtype}' are not numbers", where=where)
+        raise InputError(
+            f"values of type '{array.dtype}' are not numbers", where=where, hint="arrays of floats, integers or booleans"
+        )
     return array
 
 
@@ -82,9 +84,17 @@ def checked(array: np.ndarray, spec: InputSpec, where: str) -> np.ndarray:
     if wanted.kind == "f" and not np.isfinite(converted).all():
         bad = int(np.argmin(np.isfinite(converted).reshape(len(converted), -1).all(axis=1)))
         kind = "NaN" if np.isnan(converted[bad]).any() else "infinity"
-        raise InputError(f"the data for input '{spec.name}' has {kind} in it", where=f"{where}, sample {bad}")
+        raise InputError(
+            f"the data for input '{spec.name}' has {kind} in it",
+            where=f"{where}, sample {bad}",
+            hint="mend the preprocessing that made it, or leave such samples out",
+        )
     if wanted.kind in "iu" and not np.array_equal(converted, array):
-        raise InputError(f"the data for input '{spec.name}' has values outside {wanted}", where=where)
+        raise InputError(
+            f"the data for input '{spec.name}' has values outside {wanted}",
+            where=where,
+            hint="check what the model was trained with, and clip or rescale accordingly",
+        )
     return converted
 
 

@@ -71,7 +71,11 @@ def score(outputs: np.ndarray, labels: np.ndarray, *, where: str = "the labels")
         if outputs.shape != labels.shape and outputs.size == labels.size:
             outputs = outputs.reshape(labels.shape)  # (samples, 1) against (samples,)
         if outputs.shape != labels.shape:
-            raise InputError(f"outputs of shape {outputs.shape} and float labels of shape {labels.shape}", where=where)
+            raise InputError(
+                f"outputs of shape {outputs.shape} and float labels of shape {labels.shape}",
+                where=where,
+                hint="labels of the outputs' shape, or a callable predict -> {metric: value}",
+            )
         difference = outputs.astype(np.float64) - labels
         return {"mae": float(np.abs(difference).mean()), "rmse": float(np.sqrt((difference**2).mean()))}
     return _classification(outputs, labels.astype(np.int64), where)
@@ -89,7 +93,11 @@ def _classification(outputs: np.ndarray, labels: np.ndarray, where: str) -> dict
         )
     truth, predicted = labels[:, 0], outputs.argmax(axis=1)
     if truth.min() < 0 or truth.max() >= outputs.shape[1]:
-        raise InputError(f"labels from {truth.min()} to {truth.max()} for {outputs.shape[1]} classes", where=where)
+        raise InputError(
+            f"labels from {truth.min()} to {truth.max()} for {outputs.shape[1]} classes",
+            where=where,
+            hint="labels are the classes' indices, from 0",
+        )
     f1 = []
     for label in np.unique(truth):
         hits = np.sum((truth == label) & (predicted == label))
@@ -104,4 +112,6 @@ def _as_metrics(value: object, where: str) -> dict[str, float]:
         except (TypeError, ValueError):
             pass
     shown = type(value).__name__ if not isinstance(value, Mapping) else dict(value)
-    raise InputError(f"the evaluation returned {shown}, not {{metric: number}}", where=where)
+    raise InputError(
+        f"the evaluation returned {shown}, not {{metric: number}}", where=where, hint="return for example {'top1': 0.93}"
+    )

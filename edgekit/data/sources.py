@@ -70,7 +70,7 @@ def evaluation_arrays(
         import numpy as np
 
         if not np.isfinite(labels).all():
-            raise InputError("the labels have NaN or infinity in them", where=where)
+            raise InputError("the labels have NaN or infinity in them", where=where, hint="leave such samples out")
     return arrays, labels
 
 
@@ -101,7 +101,9 @@ def _arrays(
     arrays = [checked(array[:limit], spec, where) for array, spec in zip(raw, inputs, strict=True)]
     counts = {spec.name: len(array) for array, spec in zip(arrays, inputs, strict=True)}
     if len(set(counts.values())) > 1:
-        raise InputError(f"inputs of different numbers of samples: {counts}", where=where)
+        raise InputError(
+            f"inputs of different numbers of samples: {counts}", where=where, hint="as many samples of every input"
+        )
     return arrays, None if labels is None else labels[:limit]
 
 
@@ -124,7 +126,9 @@ def _split(value: object, inputs: Sequence[InputSpec], where: str) -> tuple[list
         value = (value,)
     if len(value) != len(inputs):
         names = ", ".join(spec.name for spec in inputs)
-        raise InputError(f"{len(value)} arrays for {len(inputs)} inputs ({names})", where=where)
+        raise InputError(
+            f"{len(value)} arrays for {len(inputs)} inputs ({names})", where=where, hint="one array an input, in this order"
+        )
     return [as_array(item, where) for item in value], None if labels is None else as_array(labels, where)
 
 
@@ -149,7 +153,9 @@ def _stack(
         if limit is not None and count >= limit:
             break
     if count == 0:
-        raise InputError("the data is empty: it yields no sample", where=where)
+        raise InputError(
+            "the data is empty: it yields no sample", where=where, hint="an iterator that was used up yields nothing more"
+        )
     if labels and len(labels) != len(columns[0]):
-        raise InputError("some batches have labels and some have none", where=where)
+        raise InputError("some batches have labels and some have none", where=where, hint="yield (x, y) always, or x always")
     return [np.concatenate(column) for column in columns], np.concatenate(labels) if labels else None

@@ -99,7 +99,9 @@ def _read(path: Path) -> Any:
         with path.open("rb") as file:
             start = file.read(16)
     except OSError as error:
-        raise InputError(f"cannot read the weights '{path}': {error.strerror}", where=path) from None
+        raise InputError(
+            f"cannot read the weights '{path}': {error.strerror}", where=path, hint="--weights FILE, from the current folder"
+        ) from None
     if start.startswith(b"PK"):
         return _read_zip(path)
     # A safetensors file begins with the length of its header, which is JSON.
