@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -60,9 +61,17 @@ def layer_errors(reference: Graph, other: Graph, batches: Iterable[list[torch.Te
 
 
 def _add(sums: _Sums, expected: torch.Tensor, actual: torch.Tensor) -> None:
-    expected, actual = expected.double(), actual.double()
+    if not expected.numel():
+        return
     difference = expected - actual
-    sums.signal += float(expected.square().sum())
-    sums.noise += float(torch.nan_to_num(difference.square().sum(), nan=float("inf")))
-    if difference.numel():
-        sums.largest = max(sums.largest, float(torch.nan_to_num(difference.abs().max(), nan=float("inf"))))
+    signal, noise = _energy(expected), _energy(difference)
+    largest = max(abs(float(t)) for t in torch.aminmax(difference))
+    sums.signal += signal
+    sums.noise += noise if noise == noise else float("inf")
+    sums.largest = max(sums.largest, largest if largest == largest else float("inf"))
+
+
+def _energy(x: torch.Tensor) -> float:
+    """Sum of squares; in double precision only where single precision has no room for it."""
+    norm = float(torch.linalg.vector_norm(x.float()))
+    return (norm if math.isfinite(norm) else float(torch.linalg.vector_norm(x.double()))) ** 2

@@ -41,12 +41,9 @@ def run_lockstep(graph: Graph, batches: Sequence[list[torch.Tensor]], chosen: Ca
             op = node.op.with_(activation="none") if seen else node.op
             wanted = floats.run(op, node, sizes)
             got = integers.run(op, node, sizes)
-            if seen and (change := visit(node, [y[0] for y in wanted], [y[0] for y in got])) is not None:
-                got = [(y[0] + change,) for y in got]
-            for side, results in ((floats, wanted), (integers, got)):
-                for result in results:
-                    for value, tensor in zip(node.outputs, result, strict=True):
-                        side.write(value, fused(tensor, activation))
+            change = visit(node, [y[0] for y in wanted], [y[0] for y in got]) if seen else None
+            floats.keep(node, wanted, activation)
+            integers.keep(node, got, activation, change)
             for key in (id(v) for v in (*node.inputs, *node.outputs)):
                 if last.get(key, -1) <= index:
                     floats.tensors.pop(key, None)
@@ -74,6 +71,15 @@ class _Side:
         if self.quantized and value.quant is not None:
             tensor = fake_quantize(tensor, value.quant)
         self.tensors.setdefault(id(value), []).append(tensor)
+
+    def keep(
+        self, node: Node, results: list[tuple[torch.Tensor, ...]], activation: str, change: torch.Tensor | None = None
+    ) -> None:
+        """Writes a node's results, and lets go of each as the next is written: together they are the peak of memory."""
+        results.reverse()
+        while results:
+            for value, tensor in zip(node.outputs, results.pop(), strict=True):
+                self.write(value, fused(tensor if change is None else tensor + change, activation))
 
     def run(self, op: Op, node: Node, sizes: list[int]) -> list[tuple[torch.Tensor, ...]]:
         constants = {id(v): self._constant(v) for v in node.inputs if v is not None and v.is_constant}

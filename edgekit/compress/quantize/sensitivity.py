@@ -16,15 +16,12 @@ because they all point the same way.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 import torch
 
+from edgekit.compress.quantize.curves import SHARES, Activation, End, Sensitivity
 from edgekit.ir import Graph, Value, ops
 from edgekit.ir.cloning import clone
-
-#: Ranges tried per end, as shares of the observed range.
-SHARES = torch.linspace(0.4, 1.3, 91, dtype=torch.float64)
 
 #: Backward passes at least: with fewer samples, each gets several random projections of the output.
 _PASSES = 192
@@ -32,50 +29,6 @@ _PASSES = 192
 #: Activation elements looked at in all, beyond which no further projection is added: large activations average well by
 #: themselves.
 _VOLUME = 60_000_000
-
-
-def _zeros() -> torch.Tensor:
-    return torch.zeros(len(SHARES), dtype=torch.float64)
-
-
-@dataclass
-class End:
-    """One end of a range: by share, the squared output error of clipping there, and how many elements lie beyond."""
-
-    error: torch.Tensor = field(default_factory=_zeros)
-    beyond: torch.Tensor = field(default_factory=_zeros)
-
-    def add(self, other: End) -> None:
-        """Sums two values, or two batches."""
-        self.error = self.error + other.error
-        self.beyond = self.beyond + other.beyond
-
-    def unseen(self, end: float) -> torch.Tensor:
-        """By share: mean squared distance by which one more element, beyond the largest seen, would be clipped."""
-        at_least_ten = torch.nonzero(self.beyond >= 10).flatten()
-        first = int(at_least_ten[-1]) if at_least_ten.numel() else 0
-        spacing = abs(end) * float(SHARES[1] - SHARES[0])
-        excess = spacing * float(self.beyond[first:].sum()) / max(float(self.beyond[first]), 1.0) + spacing
-        inside = (1.0 - SHARES).clamp(min=0.0) * abs(end)
-        outside = (SHARES - 1.0).clamp(min=0.0) * abs(end)
-        return inside.square() + 2.0 * inside * excess + 2.0 * excess**2 * torch.exp(-outside / excess)
-
-
-@dataclass
-class Sensitivity:
-    """Squared output error of one value over all samples: ``rounding`` per squared step / 12, and of either end."""
-
-    rounding: float = 0.0
-    elements: float = 0.0
-    high: End = field(default_factory=End)
-    low: End = field(default_factory=End)
-
-    def add(self, other: Sensitivity) -> None:
-        """Joins two values that share one range, or two batches."""
-        self.rounding += other.rounding
-        self.elements += other.elements
-        self.high.add(other.high)
-        self.low.add(other.low)
 
 
 def logits(graph: Graph) -> list[Value]:
@@ -150,10 +103,10 @@ def _accumulate(
         key = names.get(id(value))
         if key is None or key not in ranges or not tensor.requires_grad:
             return
-        data = tensor.detach()
+        activation = Activation(tensor.detach(), *ranges[key])
 
         def see(gradient: torch.Tensor) -> None:
-            found.setdefault(key, Sensitivity()).add(_curves(data, gradient, *ranges[key], 1.0 / projections))
+            found.setdefault(key, Sensitivity()).add(activation.curves(gradient, 1.0 / projections))
 
         tensor.register_hook(see)  # type: ignore[no-untyped-call]
 
@@ -168,39 +121,6 @@ def _accumulate(
         )
         assert isinstance(total, torch.Tensor)
         total.backward(retain_graph=projection < projections - 1)  # type: ignore[no-untyped-call]
-
-
-def _curves(x: torch.Tensor, g: torch.Tensor, low: float, high: float, weight: float) -> Sensitivity:
-    """The curves of one activation for one projection, times ``weight``; axis 0 is the sample."""
-    x, g = x.reshape(x.shape[0], -1), g.reshape(x.shape[0], -1)
-    moving = x != 0
-    rounding = float((g.square() * moving).sum()) * weight
-    return Sensitivity(rounding, float(moving.sum()) * weight, _clipped(x, g, high, weight), _clipped(-x, -g, -low, weight))
-
-
-def _clipped(x: torch.Tensor, g: torch.Tensor, end: float, weight: float) -> End:
-    """By share s: sum over samples of (sum over x_i > s of g_i (s - x_i))^2 and the number of such x_i; zeros where ``end``
-    <= 0.
-    """
-    if end <= 0.0:
-        return End()
-    limits = SHARES * end
-    sample, position = torch.nonzero(x > float(limits[0]), as_tuple=True)
-    if sample.numel() == 0:
-        return End()
-    values, gradients = x[sample, position].double(), g[sample, position].double()
-    bins = (torch.bucketize(values, limits) - 1).clamp(min=0)  # the largest limit below each value
-    flat = sample * len(SHARES) + bins
-    sums = torch.zeros(2, x.shape[0] * len(SHARES), dtype=torch.float64)
-    sums[0].index_add_(0, flat, gradients)
-    sums[1].index_add_(0, flat, gradients * values)
-    above = _from_the_end(sums.reshape(2, x.shape[0], len(SHARES)))
-    count = torch.bincount(bins, minlength=len(SHARES)).double()
-    return End((limits * above[0] - above[1]).square().sum(0) * weight, _from_the_end(count) * weight)
-
-
-def _from_the_end(x: torch.Tensor) -> torch.Tensor:
-    return x.flip(-1).cumsum(-1).flip(-1)
 
 
 def best_range(low: float, high: float, curves: Sensitivity, levels: int = 256) -> tuple[float, float]:
