@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edgekit.bench.launch import Memory
 from edgekit.bench.statistics import Estimate
-from edgekit.errors import EdgekitError
+from edgekit.errors import DeviceError
 from edgekit.target import Budget, Device
 
 
@@ -104,7 +104,7 @@ def check_arena(artifact: Path, budget: Budget) -> list[Check]:
 
     try:
         planned = arena(artifact)
-    except EdgekitError as error:
+    except DeviceError as error:
         return [_refused("arena", budget.arena_bytes, "bytes", error)]
     reason = f"head {planned.head:,} + tail {planned.tail:,}; the tail is smaller on a 32-bit device"
     return [_judge("arena", budget.arena_bytes, planned.total, "bytes", reason)]
@@ -121,7 +121,7 @@ def check_instructions(artifact: Path, device: Device) -> list[Check]:
 
     try:
         counted = qemu.count(artifact, cpu)
-    except EdgekitError as error:
+    except DeviceError as error:
         return [_refused("instructions", limit, "instructions", error)]
     reason = f"{counted.cpu}, {counted.runtime}" + ("" if counted.exact else ", within about 1 %")
     return [_judge("instructions", limit, counted.per_inference, "instructions", reason)]
@@ -133,7 +133,7 @@ def check_artifact(path: Path, device: Device) -> list[Check]:
     Latency and memory appear as not measurable; `edgekit bench --on ...` measures them.
 
     Raises:
-        Unsupported: the device's runtime lacks an op of the model.
+        Unsupported, InputError: the device's runtime cannot run the model.
     """
     hint = "measure it there: edgekit bench ARTIFACT --on ssh://user@host (or adb) --device " + device.name
     budget = device.budget
@@ -153,7 +153,6 @@ def _silent(name: str, limit: float, unit: str, reason: str) -> Check:
     return Check(name, limit, None, unit, Verdict.NOT_MEASURABLE, reason)
 
 
-def _refused(name: str, limit: float, unit: str, error: EdgekitError) -> Check:
-    """A tool that is missing (exit code 6) leaves the check open; a model that does not run there fails it."""
-    reason = error.what + (f" ({error.hint})" if error.hint and error.exit_code == 6 else "")
-    return Check(name, limit, None, unit, Verdict.NOT_MEASURABLE if error.exit_code == 6 else Verdict.FAIL, reason)
+def _refused(name: str, limit: float, unit: str, error: DeviceError) -> Check:
+    """A tool that is missing here leaves the check open; a model that does not run there is an error, and no check."""
+    return _silent(name, limit, unit, error.what + (f" ({error.hint})" if error.hint else ""))

@@ -15,6 +15,7 @@ from edgekit.export.tflite.legalize import legalize
 from edgekit.export.tflite.options import TfliteOptions
 from edgekit.export.tflite.registry import EMITTERS
 from edgekit.formats.io_metadata import IO_KEY, FileTensor, IoRecord, Layout, TensorIo, encode
+from edgekit.formats.tflite.memory_plan import with_offline_plan
 from edgekit.formats.tflite.model import Model, Signature, Tensor
 from edgekit.formats.tflite.write import write
 from edgekit.ir import Graph, Value
@@ -53,12 +54,7 @@ def to_model(graph: Graph, options: TfliteOptions) -> Model:
     emission = Emission(graph, assignment, options)
     for value in graph.inputs:
         emission.input(value, form_of(value.type.at(batch), inputs[value.name]))
-    refusals = Refusals()
-    for node in graph.nodes:
-        with refusals.at(node):
-            emission.sheet.node = node
-            EMITTERS[type(node.op)](emission.site(node), node.op)
-    refusals.raise_if_any("{count} things in this model cannot be written for TFLite")
+    _write_nodes(emission)
     emission.sheet.node = None
     results = _outputs(emission, outputs)
     for sheet in (emission.sheet, *emission.subgraphs):
@@ -67,6 +63,25 @@ def to_model(graph: Graph, options: TfliteOptions) -> Model:
         if options.micro:
             micro.check(sheet)
     return _assemble(emission, results, options, inputs, outputs)
+
+
+def _write_nodes(emission: Emission) -> None:
+    """Write every node; what hangs on a refused one is left out, so that all refusals are found.
+
+    Raises:
+        Unsupported: some nodes have no form in TFLite.
+    """
+    refusals, missing = Refusals(), set[int]()
+    for node in emission.graph.nodes:
+        written = False
+        if not any(id(value) in missing for value in node.inputs):
+            emission.sheet.node = node
+            with refusals.at(node):
+                EMITTERS[type(node.op)](emission.site(node), node.op)
+                written = True
+        if not written:
+            missing.update(id(value) for value in node.outputs)
+    refusals.raise_if_any("{count} things in this model cannot be written for TFLite")
 
 
 def _refuse_unknown(graph: Graph) -> None:
@@ -116,7 +131,8 @@ def _assemble(
     )
     main = sheet.subgraph(given, results)
     bodies = tuple(body.subgraph(body.inputs, body.outputs) for body in emission.subgraphs)
-    return Model((main, *bodies), (signature,), {IO_KEY: encode(record)})
+    model = Model((main, *bodies), (signature,), {IO_KEY: encode(record)})
+    return with_offline_plan(model) if options.micro else model
 
 
 def _io(value: Value, tensor: Tensor, layout: Layout, options: TfliteOptions) -> TensorIo:
