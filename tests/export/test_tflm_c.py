@@ -98,3 +98,23 @@ def test_a_real_model_gets_its_own_resolver_and_its_exact_arena(real_data: Path,
     header, source = write_c(artifact, tmp_path, arena_total=planned.total, arena_head=planned.head)
     printed = compiled_output(header.read_text(), source.read_text(), "dscnn_kws_int8_tf", tmp_path / "build")
     assert printed.startswith("AveragePool2D Conv2D DepthwiseConv2D FullyConnected Reshape Softmax | 0 53936 24272 ")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tflite_micro") is None, reason="tflite-micro is not installed")
+def test_a_build_for_tflite_micro_writes_the_c_form_beside_the_file(tmp_path: Path) -> None:
+    import torch
+
+    import edgekit as ek
+    from edgekit.bench.micro import arena
+
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(256, 3)
+    )
+    samples = torch.rand(16, 3, 8, 8)
+    graph = ek.load(model.eval(), example_inputs=(samples[:1],))
+    build = ek.build(graph, target="tflm-int8", calibration=samples.numpy(), output=tmp_path / "out")
+    header = build.artifact.with_suffix(".h").read_text()
+    needed = -(-arena(build.artifact).total // 16) * 16
+    assert f"kTensorArenaBytes = {needed};" in header and "AddConv2D" in header
+    assert build.artifact.with_suffix(".cc").read_text().count("0x") == build.artifact.stat().st_size
