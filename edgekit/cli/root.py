@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import click
 
 from edgekit import __version__
+from edgekit.cli.process import become_command
 from edgekit.cli.usage import as_missing_extra, as_usage_error
 from edgekit.errors import EdgekitError
 
@@ -65,6 +66,8 @@ def root(ctx: click.Context, debug: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code (the codes are listed in the README)."""
+    if arguments is None:  # the process is ours
+        become_command()
     try:
         result = root.main(args=None if arguments is None else list(arguments), prog_name="edgekit", standalone_mode=False)
         sys.stdout.flush()

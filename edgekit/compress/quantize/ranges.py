@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from edgekit.compress.quantize import sensitivity
+from edgekit.compress.quantize.curves import Sensitivity
 from edgekit.compress.quantize.groups import COPIES, Groups
 from edgekit.compress.quantize.observers import min_max, mse, percentile
 from edgekit.compress.quantize.statistics import Statistics
@@ -38,9 +39,9 @@ def _by_output_error(
         if groups.has(value) and id(groups.of(value)) in stats and not _is_copy(value, groups):
             seen = stats[id(groups.of(value))]
             wanted[id(value)] = (seen.low, seen.high)
-    curves: dict[int, sensitivity.Sensitivity] = {}
+    curves: dict[int, Sensitivity] = {}
     for value_id, found in sensitivity.measure(graph, batches, wanted).items():
-        curves.setdefault(id(groups.by_id(value_id)), sensitivity.Sensitivity()).add(found)
+        curves.setdefault(id(groups.by_id(value_id)), Sensitivity()).add(found)
     return {
         key: sensitivity.best_range(seen.low, seen.high, curves[key]) if key in curves else (seen.low, seen.high)
         for key, seen in stats.items()
