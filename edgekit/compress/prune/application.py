@@ -86,5 +86,8 @@ def _rank(step: Prune, groups: list[Group], seen: Evidence) -> tuple[list[Group]
 
 def _kept(step: Prune, group: Group, analysis: Analysis) -> str:
     """The name in ``keep`` that stands for one of the layers that make the group's channels."""
-    names = [name for name, value in analysis.graph.state.items() if any(place.value is value for place in group.made)]
+    if not step.keep:
+        return ""
+    makers = {id(place.value) for place in group.made}
+    names = [name for name, value in analysis.graph.state.items() if id(value) in makers]
     return next((k for k in step.keep if any(n == k or n.startswith(f"{k}.") for n in names)), "")

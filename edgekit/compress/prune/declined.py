@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from edgekit.compress.prune.analysis import Analysis, name_of
 from edgekit.compress.prune.groups import Group
 from edgekit.compress.prune.removal import Gone
@@ -32,18 +30,14 @@ def declined(analysis: Analysis, groups: list[Group], gone: Gone, reasons: Mappi
         elif free < len(labels):
             out.setdefault(name, f"only {free} of {len(labels)} channels may go: {analysis.reason(value, axis)}")
         elif not removed:
-            out.setdefault(name, _unchosen(analysis, group_of.get(id(value)), name, reasons))
-        if removed:  # along one of its axes
-            out = {key: why for key, why in out.items() if key != name or why.startswith("only")}
+            out.setdefault(name, _unchosen(group_of.get(id(value)), reasons))
     return out
 
 
-def _unchosen(analysis: Analysis, group: Group | None, name: str, reasons: Mapping[str, str]) -> str:
+def _unchosen(group: Group | None, reasons: Mapping[str, str]) -> str:
     if group is not None and group.name in reasons:
         return reasons[group.name]
     if group is not None and len(group) == 1:
         return "all of its channels go together, and one must stay"
-    if group is not None and all(np.count_nonzero(p.channel >= 0) == 0 for p in group.places):
-        return "it has no channels of its own"
     count = 0 if group is None else len(group)
     return f"none of its {count} channels was among those to go: ratio, ranking, rounding or a layer that must keep one"

@@ -13,10 +13,13 @@ from edgekit.ir import Value
 
 @dataclass(frozen=True)
 class Place:
-    """An axis of a constant along which channels of a group lie: ``channel[i]`` is the place in the group of index i, or -1."""
+    """An axis of a constant along which channels of a group lie: ``index`` are their indices there, ``channel`` their places in
+    the group.
+    """
 
     value: Value
     axis: int
+    index: Labels
     channel: Labels
     makes: bool  # the op makes the channels here: a convolution's outputs, not its inputs
 
@@ -55,21 +58,26 @@ def find_groups(analysis: Analysis) -> list[Group]:
     for number, (_, _, roots) in enumerate(made):
         for root in dict.fromkeys(roots[analysis.is_free[roots]].tolist()):
             makers.setdefault(root, []).append(number)
-    members: dict[tuple[int, ...], dict[int, int]] = {}
+    members: dict[tuple[int, ...], list[int]] = {}
     for root, numbers in makers.items():
-        places = members.setdefault(tuple(numbers), {})
-        places[root] = len(places)
-    group_of = {root: tuple(numbers) for root, numbers in makers.items()}
+        members.setdefault(tuple(numbers), []).append(root)
+    group_of = np.full(len(analysis.root), -1, np.int64)
+    channel_of = np.zeros(len(analysis.root), np.int64)
+    for number, found in enumerate(members.values()):
+        group_of[found], channel_of[found] = number, np.arange(len(found))
+    places: list[list[Place]] = [[] for _ in members]
     is_made = {(id(v), axis) for v, axis, _ in made}
-    names = name_of(analysis.graph)
-    found: dict[tuple[int, ...], list[Place]] = {key: [] for key in members}
     for value, axis, roots in axes:
-        for key in dict.fromkeys(group_of[root] for root in roots.tolist() if root in group_of):
-            channel = np.array([members[key].get(root, -1) for root in roots.tolist()], np.int64)
-            found[key].append(Place(value, axis, channel, (id(value), axis) in is_made))
+        numbers_here = group_of[roots]
+        order = np.argsort(numbers_here, kind="stable")
+        starts = np.flatnonzero(np.diff(numbers_here[order])) + 1
+        for index in np.split(order, starts):
+            if (number := int(numbers_here[index[0]])) >= 0:
+                places[number].append(Place(value, axis, index, channel_of[roots[index]], (id(value), axis) in is_made))
+    names = name_of(analysis.graph)
     return [
-        Group(names[id(next(p for p in places if p.makes).value)], np.array(list(members[key]), np.int64), tuple(places))
-        for key, places in found.items()
+        Group(names[id(next(p for p in here if p.makes).value)], np.array(found, np.int64), tuple(here))
+        for found, here in zip(members.values(), places, strict=True)
     ]
 
 

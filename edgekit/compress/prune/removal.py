@@ -102,14 +102,21 @@ def shrink(analysis: Analysis, gone: Gone, *, shapes_only: bool = False) -> Grap
         if old.is_constant and id(old) in axes:
             _slice(new, [None if row is None or not gone[row].any() else np.flatnonzero(~gone[row]) for row in axes[id(old)]])
     for old_node, node in zip(graph.nodes, list(small.nodes), strict=True):
-        if [v and v.type for v in old_node.inputs] == [v and v.type for v in node.inputs] and not any(
-            gone[labels].any() for v in old_node.outputs for labels in axes.get(id(v), ()) if labels is not None
-        ):
+        touched = [v for v in (*old_node.inputs, *old_node.outputs) if v is not None and _is_thinned(analysis, gone, v)]
+        if not touched:
             continue
-        function = SHRINKS.get(type(old_node.op))
-        small.set_op(node, node.op if function is None else function(Change(small, old_node, node, kept)))
-    small.verify()
+        change = Change(small, old_node, node, kept)
+        if (function := SHRINKS.get(type(old_node.op))) is not None:
+            node.op = function(change)
+        for before, after in zip(old_node.outputs, node.outputs, strict=True):
+            after.type = TensorType(before.type.dtype, change.new_shape(before))
+    if not shapes_only:
+        small.verify()  # infers the types again
     return small
+
+
+def _is_thinned(analysis: Analysis, gone: Gone, value: Value) -> bool:
+    return any(labels is not None and gone[labels].any() for labels in analysis.coupling.axes.get(id(value), ()))
 
 
 def _slice(value: Value, kept: Sequence[Labels | None]) -> None:

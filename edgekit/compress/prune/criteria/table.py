@@ -58,8 +58,7 @@ def filters(place: Place) -> torch.Tensor | None:
 def per_channel(scores: torch.Tensor, place: Place, count: int) -> Scores:
     """Scores of indices summed over the channel that they belong to (a head's rows, an LSTM unit's gates)."""
     out = np.zeros(count)
-    mine = place.channel >= 0
-    np.add.at(out, place.channel[mine], scores.numpy(force=True)[mine])
+    np.add.at(out, place.channel, scores.numpy(force=True)[place.index])
     return out
 
 

@@ -1,0 +1,105 @@
+"""Criteria against independent calculations on one layer."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from edgekit import Data, UsageError
+from edgekit.compress.prune import Prune
+from edgekit.compress.prune.analysis import analyse
+from edgekit.compress.prune.criteria import CRITERIA, Evidence, NotDefined
+from edgekit.compress.prune.groups import find_groups
+from edgekit.compress.prune.step import NEEDS
+from edgekit.frontend.source import load
+from edgekit.ir import Graph
+from tests.compress.prune.networks import small_cnn, small_graph
+
+torch.set_num_threads(1)
+
+
+def removed_from(graph: Graph, criterion: str, ratio: float = 0.5, data: object = None, **how: object) -> set[int]:
+    step = Prune(ratio=ratio, criterion=criterion, **how)  # type: ignore[arg-type]
+    return set(step.apply(graph, data).history[-1].removed["0.weight"][0])
+
+
+def lowest(scores: torch.Tensor, count: int = 4) -> set[int]:
+    return set(torch.argsort(scores)[:count].tolist())
+
+
+def test_every_criterion_is_known_to_the_step() -> None:
+    assert set(CRITERIA) == set(NEEDS)
+
+
+def test_l1_and_l2_remove_the_smallest_filters() -> None:
+    graph = small_graph()
+    weight = graph.state["0.weight"].tensor.detach()
+    assert removed_from(graph, "l1") == lowest(weight.abs().sum((1, 2, 3)))
+    assert removed_from(graph, "l2") == lowest(weight.flatten(1).norm(dim=1))
+
+
+def test_fpgm_removes_the_filters_nearest_to_all_others() -> None:
+    graph = small_graph()
+    rows = graph.state["0.weight"].tensor.detach().flatten(1)
+    sums = torch.tensor([sum(float((a - b).norm()) for b in rows) for a in rows])
+    assert removed_from(graph, "fpgm") == lowest(sums)
+
+
+def test_bn_scale_removes_the_smallest_gammas() -> None:
+    graph = small_graph()
+    assert removed_from(graph, "bn_scale") == lowest(graph.state["1.weight"].tensor.detach().abs())
+
+
+def test_apoz_removes_what_is_most_often_zero_behind_the_relu() -> None:
+    model, graph = small_cnn(), small_graph()
+    x = torch.randn(50, 3, 4, 4)
+    with torch.no_grad():
+        zeros = (model[2](model[1](model[0](x))) == 0).double().mean((0, 2, 3))
+    assert removed_from(graph, "apoz", data=x) == lowest(-zeros)
+
+
+def test_apoz_says_where_it_is_not_defined() -> None:
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 1), torch.nn.GELU(), torch.nn.Conv2d(8, 2, 1)).eval()
+    from edgekit.frontend.source import load
+
+    record = (
+        Prune(ratio=0.5, criterion="apoz").apply(load(model, (torch.zeros(1, 3, 4, 4),)), torch.randn(4, 3, 4, 4)).history[-1]
+    )
+    assert "no relu" in record.declined["0.weight"] and record.warnings
+
+
+def test_taylor_is_the_squared_product_of_gradient_and_weight() -> None:
+    model, graph = small_cnn(), small_graph()
+    x, y = torch.randn(40, 3, 4, 4), torch.randint(0, 5, (40,))
+    F.cross_entropy(model(x), y).backward()
+    change = (model[0].weight * model[0].weight.grad).sum((1, 2, 3))
+    assert removed_from(graph, "taylor", data=Data(train=(x, y))) == lowest(change.square())
+    assert all(p.grad is None for p in graph.module().parameters())
+
+
+def test_taylor_without_labels_is_refused() -> None:
+    with pytest.raises(UsageError, match="needs data with labels"):
+        Prune(ratio=0.5, criterion="taylor").apply(small_graph())
+
+
+def test_random_follows_the_seed() -> None:
+    graph = small_graph()
+    assert removed_from(graph, "random", seed=1) == removed_from(graph, "random", seed=1)
+    assert len({tuple(sorted(removed_from(graph, "random", seed=seed))) for seed in range(5)}) > 1
+
+
+def test_scores_of_a_group_without_batch_norm_are_not_defined() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.ReLU(), torch.nn.Linear(6, 2)).eval()
+    analysis = analyse(load(model, (torch.zeros(1, 4),)))
+    (scores,) = CRITERIA["bn_scale"](find_groups(analysis), Evidence(analysis, []))
+    assert isinstance(scores, NotDefined)
+
+
+def test_global_ranking_divides_by_the_mean_of_each_group() -> None:
+    """A layer whose weights are all a thousand times larger loses as many channels as it would otherwise."""
+    first, second = small_graph(), small_graph()
+    with torch.no_grad():
+        second.state["0.weight"].tensor.mul_(1000)
+    removed = [removed_from(g, "l1", ratio=0.4, scope="global") for g in (first, second)]
+    assert removed[0] == removed[1] and len(removed[0]) < 8
