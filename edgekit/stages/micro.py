@@ -7,9 +7,6 @@ from pathlib import Path
 
 from edgekit.bench.micro import arena, available
 from edgekit.export.tflm_c import write_c
-from edgekit.formats.tflite.memory_plan import with_offline_plan
-from edgekit.formats.tflite.read import read
-from edgekit.formats.tflite.write import write
 from edgekit.target import Target
 
 
@@ -19,13 +16,6 @@ class MicroFacts:
 
     arena_bytes: int | None = None
     warnings: tuple[str, ...] = ()
-
-
-def planned(content: bytes) -> bytes:
-    """The file with a memory plan in its metadata where that is smaller than the one that the device would make itself."""
-    model = read(content)
-    better = with_offline_plan(model)
-    return content if better is model else write(better)
 
 
 def write_micro_files(path: Path, target: Target) -> MicroFacts:
