@@ -26,9 +26,4 @@ def export(graph: Graph, target: Target, request: BuildRequest, prepared: Prepar
     options = TfliteOptions.for_target(
         target, batch=request.batch or 1, layout=request.io_layout, layouts=layouts, preprocessing=prepared.declared
     )
-    content = export_tflite(graph, options)
-    if target.runtime == "tflite-micro":
-        from edgekit.stages.micro import planned
-
-        return planned(content)
-    return content
+    return export_tflite(graph, options)
