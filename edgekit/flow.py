@@ -188,6 +188,7 @@ def _build_one(job: _Job, graph: Graph, target: Target, settings: Mapping[str, A
     from edgekit.stages.assemble import assemble
     from edgekit.stages.evaluate import evaluate
     from edgekit.stages.inputs import batches, synthetic_samples
+    from edgekit.stages.io_types import byte_inputs, io_types
     from edgekit.stages.micro import write_micro_files
     from edgekit.stages.precision import lower
     from edgekit.stages.preprocessing import prepare
@@ -195,11 +196,11 @@ def _build_one(job: _Job, graph: Graph, target: Target, settings: Mapping[str, A
 
     request = job.request
     quantized = target.quantization.needs_calibration
-    io = request.io or target.quantization.io
-    prepared = prepare(graph, settings, bytes_in=quantized and io != "float32")
+    types = io_types(graph, target, request, settings)
+    prepared = prepare(graph, settings, bytes_in=byte_inputs(types, graph, samples))
     with job.stage("quantize" if quantized else "optimize"):
         calibration = None if samples is None else batches(prepared.taken(samples), prepared.graph)
-        lowered = lower(prepared, target, calibration, request)
+        lowered = lower(prepared, target, calibration, request, types)
     if request.dump is not None:
         _dump(request.dump, f"{target.name}-1-float", lowered.float_graph)
         _dump(request.dump, f"{target.name}-2-lowered", lowered.graph)

@@ -53,11 +53,10 @@ def assemble(
 ) -> Report:
     """The report of one target; the artifact must lie at ``path``."""
     reasons = {}
-    warnings = list(micro.warnings)
+    warnings = [*micro.warnings, *lowered.warnings]
     if lowered.quantization is not None:
         reasons = {island.value: island.reason for island in lowered.quantization.islands}
         warnings += _stay_float(lowered.quantization.islands)
-        warnings += lowered.quantization.warnings
     warnings += [
         f"the artifact is {row.sqnr_db:.1f} dB from the source: check its accuracy with --evaluate"
         for row in verification

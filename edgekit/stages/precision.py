@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,6 +15,7 @@ from edgekit.errors import UsageError
 from edgekit.ir import Graph, QuantParams, ops
 from edgekit.passes import DECOMPOSE, EXACT, PassRecord, run_passes
 from edgekit.passes.decompose_activations import DECOMPOSE_FOR_INTEGERS
+from edgekit.stages.io_types import IoTypes
 from edgekit.stages.preprocessing import Prepared
 from edgekit.target import Target
 
@@ -23,12 +24,13 @@ _POLICIES: dict[str, Policy] = {"litert": LITERT, "tflite-micro": TFLM, "onnxrun
 
 @dataclass(frozen=True)
 class Lowered:
-    """What an exporter writes: the graph, the float graph with the same inputs, and what led there."""
+    """What an exporter writes: the graph, the float graph with the same inputs, what led there and what to know about it."""
 
     graph: Graph
     float_graph: Graph
     passes: tuple[PassRecord, ...]
     quantization: QuantizationRecord | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def lower(
@@ -36,6 +38,7 @@ def lower(
     target: Target,
     samples: Sequence[list[torch.Tensor]] | None,
     request: BuildRequest,
+    types: IoTypes,
 ) -> Lowered:
     """Runs the exact passes and the target's quantisation.
 
@@ -43,7 +46,8 @@ def lower(
         prepared: the graph, taking raw inputs where preprocessing was declared.
         target: what to make of it.
         samples: calibration inputs, batch by batch; None where none were given.
-        request: types of inputs and outputs, options of quantisation.
+        request: options of quantisation.
+        types: of inputs and outputs.
 
     Raises:
         UsageError: an integer target without calibration data.
@@ -53,8 +57,8 @@ def lower(
     if not quantization.needs_calibration:
         graph, records = run_passes(prepared.graph, EXACT)
         if quantization.weights is not None and quantization.weights.dtype == "int8":
-            return Lowered(quantize_weights_only(graph), graph, records)
-        return Lowered(graph, graph, records)
+            return Lowered(quantize_weights_only(graph), graph, records, warnings=types.warnings)
+        return Lowered(graph, graph, records, warnings=types.warnings)
     if samples is None:
         raise UsageError(
             f"'{target.name}' stores activations in 8 bits and needs calibration data",
@@ -63,18 +67,19 @@ def lower(
             "or a target that needs none: tflite-dynamic, tflite-fp16, tflite-fp32",
         )
     graph, records = run_passes(prepared.graph, (*EXACT, *DECOMPOSE, *DECOMPOSE_FOR_INTEGERS))
-    io = request.io or quantization.io
-    integer_io = io != "float32"
-    known = {**_raw_bytes(prepared), **prepared.folded} if integer_io else {}
     policy = _POLICIES[target.runtime]
     if quantization.fully_connected == "per_tensor":
         policy = replace(policy, per_channel_linear=False)
     quantized, record = quantize(
-        graph, samples, policy=policy, options=options_of(request.quantization), integer_io=integer_io, input_params=known
+        graph,
+        samples,
+        policy=policy,
+        options=options_of(request.quantization),
+        float_io=types.floats(),
+        input_params={**prepared.bytes, **prepared.folded},
     )
-    if io == "uint8":
-        _as_unsigned(quantized)
-    return Lowered(quantized, graph, records, record)
+    _as_unsigned(quantized, types.unsigned())
+    return Lowered(quantized, graph, records, record, (*types.warnings, *record.warnings))
 
 
 def options_of(settings: QuantizationSettings) -> PostTraining:
@@ -83,30 +88,26 @@ def options_of(settings: QuantizationSettings) -> PostTraining:
     return PostTraining(**{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
 
 
-def _raw_bytes(prepared: Prepared) -> dict[str, QuantParams]:
-    """Raw inputs that the graph itself normalises: the integer is the byte less 128."""
-    return {name: QuantParams("int8", (1.0,), (-128,)) for name in prepared.affine if name not in prepared.folded}
-
-
-def _as_unsigned(graph: Graph) -> None:
-    """Gives quantised inputs and outputs uint8 parameters, with the border op that turns one into the other."""
+def _as_unsigned(graph: Graph, names: Collection[str]) -> None:
+    """Gives these inputs and outputs uint8 parameters, with the border op that turns one into the other."""
     for value in list(graph.inputs):
-        if value.quant is None or value.quant.dtype != "int8":
+        if value.name not in names or value.quant is None:
             continue
         signed = value.quant
         readers = list(value.users)
-        made = graph.add(ops.Identity(), value, name=f"{value.name}.signed", before=graph.nodes[0], types=[value.type])
+        first = graph.nodes[0] if graph.nodes else None
+        made = graph.add(ops.Identity(), value, name=f"{value.name}.signed", before=first, types=[value.type])
         made.quant = signed
         value.quant = QuantParams("uint8", signed.scale, (signed.zero_point[0] + 128,))
         for node in readers:
             for index, seen in enumerate(node.inputs):
                 if seen is value:
                     graph.set_input(node, index, made)
-    for index, value in enumerate(graph.outputs):
-        if value.quant is None or value.quant.dtype != "int8":
+    for value in dict.fromkeys(graph.outputs):
+        if value.name not in names or value.quant is None or value.quant.dtype != "int8":
             continue
         where = value.producer.where if value.producer else ()
         made = graph.add(ops.Identity(), value, name=f"{value.name}.unsigned", where=where, types=[value.type])
         made.quant = QuantParams("uint8", value.quant.scale, (value.quant.zero_point[0] + 128,))
         value.name, made.name = made.name, value.name
-        graph.outputs[index] = made
+        graph.outputs = [made if v is value else v for v in graph.outputs]

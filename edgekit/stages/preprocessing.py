@@ -7,7 +7,7 @@ file needs no op at all: the raw byte is the input's integer, with scale 1 / (sc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,9 @@ from edgekit.data.check import raw_scale
 from edgekit.errors import ConfigError
 from edgekit.formats.io_metadata import Preprocessing
 from edgekit.ir import Graph, QuantParams, Value, ops
+
+#: A raw byte as int8: the byte less 128.
+_BYTE = QuantParams("int8", (1.0,), (-128,))
 
 
 @dataclass(frozen=True)
@@ -54,13 +57,14 @@ class Prepared:
     """A graph that takes raw inputs.
 
     ``affine``: the function of every input that has one. ``folded``: those whose function is the input's own quantisation
-    (int8 parameters); the graph takes them normalised. The others are computed by the graph's first op. ``declared``: for the
-    artifact's record.
+    (int8 parameters); the graph takes them normalised. The others are computed by the graph's first op; ``bytes`` are the
+    parameters of those whose raw values are bytes. ``declared``: for the artifact's record.
     """
 
     graph: Graph
     affine: Mapping[str, Affine] = field(default_factory=dict)
     folded: Mapping[str, QuantParams] = field(default_factory=dict)
+    bytes: Mapping[str, QuantParams] = field(default_factory=dict)
     declared: Mapping[str, Preprocessing] = field(default_factory=dict)
 
     def normalized(self, raw: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
@@ -108,13 +112,13 @@ def affine_of(value: Value, settings: InputSettings) -> Affine | None:
     return Affine(factor, tuple(-m / s for m, s in zip(mean, std, strict=True)))
 
 
-def prepare(graph: Graph, settings: Mapping[str, InputSettings], *, bytes_in: bool) -> Prepared:
+def prepare(graph: Graph, settings: Mapping[str, InputSettings], *, bytes_in: Collection[str]) -> Prepared:
     """A copy of the graph that takes raw inputs; the graph itself where nothing is declared.
 
     Args:
         graph: as it was loaded.
         settings: by input name.
-        bytes_in: the artifact's inputs are 8-bit, so that a fitting function needs no op.
+        bytes_in: inputs that are 8-bit in the artifact and whose raw values are bytes: a fitting function needs no op.
 
     Raises:
         ConfigError: the declared numbers do not fit the input.
@@ -122,17 +126,18 @@ def prepare(graph: Graph, settings: Mapping[str, InputSettings], *, bytes_in: bo
     affine = {v.name: a for v in graph.inputs if (a := affine_of(v, settings.get(v.name, InputSettings()))) is not None}
     folded = {}
     for name, function in affine.items():
-        params = function.byte_params() if bytes_in else None
+        params = function.byte_params() if name in bytes_in else None
         if params is not None:
             folded[name] = QuantParams("int8", params.scale, (params.zero_point[0] - 128,))
     declared = {name: _record(s, name in folded) for name, s in settings.items() if s.preprocesses}
+    as_bytes = {name: _BYTE for name in affine if name in bytes_in and name not in folded}
     if not set(affine) - set(folded):
-        return Prepared(graph, affine, folded, declared)
+        return Prepared(graph, affine, folded, as_bytes, declared)
     out = graph.copy()
     for value in out.inputs:
         if value.name in affine and value.name not in folded:
             _insert(out, value, affine[value.name])
-    return Prepared(out, affine, folded, declared)
+    return Prepared(out, affine, folded, as_bytes, declared)
 
 
 def _record(settings: InputSettings, folded: bool) -> Preprocessing:

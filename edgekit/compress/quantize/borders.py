@@ -74,7 +74,7 @@ def decide(graph: Graph, policy: Policy, integer_inputs: set[str]) -> Modes:
     return modes
 
 
-def insert_borders(graph: Graph, modes: Modes, integer_outputs: bool) -> None:
+def insert_borders(graph: Graph, modes: Modes, integer_outputs: set[str]) -> None:
     """Puts an ``identity`` wherever an integer node reads a float value or a float node reads an integer one, and at the
     outputs.
     """
@@ -99,7 +99,8 @@ def insert_borders(graph: Graph, modes: Modes, integer_outputs: bool) -> None:
             suffix = "quantized" if wants_integer else "float"
             graph.set_input(node, index, convert(value, node, f"{value.name}.{suffix}"))
     for value in dict.fromkeys(graph.outputs):
-        if is_activation(value) and (id(value) in modes.integer) != integer_outputs:
-            made = convert(value, None, f"{value.name}.{'quantized' if integer_outputs else 'float'}")
+        wants_integer = value.name in integer_outputs
+        if is_activation(value) and (id(value) in modes.integer) != wants_integer:
+            made = convert(value, None, f"{value.name}.{'quantized' if wants_integer else 'float'}")
             value.name, made.name = made.name, value.name
             graph.outputs = [made if v is value else v for v in graph.outputs]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -57,6 +57,7 @@ def quantize(
     policy: Policy = LITERT,
     options: PostTraining | None = None,
     integer_io: bool = True,
+    float_io: Collection[str] = (),
     input_params: dict[str, QuantParams] | None = None,
 ) -> tuple[Graph, QuantizationRecord]:
     """A quantised copy of a graph on which the exact passes have run.
@@ -67,6 +68,7 @@ def quantize(
         policy: what the runtime executes in integers.
         options: how ranges are chosen.
         integer_io: float inputs and outputs become 8-bit; otherwise they stay float32 with a border inside.
+        float_io: names of inputs and outputs that stay float32 nevertheless.
         input_params: ``QuantParams`` by input name, where they are known exactly (folded preprocessing).
 
     Raises:
@@ -76,9 +78,9 @@ def quantize(
     options = options or PostTraining()
     out = graph.copy()
     stats = collect(out, batches, histograms=options.observer in ("percentile", "mse"))
-    names = {v.name for v in out.inputs if is_activation(v)} if integer_io else set()
-    modes = decide(out, policy, names)
-    insert_borders(out, modes, integer_io)
+    integer_names = {v.name for v in (*out.inputs, *out.outputs) if integer_io and is_activation(v)} - set(float_io)
+    modes = decide(out, policy, integer_names)
+    insert_borders(out, modes, integer_names)
     for node in out.nodes:
         if isinstance(node.op, ops.Identity) and id(node.output) not in stats and id(node.input(0)) in stats:
             stats[id(node.output)] = stats[id(node.input(0))]
