@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.bench.qemu.cpu import CPUS
+from edgekit.bench.qemu.toolbox import cache_folder
 from edgekit.bench.qemu.userland import userland_folder
 from edgekit.bench.transport.adb import AdbTransport
 from edgekit.bench.transport.local import LocalTransport
@@ -187,6 +188,7 @@ def adb_device(folder: Path) -> Iterator[TestDevice]:
     root = need_userland()
     port, server = free_port(), free_port()
     environment = {"ANDROID_ADB_SERVER_PORT": str(server), "HOME": str(folder), "ADB_MDNS": "0"}
+    environment["EDGEKIT_CACHE"] = str(cache_folder().parent)  # not to be looked for in adb's home
     before = {key: os.environ.get(key) for key in environment}
     os.environ.update(environment)  # a server of our own: the user's is left alone
     serial = f"127.0.0.1:{port}"

@@ -28,6 +28,7 @@ from edgekit.bench.transport.base import Finished
 from edgekit.bench.transport.facts import PROBE, DeviceFacts, DeviceState, parse_probe
 from edgekit.errors import InputError
 from edgekit.target import Budget, Device, DeviceRuntime, Hardware, device_names
+from tests.bench.models import dense
 from tests.bench.scripted import Scripted, launch
 
 FACTS = DeviceFacts(
@@ -77,7 +78,7 @@ class Each:
 @pytest.fixture
 def artifact(tmp_path: Path) -> Path:
     path = tmp_path / "model.tflite"
-    path.write_bytes(b"\0\0\0\0TFL3" + bytes(2000))
+    path.write_bytes(dense(64, 16))
     return path
 
 
@@ -97,7 +98,7 @@ def device(**budget: object) -> Device:
 
 def test_a_device_within_its_budget_passes(artifact: Path) -> None:
     session = measure(
-        artifact, Each(launch(5000.0)), device=device(p95_latency_ms=7, model_bytes=3000, peak_memory_bytes=2 << 20)
+        artifact, Each(launch(5000.0)), device=device(p95_latency_ms=7, model_bytes=9000, peak_memory_bytes=2 << 20)
     )
     assert [(c.name, c.verdict) for c in session.results[0].checks] == [
         ("latency_p95", Verdict.PASS),
@@ -271,7 +272,7 @@ def test_an_older_file_that_is_none_is_an_input_error(artifact: Path, tmp_path: 
 
 
 def test_people_see_the_figures_the_budget_and_the_warnings(artifact: Path) -> None:
-    budget = device(p95_latency_ms=5.5, model_bytes=3000)
+    budget = device(p95_latency_ms=5.5, model_bytes=9000)
     session = measure(artifact, Each(launch(5000.0, notes=("Error in cpuinfo: x",))), device=budget)
     console = Console(width=200, record=True, force_terminal=False)
     with console.capture() as capture:

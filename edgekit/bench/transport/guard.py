@@ -17,13 +17,14 @@ from edgekit.bench.transport.base import Finished
 from edgekit.errors import DeviceError
 
 #: ``sh GUARD folder limit keep command...``. The exit code travels in-band: ssh's own 255 and adb before Android 7 hide it.
-#: Redirections matter: a background process that kept stdout open would keep the connection open.
+#: Redirections matter: a background process that kept stdout open would keep the connection open. The trap lets ``gone`` finish
+#: although the main shell, whose wait ends with the program, sends its helpers TERM.
 GUARD = r"""
 folder=$1 limit=$2 keep=$3; shift 3
 beat=$folder/beat.$$; : > "$beat" || { echo "EDGEKIT_EXIT 125" >&2; exit 125; }
 "$@" </dev/null 3<&- & job=$!
 exec 3<&0
-gone() { kill -9 $job; [ "$keep" = yes ] || rm -rf "$folder"; }
+gone() { trap '' TERM; kill -9 $job; [ "$keep" = yes ] || rm -rf "$folder"; }
 ( while read -r _ <&3; do : > "$beat"; done; gone ) >/dev/null 2>&1 & reader=$!
 ( spent=0
   while [ -e "$beat" ] && [ $spent -lt $limit ]; do rm -f "$beat"; sleep 2; spent=$((spent + 2)); done
