@@ -121,6 +121,7 @@ def _load_object(
     from edgekit.ir.graph import Graph
     from edgekit.ir.module import GraphModule
 
+    model = _unwrapped(model)
     if isinstance(model, GraphModule):
         model = model.graph
     if isinstance(model, Graph):
@@ -151,6 +152,29 @@ def _load_object(
     graph.notes[:0] = notes
     graph.source = model
     return graph
+
+
+def _unwrapped(model: Any) -> Any:
+    """What torch.compile, DataParallel and DistributedDataParallel were given.
+
+    Raises:
+        Unsupported: the module is TorchScript, which has no Python code to trace.
+    """
+    import torch
+    from torch import nn
+
+    if isinstance(model, torch.jit.ScriptModule):
+        raise Unsupported(
+            "a TorchScript module cannot be traced", where=type(model).__name__, hint="load the nn.Module that it was made from"
+        )
+    while isinstance(model, nn.Module):
+        if type(model).__name__ == "OptimizedModule" and hasattr(model, "_orig_mod"):
+            model = model._orig_mod
+        elif isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            model = model.module
+        else:
+            break
+    return model
 
 
 def _from_reference(text: str, root: Path) -> Any:

@@ -46,6 +46,8 @@ _DTYPES: dict[str, torch.dtype] = {
     "bool": torch.bool,
     "complex64": torch.complex64,
 }
+#: Element types that a graph may have.
+DTYPES = frozenset(_DTYPES.values())
 _DTYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
 

@@ -44,8 +44,14 @@ def test_a_model_that_looks_at_its_batch_gets_a_fixed_one_and_the_reason() -> No
         module(torch.randn(8, 6))
 
 
-def test_layers_with_time_first_explain_a_fixed_batch() -> None:
-    graph = load(nn.LSTM(8, 5), (torch.randn(7, 1, 8),))
+TIME_FIRST = [nn.LSTM(8, 6), nn.GRU(8, 6), nn.TransformerEncoderLayer(8, 2, 16)]
+
+
+@pytest.mark.parametrize("layer", TIME_FIRST, ids=lambda layer: type(layer).__name__)
+def test_time_is_not_taken_for_the_batch(layer: nn.Module) -> None:
+    graph = load(layer, (torch.randn(7, 1, 8),))
+    assert graph.inputs[0].shape == (7, 1, 8)
+    assert "over the batch" in graph.notes[-1]
     assert "batch_first=False" in graph.notes[-1] and "batch_axes" in graph.notes[-1]
 
 
@@ -99,3 +105,10 @@ def test_arrays_will_do_as_examples() -> None:
     graph = load(nn.Linear(6, 3), (np.zeros((1, 6), np.float32),))
     assert graph.inputs[0].shape == (N, 6)
     assert load(nn.Linear(6, 3), torch.zeros(1, 6)).inputs[0].shape == (N, 6)
+
+
+def test_float64_arrays_are_examples_of_the_models_type() -> None:
+    import numpy as np
+
+    assert load(nn.Linear(6, 3), (np.zeros((1, 6)),)).inputs[0].type.dtype == torch.float32
+    assert load(nn.Linear(6, 3).double(), (np.zeros((1, 6)),)).inputs[0].type.dtype == torch.float64

@@ -217,6 +217,16 @@ def test_state_that_begins_as_none_is_said() -> None:
     assert any("stores 'last'" in note for note in graph.notes) and module.last is None
 
 
+def test_a_change_of_one_sample_fixes_the_batch() -> None:
+    def change(x: torch.Tensor) -> torch.Tensor:
+        y = x * 1
+        y[0] = 0
+        return y
+
+    graph = assert_same(change, X, batches=(), gradients=False)
+    assert "one sample" in graph.notes[0]
+
+
 def to_a_stepped_slice(x: torch.Tensor) -> Any:
     y = x * 1
     y[:, ::2] = 0
@@ -225,12 +235,6 @@ def to_a_stepped_slice(x: torch.Tensor) -> Any:
 
 def to_an_expanded_view(x: torch.Tensor) -> Any:
     return (x * 1)[:, None].expand(-1, 2, -1).add_(1)
-
-
-def to_one_sample(x: torch.Tensor) -> Any:
-    y = x * 1
-    y[0] = 0
-    return y
 
 
 def to_a_shape(x: torch.Tensor) -> Any:
@@ -243,7 +247,7 @@ def to_indexed_elements(x: torch.Tensor) -> Any:
     return y
 
 
-REFUSED = [to_a_stepped_slice, to_an_expanded_view, to_one_sample, to_a_shape, to_indexed_elements]
+REFUSED = [to_a_stepped_slice, to_an_expanded_view, to_a_shape, to_indexed_elements]
 
 
 @pytest.mark.parametrize("function", REFUSED, ids=lambda f: f.__name__)

@@ -38,9 +38,13 @@ def test_a_reduction_keeps_its_values(name: str) -> None:
     assert_same(FUNCTIONS[name], X, tolerance=1e-5)
 
 
+@pytest.mark.parametrize("function", [lambda x: x.var(), lambda x: x.argmax()], ids=["variance", "index"])
+def test_what_counts_samples_fixes_the_batch(function: Callable[[torch.Tensor], Any]) -> None:
+    graph = assert_same(function, X, batches=(), tolerance=1e-5)
+    assert "runs over the batch" in graph.notes[0] and graph.inputs[0].shape == (2, 3, 5, 4)
+
+
 REFUSED: dict[str, tuple[Callable[[torch.Tensor], Any], str]] = {
-    "variance over the batch": (lambda x: x.var(), "runs over the batch"),
-    "index over the batch": (lambda x: x.argmax(), "runs over the batch"),
     "product": (lambda x: x.prod(1), r"aten\.prod\.dim_int"),
     "sort": (lambda x: x.sort(1)[0], r"aten\.sort\.default"),
     "topk": (lambda x: x.topk(2)[0], r"aten\.topk\.default"),

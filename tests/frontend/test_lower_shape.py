@@ -159,15 +159,31 @@ def test_an_embedding_is_a_lookup() -> None:
     assert_same(lambda i: torch.arange(20.0).reshape(10, 2)[i], indices)
 
 
-REFUSED: dict[str, tuple[Callable[[torch.Tensor], Any], str]] = {
+FIXED: dict[str, tuple[Callable[[torch.Tensor], Any], str]] = {
     "one sample": (lambda x: x[0], "takes one sample of the batch"),
+    "a part of the batch": (lambda x: x[1:], ""),
+    "the batch apart": (lambda x: x.unbind(0)[1], ""),
     "a reversed batch": (lambda x: x.flip(0), "reverses the batch"),
     "counting samples": (lambda x: x + torch.arange(x.shape[0])[:, None, None, None], "counts the samples"),
-    "a mask as index": (lambda x: x[x > 0], "mask"),
     "samples by index": (lambda x: x[torch.tensor([1, 0])], "picks samples"),
+    "softmax over the batch": (lambda x: x.softmax(0), "normalises over the batch"),
+    "the batch size as output": (lambda x: (x, x.shape[0]), "an output is a number"),
+}
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_what_tells_samples_apart_fixes_the_batch_and_says_why(name: str) -> None:
+    function, message = FIXED[name]
+    graph = assert_same(function, IMAGE, batches=())
+    (note,) = graph.notes
+    assert note.startswith("the batch is fixed: ") and message in note
+    assert "test_lower_shape.py" in note or not message or name == "the batch size as output"
+
+
+REFUSED: dict[str, tuple[Callable[[torch.Tensor], Any], str]] = {
+    "a mask as index": (lambda x: x[x > 0], "mask"),
     "indices apart": (lambda x: x[:, torch.tensor([0, 1]), :, torch.tensor([2, 1])], "apart from each other"),
     "bicubic": (lambda x: F.interpolate(x, scale_factor=2, mode="bicubic"), "upsample_bicubic2d"),
-    "the batch size as output": (lambda x: (x, x.shape[0]), "an output is a number"),
 }
 
 
@@ -176,6 +192,5 @@ def test_what_has_no_form_is_refused_by_name(name: str) -> None:
     function, message = REFUSED[name]
     with pytest.raises(Unsupported, match=message) as error:
         assert_same(function, IMAGE)
-    is_a_node = name != "the batch size as output"
-    assert ("test_lower_shape.py" in (error.value.where or "")) == is_a_node
+    assert "test_lower_shape.py" in (error.value.where or "")
     assert error.value.hint and error.value.exit_code == 4

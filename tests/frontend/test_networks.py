@@ -172,11 +172,7 @@ def test_the_trained_resnet20_keeps_its_predictions(resnet20: tuple[nn.Module, n
 
     with np.load(real_data / "cifar10.npz") as arrays:
         images, labels = arrays["x_test"][:256], arrays["y_test"][:256].reshape(-1)
-    x = (
-        torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
-        if images.shape[-1] == 3
-        else torch.from_numpy(images).float() / 255
-    )
+    x = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
     x = (x - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor([0.229, 0.224, 0.225])[:, None, None]
     with torch.no_grad():
         mine, theirs = (module(x) for module in resnet20)

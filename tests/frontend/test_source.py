@@ -190,3 +190,38 @@ def test_wrong_shapes_are_input_errors(shapes: list[str], message: str) -> None:
 def test_the_door_to_load_imports_nothing_heavy_before_it_is_used() -> None:
     code = "import edgekit, sys; edgekit.load; assert not {'torch', 'numpy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_wrappers_of_torch_are_looked_through() -> None:
+    module = nn.Linear(6, 3)
+    for wrapped in (nn.DataParallel(module), torch.compile(module, backend="eager")):
+        graph = ek.load(wrapped, torch.zeros(1, 6))
+        assert list(graph.state) == ["weight", "bias"] and graph.state["weight"].data is module.weight
+
+
+def test_torchscript_is_refused_with_the_way_out() -> None:
+    with pytest.warns(DeprecationWarning):
+        script = torch.jit.trace(nn.Linear(6, 3), torch.zeros(1, 6))
+    with pytest.raises(Unsupported, match="TorchScript"):
+        ek.load(script, torch.zeros(1, 6))
+
+
+def test_a_result_class_that_torch_does_not_know_says_how_to_register_it() -> None:
+    import dataclasses
+
+    @dataclasses.dataclass
+    class Result:
+        y: torch.Tensor
+
+    class Net(nn.Module):
+        def forward(self, x: torch.Tensor) -> Result:
+            return Result(x * 2)
+
+    with pytest.raises(Unsupported, match="not a known type") as error:
+        ek.load(Net(), torch.zeros(1, 6))
+    assert "register_dataclass" in (error.value.hint or "")
+
+
+def test_an_element_type_without_a_form_is_refused() -> None:
+    with pytest.raises(Unsupported, match=r"type torch\.complex128"):
+        ek.load(nn.Identity(), torch.zeros(1, 6, dtype=torch.complex128))

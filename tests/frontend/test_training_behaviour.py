@@ -250,3 +250,64 @@ def test_random_numbers_in_inference_are_refused() -> None:
 
     with pytest.raises(Unsupported, match="draws random numbers in inference"):
         load(Noisy(), (ROWS,))
+
+
+def test_layers_that_are_subclassed_train_as_layers_do() -> None:
+    class Norm(nn.BatchNorm2d):
+        pass
+
+    class Drop(nn.Dropout):
+        pass
+
+    graph = load(nn.Sequential(Norm(3, momentum=0.3), Drop(0.2)), (IMAGE,))
+    norm, drop = (node.op for node in graph.nodes)
+    assert isinstance(norm, ops.BatchNorm) and not norm.frozen and norm.momentum == 0.3
+    assert isinstance(drop, ops.Dropout) and graph.nodes[0].optional(5) is graph.state["0.num_batches_tracked"]
+
+
+class Straight(torch.autograd.Function):
+    """Rounds, with the gradient of the identity."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        return x.sign()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        return gradient
+
+
+def test_a_gradient_of_the_models_own_is_said() -> None:
+    class Binary(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return Straight.apply(x)
+
+    assert any("the gradient that 'Straight' defines" in note for note in load(Binary(), (ROWS,)).notes)
+
+
+def test_a_parameter_that_is_not_registered_is_said() -> None:
+    class Listed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.factors = [nn.Parameter(torch.ones(6))]
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * self.factors[0]
+
+    graph = load(Listed(), (ROWS,))
+    assert any("'factors' is a plain list" in note for note in graph.notes) and graph.parameters == 0
+
+
+def test_recomputed_regions_are_the_regions_themselves() -> None:
+    from torch.utils.checkpoint import checkpoint
+
+    class Recomputed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(6, 6)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = checkpoint(self.layer, x, use_reentrant=False)
+            return torch.relu(y)
+
+    assert [node.op.name for node in load(Recomputed(), (ROWS,)).nodes] == ["linear", "relu"]

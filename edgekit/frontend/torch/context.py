@@ -165,12 +165,12 @@ class Lowering:
         """The source module whose forward made the node, where the source is one."""
         return self.building.modules.get(self.path)
 
-    @property
-    def module_class(self) -> str:
-        """That module's class, ``torch.nn.modules.dropout.Dropout``; ``""`` where it is not known."""
+    def is_layer(self, kind: type[nn.Module]) -> bool:
+        """Whether that module is a layer of this kind (in a program from a file: as far as its class's name tells)."""
+        if self.building.modules:
+            return isinstance(self.module, kind)
         calls = list(self.source.meta.get("nn_module_stack", {}).values())
-        kind = calls[-1][1] if calls else ""
-        return kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
+        return bool(calls) and str(calls[-1][1]).startswith(f"{kind.__module__}.")
 
     def training_argument(self, name: str, otherwise: Any) -> Any:
         """The value that an argument of this node (by its schema's name) has in training; ``otherwise`` where unknown."""

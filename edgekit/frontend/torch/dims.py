@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from edgekit.errors import Unsupported
-from edgekit.ir.types import Batch, Dim, TensorType, solve_dim
+from edgekit.ir.types import DTYPES, Batch, Dim, TensorType, solve_dim
 
 #: A traced size is a multiple of the batch if it is one at these batch sizes (the first two are where types are solved).
 _PROBES = (2, 3, 5, 7)
@@ -55,5 +55,11 @@ class Sizes:
         return dim
 
     def type(self, tensor: torch.Tensor) -> TensorType:
-        """The type of a traced tensor."""
+        """The type of a traced tensor.
+
+        Raises:
+            Unsupported: its element type or a size has no form in the graph.
+        """
+        if tensor.dtype not in DTYPES:
+            raise Unsupported(f"a tensor of type {tensor.dtype}", hint="use a type of `edgekit.ir.types`: float, int or bool")
         return TensorType(tensor.dtype, tuple(self.dim(size) for size in tensor.shape))

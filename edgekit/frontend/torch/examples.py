@@ -41,8 +41,10 @@ def examples_for(module: nn.Module, given: Any) -> Examples:
     Raises:
         InputError: the arguments do not fit the forward's signature.
     """
-    device = next((t.device for t in (*module.parameters(), *module.buffers())), torch.device("cpu"))
-    given = pytree.tree_map(lambda leaf: _as_tensor(leaf, device), given)
+    own = [*module.parameters(), *module.buffers()]
+    device = next((t.device for t in own), torch.device("cpu"))
+    dtype = next((t.dtype for t in own if t.is_floating_point()), torch.float32)
+    given = pytree.tree_map(lambda leaf: _as_tensor(leaf, device, dtype), given)
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = {}
     if isinstance(given, Mapping):
@@ -109,9 +111,11 @@ def repeated(examples: Examples, axes: Sequence[int | None]) -> Examples:
     return Examples(args, kwargs, examples.names)
 
 
-def _as_tensor(leaf: Any, device: torch.device) -> Any:
+def _as_tensor(leaf: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    """Tensors as they are, on the model's device; numpy's float64, its default, becomes the model's type."""
     if isinstance(leaf, torch.Tensor):
         return leaf.detach().to(device)
     if hasattr(leaf, "__array__") and not isinstance(leaf, int | float | bool):
-        return torch.as_tensor(leaf, device=device)
+        tensor = torch.as_tensor(leaf, device=device)
+        return tensor.to(dtype) if tensor.dtype == torch.float64 else tensor
     return leaf

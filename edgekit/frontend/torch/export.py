@@ -22,7 +22,7 @@ from torch.utils import _pytree as pytree
 
 from edgekit.frontend.torch.examples import Examples, batch_axis_per_leaf, repeated
 from edgekit.frontend.torch.failures import packed_sequences, raised_by_model, told, user_frame
-from edgekit.frontend.torch.forward_code import names_in_forward
+from edgekit.frontend.torch.forward_code import read_forward
 from edgekit.frontend.torch.frames import remember_frames
 from edgekit.frontend.torch.prepare import traceable
 from edgekit.frontend.torch.recurrent_shapes import shapes_only
@@ -34,11 +34,13 @@ class Traced:
 
     Attributes:
         program: the exported program, in inference mode.
-        static: why the batch is fixed, ``""`` where it varies.
+        varies: the batch does.
+        static: why the batch is fixed, ``""`` where it varies or where there is none.
         assigned: tensor attributes (dotted) that forward assigns and that are no buffers.
     """
 
     program: ExportedProgram
+    varies: bool = False
     static: str = ""
     assigned: tuple[str, ...] = ()
 
@@ -62,10 +64,23 @@ def trace(module: nn.Module, examples: Examples, batch_axes: Mapping[str, int | 
             traced = Traced(_exported(model, module, examples, None, assigned))
         else:
             try:
-                traced = Traced(export_module(model, repeated(examples, axes), axes, assigned))
+                traced = Traced(export_module(model, repeated(examples, axes), axes, assigned), varies=True)
             except Exception as refusal:
-                traced = Traced(_exported(model, module, examples, refusal, assigned), _reason(refusal))
+                program = _exported(model, module, examples, refusal, assigned)
+                traced = Traced(program, static=_reason(refusal))
     return replace(traced, assigned=tuple(assigned))
+
+
+def trace_fixed(module: nn.Module, examples: Examples, reason: str) -> Traced:
+    """The same with the batch of the examples.
+
+    Raises:
+        Unsupported: the tracer refuses the model.
+    """
+    assigned: list[str] = []
+    with traceable(module) as model:
+        program = _exported(model, module, examples, None, assigned)
+    return Traced(program, static=reason, assigned=tuple(assigned))
 
 
 def trace_training(
@@ -103,7 +118,7 @@ def _exported(
                 model(*pytree.tree_map(_copy, examples.args), **pytree.tree_map(_copy, examples.kwargs))
         except Exception as own:
             raise raised_by_model(own, name) from own
-        if names_in_forward(module) & {"pack_padded_sequence", "pack_sequence", "pad_packed_sequence"}:
+        if read_forward(module).names & {"pack_padded_sequence", "pack_sequence", "pad_packed_sequence"}:
             raise packed_sequences(error, name) from error
         raise told(error if refusal is None else refusal, name) from error
 

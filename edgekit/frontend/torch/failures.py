@@ -85,4 +85,6 @@ def _is_about_values(error: BaseException) -> bool:
 def _hint(error: BaseException) -> str | None:
     if "numpy" in str(error):
         return "use torch functions instead of numpy in forward"
+    if "not a known type" in str(error):
+        return "return tensors in tuples, lists and dicts, or register the class: torch.export.register_dataclass"
     return None

@@ -45,16 +45,23 @@ def of_program(program: ExportedProgram) -> Iterator[Entry]:
 
 
 def add_state(graph: Graph, entries: Iterator[Entry]) -> None:
-    """Gives a graph the source's state.
-
-    Raises:
-        Unsupported: a tensor is not a plain one (sparse, quantised by torch, complex, not initialised).
-    """
+    """Gives a graph the source's state; raises what ``check`` raises."""
     known: dict[int, Value] = {}
-    for name, tensor, transient in entries:
-        _check(name, tensor)
+    for name, tensor, transient in check(entries):
         seen = known.get(id(tensor))
         known[id(tensor)] = graph.add_state(name, tensor if seen is None else seen, transient=transient)
+
+
+def check(entries: Iterator[Entry]) -> list[Entry]:
+    """The entries, all of them plain tensors.
+
+    Raises:
+        Unsupported: one is not (sparse, quantised by torch, complex, not initialised).
+    """
+    checked = list(entries)
+    for name, tensor, _ in checked:
+        _check(name, tensor)
+    return checked
 
 
 def _check(name: str, tensor: torch.Tensor) -> None:
@@ -69,6 +76,15 @@ def _check(name: str, tensor: torch.Tensor) -> None:
         )
     if tensor.is_meta:
         raise Unsupported(f"'{name}' has no data (device meta)", where=name, hint="load the weights first")
+
+
+def unregistered(module: nn.Module) -> Iterator[str]:
+    """Attributes (dotted) that are plain lists or dicts of parameters or modules: the model does not know of those."""
+    for path, part in module.named_modules():
+        for name, value in vars(part).items():
+            held = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+            if not name.startswith("_") and any(isinstance(item, nn.Parameter | nn.Module) for item in held):
+                yield f"{path}.{name}".removeprefix(".")
 
 
 def modules_by_path(module: nn.Module) -> Mapping[str, nn.Module]:

@@ -12,7 +12,7 @@ from torch import fx, nn
 from torch._ops import OpOverload
 from torch.export.exported_program import ExportedProgram
 
-from edgekit.frontend.torch.forward_code import names_in_forward
+from edgekit.frontend.torch.forward_code import ForwardCode
 from edgekit.frontend.torch.places import where
 
 #: Names in code that make a module suspect of computing something else in training.
@@ -80,10 +80,9 @@ def compare(inference: ExportedProgram, training: ExportedProgram) -> TrainingTr
     return trace
 
 
-def is_suspect(module: nn.Module) -> bool:
+def is_suspect(module: nn.Module, code: ForwardCode) -> bool:
     """Whether code of the user's (or of a library that is not torch) may do something else in training."""
-    overrides = any(type(part).train is not nn.Module.train for part in module.modules())
-    return overrides or bool(names_in_forward(module) & _SUSPECT)
+    return bool(code.names & _SUSPECT) or any(type(part).train is not nn.Module.train for part in module.modules())
 
 
 def silent_in_trace(module: nn.Module) -> Iterator[str]:

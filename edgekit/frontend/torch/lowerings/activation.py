@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from edgekit.frontend.torch.context import Lowering, axis_of
 from edgekit.frontend.torch.table import Result, lowers
@@ -135,6 +136,7 @@ def glu(ctx: Lowering, self: Value, dim: int = -1) -> Result:
 @lowers(aten.softmax.int, aten._softmax.default)
 def softmax(ctx: Lowering, self: Value, dim: int, dtype: torch.dtype | bool | None = None) -> Result:
     """``_softmax`` has ``half_to_float`` in place of the element type."""
+    _need_fixed_axis(ctx, self, dim)
     share = ctx.add(ops.Softmax(axis=dim), ctx.cast(self, ctx.result.dtype))
     module = ctx.module
     if (
@@ -147,7 +149,13 @@ def softmax(ctx: Lowering, self: Value, dim: int, dtype: torch.dtype | bool | No
 @lowers(aten.log_softmax.int, aten._log_softmax.default)
 def log_softmax(ctx: Lowering, self: Value, dim: int, dtype: torch.dtype | bool | None = None) -> Result:
     """``_log_softmax`` has ``half_to_float`` in place of the element type."""
+    _need_fixed_axis(ctx, self, dim)
     return ctx.add(ops.LogSoftmax(axis=dim), ctx.cast(self, ctx.result.dtype))
+
+
+def _need_fixed_axis(ctx: Lowering, x: Value, dim: int) -> None:
+    fixed = not x.type.rank or isinstance(x.shape[dim], int)
+    ctx.need(fixed, "normalises over the batch", "say which axis is the batch: batch_axes={name: axis}")
 
 
 @lowers(aten.dropout.default)
@@ -185,4 +193,4 @@ def _dropout(ctx: Lowering, input: Value, p: float, train: bool, *, channelwise:
 
 def _by_default(ctx: Lowering) -> bool:
     """Whether a dropout acts in training where nothing else is known: the layers do, and what comes from a file is taken to."""
-    return ctx.module_class.startswith("torch.nn.modules.") or not ctx.building.modules
+    return ctx.is_layer(_DropoutNd) or not ctx.building.modules

@@ -31,6 +31,7 @@ def scaled_dot_product_attention(
         "drops at random in inference as well",
         "pass dropout_p=self.p if self.training else 0.0; a .pt2 must be exported after model.eval()",
     )
+    _need_fixed_length(ctx, query, key)
     own = ctx.module.dropout if isinstance(ctx.module, nn.MultiheadAttention) else 0.0
     if enable_gqa:
         key, value = (_repeated(ctx, x, query) for x in (key, value))
@@ -52,7 +53,13 @@ def flash_attention(
 ) -> Result:
     """Decomposed programs; the second result is for the gradient."""
     ctx.need(dropout_p == 0.0, "drops at random in inference as well", "export after model.eval()")
+    _need_fixed_length(ctx, query, key)
     return ctx.add(ops.Attention(scale=scale, causal=is_causal), query, key, value, attn_mask), None
+
+
+def _need_fixed_length(ctx: Lowering, query: Value, key: Value) -> None:
+    fixed = isinstance(query.shape[-2], int) and isinstance(key.shape[-2], int)
+    ctx.need(fixed, "attends over the batch", "say which axis is the batch: batch_axes={name: 1}")
 
 
 def _repeated(ctx: Lowering, x: Value, query: Value) -> Value:

@@ -37,7 +37,7 @@ def batch_norm(
         raise ctx.refused(
             "batch norm is in training mode: its result depends on the batch", "call model.eval() before torch.export.export"
         )
-    is_module = ctx.module_class.startswith("torch.nn.modules.batchnorm.")
+    is_module = ctx.is_layer(_BatchNorm)
     batches = ctx.graph.state.get(f"{ctx.path}.num_batches_tracked".removeprefix(".")) if is_module else None
     if isinstance(ctx.module, _BatchNorm):
         average = ctx.module.momentum

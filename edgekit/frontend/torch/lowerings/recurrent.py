@@ -27,6 +27,7 @@ def lstm(
     batch_first: bool,
 ) -> Result:
     """Outputs, last hidden states, last cell states."""
+    _need_fixed_time(ctx, input, batch_first)
     per_direction = 4 if has_biases else 2
     directions = num_layers * (2 if bidirectional else 1)
     ctx.need(
@@ -61,6 +62,7 @@ def gru_or_rnn(
     batch_first: bool,
 ) -> Result:
     """Outputs and last hidden states."""
+    _need_fixed_time(ctx, input, batch_first)
     _need_inference(ctx, train, dropout)
     hidden, active = params[1].tensor_shape[1], float(dropout) if num_layers > 1 else 0.0
     op: ops.Op
@@ -118,6 +120,14 @@ def rnn_cell(
     """One step: f(x w_ih + h w_hh)."""
     total = ctx.add(ops.Add(), ctx.add(ops.Linear(), input, w_ih, b_ih), ctx.add(ops.Linear(), hx, w_hh, b_hh))
     return ctx.add(ops.Tanh() if ctx.node.target is aten.rnn_tanh_cell.default else ops.Relu(), total)
+
+
+def _need_fixed_time(ctx: Lowering, input: Value, batch_first: bool) -> None:
+    ctx.need(
+        isinstance(input.shape[1 if batch_first else 0], int),
+        "steps over the batch",
+        "say which axis is the batch: batch_axes={name: 1}",
+    )
 
 
 def _parts(ctx: Lowering, gates: Value, count: int) -> tuple[Value, ...]:
