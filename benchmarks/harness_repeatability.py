@@ -115,9 +115,9 @@ def comparisons(model: Path, count: int, stopping: Stopping, *, slowed: bool) ->
             executor = kind(transport, [Arm(model), Arm(model)], Request(), sys.executable)
             base, other = run_rounds(executor, 2, stopping, Headline.UNDISTURBED)
         launches.append(len(base))
-        ratio = ratio_of_rounds(figures(base), figures(other), Headline.UNDISTURBED.estimator, seed=i)
+        ratio = ratio_of_rounds(figures(base), figures(other), Headline.UNDISTURBED.estimator)
         claimed += change_of(ratio) in (Change.SLOWER, Change.FASTER)
-        ratios.append([ratio.value, ratio.low, ratio.high])
+        ratios.append([round(number, 4) for number in (ratio.value, ratio.low, ratio.high)])
         verdict = change_of(ratio).value
         print(f"  {i + 1}: {ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f}) {verdict}, {len(base)} rounds", flush=True)
     result: dict[str, object] = {"model": model.name, "slowed": slowed, "comparisons": count, "claimed": claimed}
