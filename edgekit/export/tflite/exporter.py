@@ -20,9 +20,6 @@ from edgekit.formats.tflite.model import Model, Signature, Tensor
 from edgekit.formats.tflite.write import write
 from edgekit.ir import Graph, Value
 
-#: The signature's key, as TensorFlow's converter calls it: apps find it by this name.
-SIGNATURE = "serving_default"
-
 
 def export(graph: Graph, options: TfliteOptions | None = None) -> bytes:
     """The bytes of a .tflite file that computes what the graph computes, at the file's batch.
@@ -125,7 +122,7 @@ def _assemble(
         output_structure(graph),
     )
     signature = Signature(
-        SIGNATURE,
+        options.signature,
         {value.name: index for value, index in zip(graph.inputs, given, strict=True)},
         {sheet.tensors[index].name: index for index in results},
     )

@@ -21,6 +21,7 @@ class TfliteOptions:
         layouts: the same for single inputs and outputs, by name.
         preprocessing: what the graph itself does to raw input, by name of the input, for the file's own record.
         all_names: keep the names of all tensors, for debugging; only inputs and outputs keep theirs otherwise.
+        signature: the key under which apps find the inputs and outputs by name; the default is that of TensorFlow's converter.
     """
 
     batch: int = 1
@@ -30,6 +31,7 @@ class TfliteOptions:
     layouts: Mapping[str, Layout] = field(default_factory=dict)
     preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
     all_names: bool = False
+    signature: str = "serving_default"
 
     @classmethod
     def for_target(

@@ -102,6 +102,7 @@ def test_the_signature_has_the_sources_names(net: Graph) -> None:
     assert list(signature.inputs) == ["image", "extra"]
     assert list(signature.outputs) == [value.name for value in net.outputs]
     assert [t.name for t in LiteRT(export(net)).inputs] == ["image", "extra"]
+    assert read(export(net, TfliteOptions(signature="classify"))).signatures[0].key == "classify"
 
 
 def test_only_inputs_and_outputs_have_names_unless_all_are_asked_for(net: Graph) -> None:
