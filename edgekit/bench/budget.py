@@ -11,6 +11,8 @@ from enum import Enum
 from pathlib import Path
 
 from edgekit.bench.launch import Memory
+from edgekit.bench.micro import Arena, arena
+from edgekit.bench.qemu.counting import Count, count
 from edgekit.bench.statistics import Estimate
 from edgekit.errors import DeviceError
 from edgekit.target import Budget, Device
@@ -96,31 +98,27 @@ def check_memory(memory: Memory | None, place: Place, budget: Budget) -> list[Ch
     return [_judge("memory", limit, max(kib, 0) * 1024, "bytes", f"{reason}, {place.value}")]
 
 
-def check_arena(artifact: Path, budget: Budget) -> list[Check]:
-    """TensorFlow Lite Micro's tensor arena, planned by its own interpreter."""
+def check_arena(artifact: Path, budget: Budget, planned: Arena | None = None) -> list[Check]:
+    """TensorFlow Lite Micro's tensor arena, planned by its own interpreter (here, unless it has been before)."""
     if budget.arena_bytes is None:
         return []
-    from edgekit.bench.micro import arena
-
     try:
-        planned = arena(artifact)
+        planned = planned or arena(artifact)
     except DeviceError as error:
         return [_refused("arena", budget.arena_bytes, "bytes", error)]
     reason = f"head {planned.head:,} + tail {planned.tail:,}; the tail is smaller on a 32-bit device"
     return [_judge("arena", budget.arena_bytes, planned.total, "bytes", reason)]
 
 
-def check_instructions(artifact: Path, device: Device) -> list[Check]:
-    """ARM64 instructions per inference on the device's core, counted under emulation."""
+def check_instructions(artifact: Path, device: Device, counted: Count | None = None) -> list[Check]:
+    """ARM64 instructions per inference on the device's core, counted under emulation (here, unless they have been before)."""
     limit, cpu = device.budget.instructions, device.hardware.qemu_cpu
     if limit is None:
         return []
     if cpu is None:
         return [_silent("instructions", limit, "instructions", "this device's core is not emulated")]
-    from edgekit.bench import qemu
-
     try:
-        counted = qemu.count(artifact, cpu)
+        counted = counted if counted and counted.cpu == cpu else count(artifact, cpu)
     except DeviceError as error:
         return [_refused("instructions", limit, "instructions", error)]
     reason = f"{counted.cpu}, {counted.runtime}" + ("" if counted.exact else ", within about 1 %")

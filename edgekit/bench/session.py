@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgekit.bench.budget import (
-    Check,
     Place,
     Verdict,
     check_arena,
@@ -130,7 +129,7 @@ def measure(
     for arm, own in zip(arms, launches, strict=True):
         unstable = instability(own, stopping, headline) if request.mode != "soak" else ()
         result = condense(arm.artifact, request.mode, own, unstable, request.kernels, headline)
-        results.append(replace(result, checks=tuple(_checks(result, device, place))) if device else result)
+        results.append(_checked(result, device, place) if device else result)
     return Session(
         on=transport.name,
         started=started,
@@ -176,10 +175,9 @@ def examine(arms: Sequence[Arm], request: Request, *, cpu: str | None, device: D
 def _examined(arm: Arm, cpu: str | None, device: Device | None, place: Place) -> Measurement:
     if not arm.artifact.is_file():
         raise InputError(f"no file '{arm.artifact}'", where="the command line", hint="check the path")
-    from edgekit.bench import micro, qemu
+    from edgekit.bench import qemu
 
     counted = qemu.count(arm.artifact, cpu) if cpu else None
-    planned = micro.arena(arm.artifact) if device and device.runtime.name == "tflite-micro" and micro.available() else None
     content = arm.artifact.read_bytes()
     result = Measurement(
         artifact=arm.artifact,
@@ -187,11 +185,10 @@ def _examined(arm: Arm, cpu: str | None, device: Device | None, place: Place) ->
         bytes=len(content),
         mode="burst",
         count=counted,
-        arena=planned,
         output_sha256=counted.output_sha256 if counted else None,
         warnings=tuple(f"the runtime fell back to other kernels: {note}" for note in counted.notes) if counted else (),
     )
-    return replace(result, checks=tuple(_checks(result, device, place))) if device else result
+    return _checked(result, device, place) if device else result
 
 
 def place_of(name: str, facts: DeviceFacts, device: Device | None) -> Place:
@@ -209,16 +206,24 @@ def place_of(name: str, facts: DeviceFacts, device: Device | None) -> Place:
     return Place.DEVICE
 
 
-def _checks(result: Measurement, device: Device, place: Place) -> list[Check]:
-    budget = device.budget
-    p95 = result.latency.p95_interval if result.latency else None
-    return [
-        *check_latency(p95, place, result.unstable, budget),
+def _checked(result: Measurement, device: Device, place: Place) -> Measurement:
+    """The measurement with the device's checks, and with what they had to count and plan for it."""
+    from edgekit.bench import micro, qemu
+
+    budget, cpu = device.budget, device.hardware.qemu_cpu
+    counted, planned = result.count, result.arena
+    if counted is None and budget.instructions and cpu and not qemu.missing():
+        counted = qemu.count(result.artifact, cpu)
+    if planned is None and budget.arena_bytes and micro.available():
+        planned = micro.arena(result.artifact)
+    checks = [
+        *check_latency(result.latency.p95_interval if result.latency else None, place, result.unstable, budget),
         *check_memory(result.memory, place, budget),
         *check_size(result.artifact, budget),
-        *check_arena(result.artifact, budget),
-        *check_instructions(result.artifact, device),
+        *check_arena(result.artifact, budget, planned),
+        *check_instructions(result.artifact, device, counted),
     ]
+    return replace(result, count=counted, arena=planned, checks=tuple(checks))
 
 
 def _pairs(results: Sequence[Measurement]) -> list[Pair]:

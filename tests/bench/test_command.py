@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from edgekit.bench import qemu
 from edgekit.bench.output.document import SCHEMA_FILE
 from edgekit.cli import main
 from edgekit.formats.tflite.schema_generated import BuiltinOperator
-from tests.bench.devices import TestDevice
+from tests.bench.devices import TestDevice, gone_within, running
 from tests.bench.models import dense, unary
 
 QUICK = ["--launches", "2", "--max-launches", "2", "--seconds", "0.05"]
@@ -211,6 +213,20 @@ def test_a_bad_model_on_a_device_is_told_and_leaves_nothing(
     found, _, err = bench(capsys, model, "--on", transport.name, "--python", there.python, *options, *QUICK)
     assert found == code and "  try:   " in err and transport.name in err
     assert there.leftovers() == []
+
+
+def test_ctrl_c_ends_with_130_and_leaves_nothing(model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "there"
+    folder.mkdir()
+    command = [sys.executable, "-m", "edgekit", "bench", str(model), "--seconds", "60.5", "--folder", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not running("--seconds 60.5 --rate") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err.strip()) == (130, "", "")
+    assert gone_within(5, "--seconds 60.5 --rate") and list(folder.iterdir()) == []
 
 
 def test_the_help_imports_neither_numpy_nor_a_runtime() -> None:

@@ -26,6 +26,8 @@ def rows_of(session: Session) -> tuple[list[str], list[list[str]]]:
 def lines_of(session: Session) -> list[tuple[str, str]]:
     """Everything below the table as (style, line)."""
     lines = [("", pair_line(pair)) for pair in session.pairs]
+    counted = sorted({f"{r.count.cpu} with {r.count.runtime}" for r in session.results if r.count})
+    lines += [("", f"instructions: per inference on an emulated {key}; a cost and not a time") for key in counted]
     for result in session.results:
         lines += [(_STYLE[check.verdict], f"{result.artifact.name} {check_line(check)}") for check in result.checks]
     for finding in session.comparison.findings if session.comparison else ():
@@ -49,7 +51,6 @@ def title_of(session: Session) -> str:
     if session.facts:
         what.append(session.facts.model or session.facts.cpu)
     runtimes = {f"{dict(r.runtime)['name']} {dict(r.runtime)['version']}" for r in session.results if r.runtime}
-    runtimes |= {f"{result.count.runtime}, a cost and not a time" for result in session.results if result.count}
     launches = {result.latency.launches for result in session.results if result.latency}
     what += sorted(runtimes) + [f"{n} launches" for n in launches]
     return ", ".join(word for word in what if word)
