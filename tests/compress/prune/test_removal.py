@@ -5,15 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 from edgekit import ParityError, Unsupported, UsageError
 from edgekit.compress.prune import Prune
 from edgekit.compress.prune.coupling import COUPLES, SHRINKS, Coupling
 from edgekit.compress.prune.removal import remove
+from edgekit.frontend.source import load
 from edgekit.ir import Graph, Node, ops
 from edgekit.ir.ops import OPS
 from edgekit.ir.text import parse
-from tests.compress.prune.masked import largest_difference, masked_source
+from tests.compress.prune.masked import largest_difference, masked_source, randomise
 from tests.compress.prune.networks import small_cnn, small_graph
 
 torch.set_num_threads(1)
@@ -147,3 +150,34 @@ def test_a_norm_over_pruned_channels_takes_its_statistics_from_those_that_stay()
     w, g, v = (graph.state[n].tensor for n in "wgv")
     wanted = torch.nn.functional.layer_norm(x @ w[kept].T, (4,), g[kept]) @ v[:, kept].T
     torch.testing.assert_close(small.module().eval()(x), wanted)
+
+
+def test_group_norm_loses_the_same_channels_of_every_group() -> None:
+    model = randomise(nn.Sequential(nn.Conv2d(3, 12, 1), nn.GroupNorm(3, 12), nn.ReLU(), nn.Conv2d(12, 2, 1)), 3)
+    graph = load(model, (torch.zeros(1, 3, 4, 4),))
+    small = Prune(ratio=0.5, criterion="l1").apply(graph)
+    removed = small.history[-1].removed["1.weight"][0]
+    assert [sum(i // 4 == group for i in removed) for group in range(3)] == [2, 2, 2]
+    kept = [i for i in range(12) if i not in removed]
+    x = torch.randn(3, 3, 4, 4)
+    with torch.no_grad():
+        y = F.group_norm(model[0](x)[:, kept], 3, model[1].weight[kept], model[1].bias[kept], model[1].eps)
+        wanted = F.conv2d(y.relu(), model[3].weight[:, kept], model[3].bias)
+        assert largest_difference(wanted, small.module().eval()(x)) < 1e-5
+
+
+def test_a_crop_of_the_batch_or_of_channels_is_no_crash() -> None:
+    graph = parse(
+        """
+        graph g(%x: float32[N,3,4,4])
+          @w: float32[6,3,1,1] parameter
+          @v: float32[2,4,1,1] parameter
+          %y = conv2d(%x, @w)
+          %p = pad(%y, pads=((0, 0), (-1, -1), (0, 0), (0, 0)))
+          %z = conv2d(%p, @v)
+          %s = slice(%z, starts=(0, 0, 0, 0), stops=(2, 2, 4, 4), steps=(1, 1, 1, 1))
+          return %s
+        """
+    )
+    record = Prune(ratio=0.5).apply(graph).history[-1]
+    assert "padded axis" in record.declined["w"]

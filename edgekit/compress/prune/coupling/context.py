@@ -82,6 +82,8 @@ class Coupling:
         for size, row in zip(value.type.shape, labels, strict=True):
             if isinstance(size, Batch):
                 rows.append(BATCH)
+            elif not len(row):
+                rows.append(stays(size))  # a part of the batch
             elif size == 1:
                 self.fix(row, "it is the only channel there")
                 rows.append(stays(1))

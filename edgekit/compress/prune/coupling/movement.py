@@ -90,12 +90,13 @@ def pad(node: Node, c: Coupling) -> None:
     for axis, (labels, (low, high)) in enumerate(zip(c.all_axes(x), op.pads, strict=True)):
         if not (low or high):
             rows.append(labels)
-        elif op.mode == "constant" and (axis == 1 or c.has_free(labels)):
+        elif op.mode == "constant" and min(low, high) >= 0 and (axis == 1 or c.has_free(labels)):
             rows.append(np.concatenate([c.atoms.fresh(low), labels, c.atoms.fresh(high)]))
         else:
             why = "positions around a padded axis stay"
             c.fix(labels, why)
-            rows.append(c.stuck(low + len(labels) + high, why))
+            size = node.output.shape[axis]
+            rows.append(c.stuck(size if isinstance(size, int) else 0, why))
     c.label(node.output, rows)
 
 
@@ -119,7 +120,7 @@ def gather(node: Node, c: Coupling) -> None:
     assert isinstance(op, ops.Gather)
     c.fix_axes(index, range(index.type.rank), "an index is not a channel")
     rows = c.all_axes(x)
-    if index.is_constant and index.type.rank == 1:
+    if index.is_constant and index.type.rank == 1 and isinstance(x.shape[op.axis], int):
         middle = [rows[op.axis][index.tensor.numpy(force=True)]]
     else:
         c.fix(rows[op.axis], "it is looked up by an index")
