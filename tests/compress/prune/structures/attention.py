@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.compress.prune.structures.common import net
+from tests.compress.prune.structures.common import conv, net
 
 
 class Attend(nn.Module):
@@ -106,4 +106,23 @@ net(
     "shifted windows (Swin)",
     _windows,
     lambda: {"patch": nn.Conv2d(3, 16, 2, 2), "t": Attend(16, 4, True), "f": nn.Linear(16, 3)},
+)
+
+
+def _over_positions(m: Any, x: Tensor) -> Tensor:
+    q, k, v = (layer(x).flatten(2) for layer in (m.q, m.k, m.v))
+    weights = torch.softmax(q.transpose(1, 2) @ k / 8**0.5, -1)
+    return m.o((v @ weights.transpose(1, 2)).view(-1, 8, 8, 8))  # type: ignore[no-any-return]
+
+
+net(
+    "attention over the positions of a map",
+    _over_positions,
+    lambda: {"q": conv(3, 8, 1), "k": conv(3, 8, 1), "v": conv(3, 8, 1), "o": conv(8, 2, 1)},
+)
+net(
+    "multi-head attention, sequence first",
+    lambda m, x: m.f(m.t(y := m.i(x).transpose(0, 1), y, y)[0].mean(0)),
+    lambda: {"i": nn.Linear(6, 16), "t": nn.MultiheadAttention(16, 4), "f": nn.Linear(16, 3)},
+    shape=(7, 6),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -71,4 +72,21 @@ net(
     lambda: {"e": nn.Embedding(20, 8), "a": nn.Linear(8, 12), "f": nn.Linear(12, 3)},
     shape=(5,),
     tokens=True,
+)
+
+
+def _cells(m: Any, x: Tensor) -> Tensor:
+    h = torch.zeros(x.shape[0], 8)
+    k, c = h, h
+    for step in range(3):
+        h = m.a(x[:, step], h)
+        k, c = m.b(h, (k, c))
+    return m.f(k)  # type: ignore[no-any-return]
+
+
+net(
+    "unrolled GRU and LSTM cells",
+    _cells,
+    lambda: {"a": nn.GRUCell(6, 8), "b": nn.LSTMCell(8, 8), "f": nn.Linear(8, 3)},
+    shape=(3, 6),
 )
