@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from edgekit import metrics
 from edgekit.compress.quantize.sensitivity import logits
@@ -51,19 +53,28 @@ def run_source(graph: Graph, samples: Sequence[Array]) -> Outputs | None:
     if graph.source is None or graph.signature is None:
         return None
     results = []
-    source = graph.source
-    training = getattr(source, "training", False)
-    try:
-        if training:
-            source.eval()
-        with torch.no_grad():
-            for batch in batches(samples, graph):
-                leaves = graph.signature.outputs_of(source, batch)
-                results.append([leaf.float() for leaf in leaves])
-    finally:
-        if training:
-            source.train()
+    with torch.no_grad(), _evaluating(graph.source):
+        for batch in batches(samples, graph):
+            leaves = graph.signature.outputs_of(graph.source, batch)
+            results.append([leaf.float() for leaf in leaves])
     return Outputs([torch.cat([r[i] for r in results]).numpy() for i in range(len(results[0]))])
+
+
+@contextmanager
+def _evaluating(source: Any) -> Iterator[None]:
+    """Evaluation mode in the block; afterwards every part is in the mode that it was in.
+
+    The flags are set one by one: ``train()`` would unfreeze a batch norm that the user froze, and exported programs refuse it.
+    """
+    parts = list(source.modules()) if isinstance(source, nn.Module) else []
+    before = [part.training for part in parts]
+    try:
+        for part in parts:
+            part.training = False
+        yield
+    finally:
+        for part, training in zip(parts, before, strict=True):
+            part.training = training
 
 
 def with_logits(graph: Graph) -> Graph:

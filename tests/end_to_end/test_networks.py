@@ -274,3 +274,10 @@ def test_two_builds_are_byte_for_byte_the_same(
     assert result.code == 0, result.err
     for target in targets:
         assert project.artifact(target).read_bytes() == project.artifact(target, "again").read_bytes()
+
+
+def test_the_users_module_is_left_in_the_mode_that_it_was_in(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Flatten(), nn.Linear(144, 2)).train()
+    model[1].eval()  # frozen by hand
+    ek.build(model, "tflite-fp32", example_inputs=torch.zeros(1, 1, 8, 8), output=tmp_path / "out")
+    assert [part.training for part in model.modules()] == [True, True, False, True, True, True]
