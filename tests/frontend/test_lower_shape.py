@@ -144,6 +144,13 @@ def test_views_that_change_nothing_leave_no_op() -> None:
     assert op_names(assert_same(lambda x: x.view(-1, 6)[:, :].reshape(x.shape).expand(-1, 6).repeat(1, 1) + 1, ROWS)) == ["add"]
 
 
+def test_slices_of_several_dimensions_are_one() -> None:
+    graph = assert_same(lambda x: x[:, 1:, ::2, 3:5][:, :2], IMAGE)
+    assert op_names(graph) == ["slice", "slice"]
+    assert op_names(assert_same(lambda x: x[:, :, ::2, ::2], IMAGE)) == ["slice"]
+    assert op_names(assert_same(lambda x: x[:, :3][:, :, 1:], IMAGE)) == ["slice"]
+
+
 def test_constants_are_computed_while_loading() -> None:
     def mask(x: torch.Tensor) -> torch.Tensor:
         allowed = torch.triu(torch.ones(4, 4), 1).bool()

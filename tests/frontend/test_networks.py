@@ -185,7 +185,10 @@ def reference_networks() -> Path:
     return REPOSITORY.parent / "shared" / "reference"
 
 
-@pytest.mark.parametrize("name", ["resnet8", "dscnn", "mbv1_025", "fcae", "mbv2", "vit"])
+LARGE = pytest.param("mbv2", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("name", ["resnet8", "dscnn", "mbv1_025", "fcae", "vit", LARGE])
 def test_the_reference_networks_keep_their_function(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = reference_networks()
     if not (folder / "zoo.py").exists():

@@ -130,10 +130,18 @@ class Lowering:
         return data if fixed == tuple(shape) else self.add(ops.Expand(shape=tuple(shape)), data)
 
     def slice(self, x: Value, axis: int, start: int, stop: int, step: int = 1) -> Value:
-        """``x[start:stop:step]`` along one dimension of fixed size, bounds within it; x itself for the whole."""
+        """``x[start:stop:step]`` along one dimension of fixed size, bounds within it; x itself for the whole.
+
+        A slice of a slice along another dimension is one slice: ``x[:, :, ::2, ::2]`` is traced as a slice per dimension.
+        """
         if (start, stop, step) == (0, x.shape[axis], 1):
             return x
         starts, stops, steps = [0] * x.type.rank, list(x.shape), [1] * x.type.rank
+        before = x.producer.op if x.producer is not None else None
+        if isinstance(before, ops.Slice) and (before.starts[axis], before.steps[axis]) == (0, 1):
+            starts, stops, steps = list(before.starts), list(before.stops), list(before.steps)
+            assert x.producer is not None
+            x = x.producer.input(0)
         starts[axis], stops[axis], steps[axis] = start, stop, step
         return self.add(ops.Slice(starts=tuple(starts), stops=tuple(stops), steps=tuple(steps)), x)
 
