@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ from edgekit.bench.rounds import Executor, Progress, Stopping, instability, run_
 from edgekit.bench.statistics import Change, Estimate, change_of, ratio_of_rounds
 from edgekit.bench.transport.base import Transport
 from edgekit.bench.transport.facts import DeviceFacts, DeviceState
-from edgekit.errors import InputError
+from edgekit.errors import DeviceError, InputError
 from edgekit.target import Device
 
 
@@ -212,10 +213,12 @@ def _checked(result: Measurement, device: Device, place: Place) -> Measurement:
 
     budget, cpu = device.budget, device.hardware.qemu_cpu
     counted, planned = result.count, result.arena
-    if counted is None and budget.instructions and cpu and not qemu.missing():
-        counted = qemu.count(result.artifact, cpu)
-    if planned is None and budget.arena_bytes and micro.available():
-        planned = micro.arena(result.artifact)
+    with contextlib.suppress(DeviceError):  # a tool that is missing: the check says so
+        if counted is None and budget.instructions and cpu:
+            counted = qemu.count(result.artifact, cpu)
+    with contextlib.suppress(DeviceError):
+        if planned is None and budget.arena_bytes:
+            planned = micro.arena(result.artifact)
     checks = [
         *check_latency(result.latency.p95_interval if result.latency else None, place, result.unstable, budget),
         *check_memory(result.memory, place, budget),
