@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from edgekit.formats.io_metadata import Layout, Preprocessing
 from edgekit.target import Target
 
+#: The name that LiteRT itself gives to a model's only entry: a call needs no search for it.
+DEFAULT_SIGNATURE = "<placeholder signature>"
+
 
 @dataclass(frozen=True)
 class TfliteOptions:
@@ -21,7 +24,7 @@ class TfliteOptions:
         layouts: the same for single inputs and outputs, by name.
         preprocessing: what the graph itself does to raw input, by name of the input, for the file's own record.
         all_names: keep the names of all tensors, for debugging; only inputs and outputs keep theirs otherwise.
-        signature: the key under which apps find the inputs and outputs by name; the default is that of TensorFlow's converter.
+        signature: the key under which apps find the inputs and outputs by name (docs/decisions/signature-key.md).
     """
 
     batch: int = 1
@@ -31,7 +34,7 @@ class TfliteOptions:
     layouts: Mapping[str, Layout] = field(default_factory=dict)
     preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
     all_names: bool = False
-    signature: str = "serving_default"
+    signature: str = DEFAULT_SIGNATURE
 
     @classmethod
     def for_target(

@@ -11,7 +11,7 @@ from torch import nn
 
 from edgekit.errors import UsageError
 from edgekit.export.tflite.exporter import export
-from edgekit.export.tflite.options import TfliteOptions
+from edgekit.export.tflite.options import DEFAULT_SIGNATURE, TfliteOptions
 from edgekit.formats.io_metadata import IO_KEY, Preprocessing
 from edgekit.formats.tflite.model import Tensor
 from edgekit.formats.tflite.read import read
@@ -98,7 +98,7 @@ def test_an_artifact_needs_nothing_but_the_file(net: Graph) -> None:
 
 def test_the_signature_has_the_sources_names(net: Graph) -> None:
     (signature,) = read(export(net)).signatures
-    assert signature.key == "serving_default"
+    assert signature.key == DEFAULT_SIGNATURE
     assert list(signature.inputs) == ["image", "extra"]
     assert list(signature.outputs) == [value.name for value in net.outputs]
     assert [t.name for t in LiteRT(export(net)).inputs] == ["image", "extra"]
