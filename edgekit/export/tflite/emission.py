@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.errors import Unsupported
 from edgekit.export.tflite.constants import arrange, values_of
 from edgekit.export.tflite.element_types import quantization, tensor_type
 from edgekit.export.tflite.layout.assign import Assignment
@@ -79,10 +80,18 @@ class Emission:
         return self._tensors[key]
 
     def move(self, index: int, value: Value, before: Form, after: Form) -> int:
-        """A tensor rearranged, with the type and quantisation of ``value``."""
+        """A tensor rearranged, with the type and quantisation of ``value``.
+
+        Raises:
+            Unsupported: it takes a transpose of more dimensions than any kernel has.
+        """
         for step in steps(before, after):
             moved = self.like(value, step.shape)
             if isinstance(step, Transpose):
+                if len(step.dims) > 6:
+                    raise Unsupported(
+                        f"a permutation of {len(step.dims)} dimensions at once", hint="permute in two steps: TFLite takes six"
+                    )
                 self.sheet.operator(
                     BuiltinOperator.TRANSPOSE, [index, self.sheet.ints(step.dims)], [moved], Options("TransposeOptions")
                 )

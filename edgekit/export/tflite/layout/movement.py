@@ -34,6 +34,13 @@ class Transpose:
 
 Step = Reshape | Transpose
 
+#: Every runtime's TRANSPOSE takes this many dimensions; more are avoided, and beyond six no runtime takes them.
+MOST_DIMENSIONS = 5
+_TOO_MANY_DIMENSIONS = 6
+
+#: Cost of a transpose that no kernel can do: any other way is better.
+_IMPOSSIBLE = 1e12
+
 
 @lru_cache(maxsize=16384)
 def steps(before: Form, after: Form) -> tuple[Step, ...]:
@@ -46,21 +53,21 @@ def steps(before: Form, after: Form) -> tuple[Step, ...]:
     if refined[0] == refined[1]:
         return _reshape(before.physical, after.physical)
     ways = [way(before, after, *refined) for way in (_from_axes, _to_axes, _by_blocks)]
-    return min((way for way in ways if way is not None), key=lambda way: (len(way), _rank(way)))
+    return min((way for way in ways if way is not None), key=lambda way: (_rank(way) > MOST_DIMENSIONS, len(way), _rank(way)))
 
 
 @lru_cache(maxsize=16384)
 def cost(before: Form, after: Form) -> float:
     """The cost of `steps`, in element copies."""
-    count = prod(before.shape)
-    return sum(
-        OPERATOR_COST + count * (TRANSPOSE_COST if isinstance(step, Transpose) else RESHAPE_COST)
-        for step in steps(before, after)
-    )
+    count, way = prod(before.shape), steps(before, after)
+    if _rank(way) > _TOO_MANY_DIMENSIONS:
+        return _IMPOSSIBLE
+    return sum(OPERATOR_COST + count * (TRANSPOSE_COST if isinstance(step, Transpose) else RESHAPE_COST) for step in way)
 
 
 def _rank(way: tuple[Step, ...]) -> int:
-    return max(len(step.shape) for step in way)
+    """Dimensions of the transposes among the steps."""
+    return max((len(step.shape) for step in way if isinstance(step, Transpose)), default=0)
 
 
 def _reshape(before: tuple[int, ...], after: tuple[int, ...]) -> tuple[Step, ...]:
