@@ -27,7 +27,8 @@ CASES = {
     "a dead rectifier": "@w: float32[6,6]\n@b: float32[6] = [-1e3, -1e3, -1e3, -1e3, -1e3, -1e3]\n"
     "%a = linear(%x, @w, @b)\n"
     "%r = relu(%a)\n%y = linear(%r, @w)\nreturn %y",
-    "a hardswish of negative numbers": "@w: float32[6,6]\n@b: float32[6] = [-99, -99, -99, -99, -99, -99]\n%a = linear(%x, @w, @b)\n"
+    "a hardswish of negative numbers": "@w: float32[6,6]\n@b: float32[6] = [-99, -99, -99, -99, -99, -99]\n"
+    "%a = linear(%x, @w, @b)\n"
     "%h = hardswish(%a)\n%y = linear(%h, @w)\nreturn %y",
     "a mean that cancels": "@w: float32[6,6]\n%a = linear(%x, @w)\n%n = neg(%a)\n%c = concat(%a, %n, axis=1)\n"
     "%y = mean(%c, axes=(1,), keepdim=True)\nreturn %y",
