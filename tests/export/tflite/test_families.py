@@ -63,6 +63,7 @@ def test_a_float_file_gives_the_sources_numbers(name: str) -> None:
     np.testing.assert_allclose(Artifact(batched).run(x.numpy()), want, atol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_narrow_weights_keep_the_numbers(name: str) -> None:
     graph, x, want = make(name)

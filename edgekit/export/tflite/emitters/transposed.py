@@ -7,7 +7,7 @@ import numpy as np
 from edgekit.export.tflite.constants import values_of
 from edgekit.export.tflite.emission import Site
 from edgekit.export.tflite.emitters.fused import finish
-from edgekit.export.tflite.emitters.weights import Array, constant_weight, put_bias, reordered
+from edgekit.export.tflite.emitters.weights import Array, constant_weight, put_bias
 from edgekit.export.tflite.registry import emits
 from edgekit.formats.tflite.model import Options
 from edgekit.formats.tflite.schema_generated import BuiltinOperator, Padding
@@ -88,12 +88,11 @@ def _one(
     padding: Padding,
     out: int,
 ) -> None:
-    """One transposed convolution that gives some of the node's output channels."""
+    """One transposed convolution that gives some of the node's output channels, those of one group."""
     quant = site.node.input(1).quant
     if quant is not None and quant.axis is not None:
         quant = QuantParams(quant.dtype, quant.scale, quant.zero_point, 0, quant.narrow)
-    chosen = reordered(quant, channels)
-    filters = site.to.array(weight.transpose(1, 2, 3, 0), chosen, 0)
+    filters = site.to.array(weight.transpose(1, 2, 3, 0), quant, 0)  # the groups share their scales
     count = site.form.shape[1]
     bias = put_bias(site, count, channels)
     shape = site.sheet.ints(site.sheet.tensors[out].shape)

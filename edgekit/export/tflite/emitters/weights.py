@@ -60,9 +60,19 @@ def put_bias(site: Site, count: int, order: NDArray[np.int64]) -> int:
         values = np.zeros(count, np.float32) if bias is None else values_of(bias)
         return site.sheet.constant(values[order])
     if bias is not None and bias.quant is not None:
-        return site.to.array(values_of(bias)[order], reordered(bias.quant, order))
+        quant = _as_many_scales(bias.quant, weight.quant, count)
+        return site.to.array(values_of(bias)[order], reordered(quant, order))
     assert x.quant is not None and weight.quant is not None, "the quantiser left a weight or an input in float"
     scales = [x.quant.scale[0] * scale for scale in weight.quant.scale]
     quant = QuantParams("int32", tuple(scales), (0,) * len(scales), 0 if weight.quant.axis is not None else None)
     integers = np.zeros(count, np.int32) if bias is None else to_numpy(quantize_bias(bias.tensor, scales))
     return site.to.array(integers[order], reordered(quant, order))
+
+
+def _as_many_scales(bias: QuantParams, weight: QuantParams | None, count: int) -> QuantParams:
+    """A bias's parameters with one scale, or one per channel, as the weight has: delegates refuse a mixture."""
+    if weight is not None and weight.axis is None and bias.axis is not None and len(set(bias.scale)) == 1:
+        return replace(bias, scale=bias.scale[:1], zero_point=bias.zero_point[:1], axis=None)
+    if weight is not None and weight.axis is not None and bias.axis is None:
+        return replace(bias, scale=bias.scale * count, zero_point=bias.zero_point * count, axis=0)
+    return bias
