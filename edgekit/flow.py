@@ -187,7 +187,8 @@ def _build_one(job: _Job, graph: Graph, target: Target, settings: Mapping[str, A
     from edgekit.stages.artifact import export
     from edgekit.stages.assemble import assemble
     from edgekit.stages.evaluate import evaluate
-    from edgekit.stages.inputs import batches, synthetic_samples
+    from edgekit.stages.feeding import batches
+    from edgekit.stages.inputs import synthetic_samples
     from edgekit.stages.io_types import byte_inputs, io_types
     from edgekit.stages.micro import write_micro_files
     from edgekit.stages.precision import lower

@@ -23,7 +23,7 @@ from edgekit.report.from_artifact import artifact_info, io_info
 from edgekit.report.from_graph import graph_summary, layers, pass_info
 from edgekit.runtime.artifact import Artifact
 from edgekit.stages.baseline import check_growth, read_baseline
-from edgekit.stages.inputs import batches
+from edgekit.stages.feeding import batches, first
 from edgekit.stages.micro import MicroFacts
 from edgekit.stages.precision import Lowered
 from edgekit.stages.preprocessing import Prepared
@@ -67,7 +67,7 @@ def assemble(
         per_sample = sum(v.type.numel() for v in lowered.graph.values() if not v.is_constant)
         least, most = _LAYER_SAMPLES
         count = max(least, min(most, _LAYER_ELEMENTS // max(per_sample, 1)))
-        some = [a[:count] for a in prepared.taken(raw)]
+        some = first(prepared.taken(raw), lowered.graph, count)
         errors = layer_errors(lowered.float_graph, lowered.graph, batches(some, lowered.graph))
     report = Report(
         source=_source_info(request, source),

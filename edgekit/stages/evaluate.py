@@ -15,7 +15,7 @@ from edgekit.report import Evaluation
 from edgekit.runtime.artifact import Artifact
 from edgekit.stages.inputs import input_specs, to_graph_layout
 from edgekit.stages.preprocessing import Prepared
-from edgekit.stages.verify import run_graph, run_source
+from edgekit.stages.verify import run_file, run_graph, run_source
 
 Array = np.ndarray[Any, Any]
 
@@ -54,7 +54,7 @@ def evaluate(
         return run_graph(lowered, prepared.taken(to_graph_layout(raw, source, settings))).arrays[0]
 
     def on_artifact(raw: Sequence[Array]) -> Array:
-        return np.asarray(file.run_flat(to_graph_layout(raw, source, settings))[0])
+        return run_file(file, lowered, to_graph_layout(raw, source, settings)).arrays[0]
 
     def users(predict: Any) -> Any:
         """What a user's callable is given: one array, or a tuple of them, to the first output."""

@@ -1,30 +1,23 @@
-"""The user's data as the graph takes it: specifications of the inputs, arrays, batches."""
+"""The user's data: what one sample of every input looks like, and samples in the graph's order of axes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import torch
 
 from edgekit.config import InputSettings
 from edgekit.data.check import InputSpec, raw_scale
 from edgekit.data.sources import calibration_arrays, describe
 from edgekit.errors import ConfigError
 from edgekit.ir import Graph
-from edgekit.ir.types import Batch, dtype_name
+from edgekit.ir.types import dtype_name
+from edgekit.stages.feeding import sample_shape, stacking
 from edgekit.tables import did_you_mean
 
-if TYPE_CHECKING:
-    from edgekit.ir import Value
-
 Array = np.ndarray[Any, Any]
-
-#: Samples that run through a float graph at once: so many, or as many as keep its largest value below so many elements.
-_AT_ONCE = 32
-_ELEMENTS = 1 << 21
 
 #: Where axis i of a sample in this layout goes in channels-first order.
 _TO_CHANNELS_FIRST = {"NHWC": (0, 3, 1, 2), "NWC": (0, 2, 1)}
@@ -55,7 +48,7 @@ def input_specs(graph: Graph, settings: Mapping[str, InputSettings]) -> list[Inp
     specs = []
     for value in graph.inputs:
         given = settings.get(value.name, InputSettings())
-        shape = value.type.at(1)[1:] if _stacked(value) else value.type.at(1)
+        shape = sample_shape(value, graph)
         if given.layout in _TO_CHANNELS_FIRST:
             shape = (*shape[1:], shape[0])
         _, assumed = raw_scale(given)
@@ -88,33 +81,12 @@ def synthetic_samples(graph: Graph, count: int) -> list[Array]:
     generator = np.random.default_rng(0)
     samples = []
     for value in graph.inputs:
-        shape = value.type.at(count)
+        shape = (count * stacking(value, graph)[1], *sample_shape(value, graph))
         if value.type.is_float:
             samples.append(generator.standard_normal(shape).astype(np.float32))
         else:
             samples.append(generator.integers(0, 2, shape).astype(dtype_name(value.type.dtype)))
     return samples
-
-
-def batches(samples: Sequence[Array], graph: Graph) -> list[list[torch.Tensor]]:
-    """Samples as graph inputs, some at a time; one at a time where the graph's batch is fixed at 1."""
-    largest = max((v.type.numel() for v in graph.values() if not v.is_constant), default=1)
-    at_once = max(1, min(_AT_ONCE, _ELEMENTS // max(largest, 1)))
-    size = at_once if all(_stacked(v) for v in graph.inputs) else _fixed_batch(graph)
-    count = len(samples[0])
-    tensors = [torch.from_numpy(np.ascontiguousarray(s)) for s in samples]
-    return [
-        [t[start : start + size] for t in tensors]
-        for start in range(0, count - count % size if size > 1 and not _stacked(graph.inputs[0]) else count, size)
-    ]
-
-
-def _stacked(value: Value) -> bool:
-    return bool(value.type.shape) and isinstance(value.type.shape[0], Batch)
-
-
-def _fixed_batch(graph: Graph) -> int:
-    return max(int(v.type.at(1)[0]) if v.type.shape else 1 for v in graph.inputs)
 
 
 def named(source: object) -> str:

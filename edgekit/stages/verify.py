@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from edgekit.errors import InputError
 from edgekit.ir import Graph, simulate
 from edgekit.report import Verification
 from edgekit.runtime.artifact import Artifact
-from edgekit.stages.inputs import batches
+from edgekit.stages.feeding import Outputs, at_once, count_of, fed, first, fixed_batch, run
 from edgekit.target import Target
 
 Array = np.ndarray[Any, Any]
@@ -29,35 +28,33 @@ REFERENCE_SAMPLES = 16
 REFERENCE_SECONDS = 2.0
 
 
-@dataclass(frozen=True)
-class Outputs:
-    """All float outputs of a model, one array each, and which of them are scores that a largest element is read from."""
-
-    arrays: list[Array]
-
-    def joined(self) -> Array:
-        """One row a sample."""
-        return np.concatenate([a.reshape(len(a), -1) for a in self.arrays], axis=1)
-
-
 def run_graph(graph: Graph, samples: Sequence[Array]) -> Outputs:
     """The float graph (fake-quantised where it carries ``quant``) on stacked samples."""
     module = graph.module().eval()
     with torch.no_grad():
-        results = [module.run(batch) for batch in batches(samples, graph)]
-    return Outputs([torch.cat([r[i] for r in results]).float().numpy() for i in range(len(graph.outputs))])
+        return run(lambda arrays: _arrays(module.run(_tensors(arrays))), samples, graph, at_once(graph))
 
 
 def run_source(graph: Graph, samples: Sequence[Array]) -> Outputs | None:
-    """The user's own module on stacked samples; None where it is not at hand or can't take these samples."""
-    if graph.source is None or graph.signature is None:
+    """The user's own module on stacked samples; None where it is not at hand."""
+    source, signature = graph.source, graph.signature
+    if source is None or signature is None:
         return None
-    results = []
-    with torch.no_grad(), _evaluating(graph.source):
-        for batch in batches(samples, graph):
-            leaves = graph.signature.outputs_of(graph.source, batch)
-            results.append([leaf.float() for leaf in leaves])
-    return Outputs([torch.cat([r[i] for r in results]).numpy() for i in range(len(results[0]))])
+    with torch.no_grad(), _evaluating(source):
+        return run(lambda arrays: _arrays(signature.outputs_of(source, _tensors(arrays))), samples, graph, at_once(graph))
+
+
+def run_file(file: Artifact, graph: Graph, samples: Sequence[Array]) -> Outputs:
+    """An artifact of ``graph`` on stacked samples."""
+    return run(file.run_flat, samples, graph, SAMPLES)
+
+
+def _tensors(arrays: Sequence[Array]) -> list[torch.Tensor]:
+    return [torch.from_numpy(array) for array in arrays]
+
+
+def _arrays(tensors: Sequence[torch.Tensor]) -> list[Array]:
+    return [tensor.float().numpy() for tensor in tensors]
 
 
 @contextmanager
@@ -80,7 +77,7 @@ def _evaluating(source: Any) -> Iterator[None]:
 def with_logits(graph: Graph) -> Graph:
     """A copy whose outputs are the tensors before a final softmax or sigmoid; the graph itself where there is none."""
     found = logits(graph)
-    if not found or all(a is b for a, b in zip(found, graph.outputs, strict=False)):
+    if not found or [id(v) for v in found] == [id(v) for v in graph.outputs]:
         return graph
     names = [v.name for v in found]
     out = graph.copy()
@@ -120,19 +117,22 @@ def verify(
         target: floors and runtime.
         full: compare with the simulation and the reference kernels too.
     """
-    count = min(SAMPLES, len(raw[0]))
-    raw, normalized, taken = ([a[:count] for a in arrays] for arrays in (raw, normalized, taken))
+    raw, normalized, taken = (first(arrays, lowered, SAMPLES) for arrays in (raw, normalized, taken))
+    count = count_of(raw, lowered)
     before = with_logits(source)
     same = before is source
     wanted = run_source(source, normalized) or run_graph(source, normalized)
     wanted_logits = wanted if same else run_graph(before, normalized)
     file = Artifact(artifact)
-    got = _run(file, raw)
-    logits_file = file if same else Artifact(export_bytes(with_logits(lowered)))
-    got_logits = got if same else _run(logits_file, raw)
+    got = run_file(file, lowered, raw)
+    if same:
+        got_logits = got
+    else:
+        inner = with_logits(lowered)
+        got_logits = run_file(Artifact(export_bytes(inner)), inner, raw)
     runtime, version = _runtime(target)
     floor, agreement_floor = target.parity.min_sqnr_db, target.parity.min_top1_agreement
-    rows = [_row("source", runtime, version, "default", wanted, got, wanted_logits, got_logits, floor, agreement_floor)]
+    rows = [_row("source", runtime, version, "default", count, wanted, got, wanted_logits, got_logits, floor, agreement_floor)]
     if full and lowered is not float_graph and target.exporter == "tflite":
         rows += _against_simulation(artifact, lowered, raw, taken, target)
     return tuple(rows)
@@ -143,6 +143,7 @@ def _row(
     runtime: str,
     version: str,
     kernels: str,
+    samples: int,
     wanted: Outputs,
     got: Outputs,
     wanted_logits: Outputs,
@@ -151,8 +152,8 @@ def _row(
     agreement_floor: float | None,
 ) -> Verification:
     sqnr = metrics.sqnr_db(wanted_logits.joined(), got_logits.joined())
-    first, mine = wanted.arrays[0], got.arrays[0]
-    agreement = metrics.top1_agreement(first, mine) if metrics.has_scores(first.shape) else None
+    theirs, mine = wanted.arrays[0], got.arrays[0]
+    agreement = metrics.top1_agreement(theirs, mine) if metrics.has_scores(theirs.shape) else None
     passed = floor is None or (sqnr == sqnr and sqnr >= floor)
     if agreement_floor is not None and agreement is not None:
         passed = passed and agreement >= agreement_floor
@@ -161,7 +162,7 @@ def _row(
         runtime,
         version,
         kernels,
-        len(first),
+        samples,
         sqnr,
         metrics.max_abs_error(wanted.joined(), got.joined()),
         agreement,
@@ -176,33 +177,33 @@ def _against_simulation(
     artifact: bytes, lowered: Graph, raw: list[Array], taken: list[Array], target: Target
 ) -> list[Verification]:
     """The runtime's reference kernels against our integer arithmetic, for some samples or some seconds."""
-    count = min(REFERENCE_SAMPLES, len(raw[0]))
+    raw, taken = first(raw, lowered, REFERENCE_SAMPLES), first(taken, lowered, REFERENCE_SAMPLES)
     try:
         file, kernels = Artifact(artifact, kernels="reference"), "reference"
     except InputError:  # a few ops of a file have optimised kernels only
         file, kernels = Artifact(artifact, kernels="builtin"), "builtin"
-    results: list[Outputs] = []
-    started = time.monotonic()
-    for index in range(count):
-        results.append(_run(file, [a[index : index + 1] for a in raw]))
+    started, results = time.monotonic(), []
+    for portion in fed(raw, lowered, 1):  # as many as there is time for
+        results.append(file.run_flat(portion))
         if time.monotonic() - started > REFERENCE_SECONDS:
             break
-    done = len(results)
-    got = Outputs([np.concatenate([r.arrays[i] for r in results]) for i in range(len(results[0].arrays))])
+    done = min(len(results) * (fixed_batch(lowered) or 1), count_of(raw, lowered))
+    recorded = iter(results)
+    got = run(lambda _: next(recorded), first(raw, lowered, done), lowered, 1)
     flat = lowered.copy()
     flat.signature = None  # outputs as a plain tuple
-    expected = simulate(flat, *[torch.from_numpy(np.ascontiguousarray(a[:done])) for a in taken])
-    simulated = Outputs([t.float().numpy() for t in (expected if isinstance(expected, tuple) else (expected,))])
+
+    def simulated_once(arrays: list[Array]) -> list[Array]:
+        results = simulate(flat, *_tensors(arrays))
+        return _arrays(results if isinstance(results, tuple) else (results,))
+
+    simulated = run(simulated_once, first(taken, lowered, done), lowered, done)
     steps = [None if v.quant is None else v.quant.scale[0] for v in lowered.outputs]
     equal = [np.rint((a - b) / s) == 0 for a, b, s in zip(got.arrays, simulated.arrays, steps, strict=True) if s is not None]
     runtime, version = _runtime(target)
-    row = _row("simulation", runtime, version, kernels, simulated, got, simulated, got, None, None)
+    row = _row("simulation", runtime, version, kernels, done, simulated, got, simulated, got, None, None)
     share = float(np.concatenate([e.ravel() for e in equal]).mean()) if equal else None
     return [Verification(**{**row.__dict__, "equal_integers": share})]
-
-
-def _run(file: Artifact, samples: list[Array]) -> Outputs:
-    return Outputs([np.asarray(a, np.float32) for a in file.run_flat(samples)])
 
 
 def _runtime(target: Target) -> tuple[str, str]:

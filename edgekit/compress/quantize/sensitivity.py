@@ -20,7 +20,8 @@ from collections.abc import Callable, Sequence
 import torch
 
 from edgekit.compress.quantize.curves import SHARES, Activation, End, Sensitivity
-from edgekit.ir import Graph, Value, ops
+from edgekit.compress.quantize.lockstep import batch_size
+from edgekit.ir import Graph, N, Value, ops
 from edgekit.ir.cloning import clone
 
 #: Backward passes at least: with fewer samples, each gets several random projections of the output.
@@ -31,17 +32,21 @@ _PASSES = 192
 _VOLUME = 60_000_000
 
 
+#: Ops that make answers of scores.
+_FINAL = (ops.Softmax, ops.Sigmoid, ops.LogSoftmax, ops.Argmax, ops.Identity)
+
+
 def logits(graph: Graph) -> list[Value]:
-    """The float outputs; of a final softmax or sigmoid, its input."""
-    found = []
+    """The float outputs, each once; of a final softmax, sigmoid or argmax, its input."""
+    found: dict[Value, None] = {}
     for value in graph.outputs:
         producer = value.producer
-        while producer is not None and isinstance(producer.op, ops.Softmax | ops.Sigmoid | ops.LogSoftmax | ops.Identity):
+        while producer is not None and isinstance(producer.op, _FINAL):
             value = producer.input(0)
             producer = value.producer
         if value.type.is_float:
-            found.append(value)
-    return found
+            found[value] = None
+    return list(found)
 
 
 def measure(
@@ -63,10 +68,10 @@ def measure(
     module = twin.module().eval()
     found: dict[int, Sensitivity] = {}
     generator = torch.Generator().manual_seed(0)
-    samples = sum(batch[0].shape[0] if batch[0].dim() else 1 for batch in batches)
+    samples = sum(batch_size(graph, batch) for batch in batches)
     affordable = _VOLUME // max(1, samples * per_sample // 4)
     projections = max(1, min(-(-_PASSES // samples), affordable))
-    for batch in _cut(batches, size):
+    for batch in _cut(graph, batches, size):
         _accumulate(module.run, batch, twin_of, ranges, found, projections, generator)
     return found
 
@@ -79,13 +84,11 @@ def _pair(graph: Graph, twin: Graph) -> dict[int, int]:
     return pairs
 
 
-def _cut(batches: Sequence[list[torch.Tensor]], size: int) -> list[list[torch.Tensor]]:
-    """The same samples in batches of at most ``size``."""
-    return [
-        [t[start : start + size] if t.dim() else t for t in batch]
-        for batch in batches
-        for start in range(0, batch[0].shape[0] if batch[0].dim() else 1, size)
-    ]
+def _cut(graph: Graph, batches: Sequence[list[torch.Tensor]], size: int) -> list[list[torch.Tensor]]:
+    """The same samples in batches of at most ``size``, where every input has its samples along axis 0."""
+    if any(not value.type.shape or value.type.shape[0] != N for value in graph.inputs):
+        return list(batches)
+    return [[t[start : start + size] for t in batch] for batch in batches for start in range(0, batch[0].shape[0], size)]
 
 
 def _accumulate(
