@@ -126,7 +126,9 @@ class Emission:
         Float values are stored in 16 bits and expanded where that is asked for.
         """
         stored = quantization(quant, axis)
-        if array.dtype == np.float32 and self._float16 and array.size >= SMALLEST_FLOAT16:
+        # A number that float16 lacks (a mask's -1e9) would become infinity: such a constant keeps its 32 bits.
+        fits = array.dtype == np.float32 and array.size > 0 and bool(np.abs(array).max() <= np.finfo(np.float16).max)
+        if self._float16 and fits and array.size >= SMALLEST_FLOAT16:
             return self._expand(self.sheet.constant(array.astype(np.float16)), array.shape)
         return self.sheet.constant(array, stored)
 
