@@ -54,3 +54,38 @@ def test_a_program_that_calls_the_command_line_keeps_its_own_settings() -> None:
         print((gc.get_threshold(), list(sys.meta_path)) == before)
     """)
     assert printed.splitlines()[-1] == "True"
+
+
+def test_a_process_with_torch_ends_with_its_code_and_all_that_it_printed() -> None:
+    code = textwrap.dedent("""
+        import atexit, sys
+        import torch
+        from edgekit.cli.process import leave
+        atexit.register(print, "at exit")
+        class Last:
+            def __del__(self): print("taken apart")
+        last = Last()
+        print("printed", end=" ")
+        leave(3)
+    """)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (3, "printed at exit\n")
+
+
+def test_threads_and_profilers_end_in_the_ordinary_way() -> None:
+    printed = run("""
+        import sys, threading, time
+        import torch
+        from edgekit.cli.process import leave
+        sys.setprofile(lambda *_: None)
+        leave(3)
+        sys.setprofile(None)
+        threading.Thread(target=lambda: (time.sleep(0.2), print("the thread's work"))).start()
+        leave(3)
+        print("still here")
+    """)
+    assert printed.splitlines() == ["still here", "the thread's work"]
+
+
+def test_a_process_without_torch_ends_in_the_ordinary_way() -> None:
+    assert run("from edgekit.cli.process import leave; leave(3); print('still here')") == "still here"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
+import os
 import sys
+import threading
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -26,6 +29,26 @@ def become_command() -> None:
     """Sets this process up for one command that runs to its end."""
     gc.set_threshold(_OBJECTS, 20, 100)
     sys.meta_path.insert(0, _WithoutSharding())
+
+
+def leave(code: int) -> None:
+    """Ends the process with this exit code, or returns where it should end in the ordinary way.
+
+    Python would first take torch's million objects apart one by one, which takes a quarter of a small build's time. What was
+    asked to run at exit runs, and what was printed is flushed. A debugger, a profiler or a thread that is still at work keeps
+    the ordinary way, as does a process without torch.
+    """
+    at_work = any(not t.daemon for t in threading.enumerate() if t is not threading.main_thread())
+    watched = sys.gettrace() is not None or sys.getprofile() is not None or sys.flags.interactive or sys.flags.inspect
+    if "torch" not in sys.modules or at_work or watched:
+        return
+    try:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except Exception:  # the ordinary way says what is wrong
+        return
+    os._exit(code)
 
 
 class _WithoutSharding(MetaPathFinder):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import click
 
 from edgekit import __version__
-from edgekit.cli.process import become_command
+from edgekit.cli.process import become_command, leave
 from edgekit.cli.usage import as_missing_extra, as_usage_error
 from edgekit.errors import EdgekitError
 
@@ -66,8 +66,15 @@ def root(ctx: click.Context, debug: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code (the codes are listed in the README)."""
-    if arguments is None:  # the process is ours
-        become_command()
+    if arguments is not None:
+        return _run(arguments)
+    become_command()  # the process is ours
+    code = _run(None)
+    leave(code)
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         result = root.main(args=None if arguments is None else list(arguments), prog_name="edgekit", standalone_mode=False)
         sys.stdout.flush()
