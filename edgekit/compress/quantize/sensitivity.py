@@ -50,7 +50,7 @@ def logits(graph: Graph) -> list[Value]:
 
 
 def measure(
-    graph: Graph, batches: Sequence[list[torch.Tensor]], ranges: dict[int, tuple[float, float]], memory: int = 96 << 20
+    graph: Graph, batches: Sequence[list[torch.Tensor]], ranges: dict[int, tuple[float, float]], memory: int = 24 << 20
 ) -> dict[int, Sensitivity]:
     """Sensitivity of every value in ``ranges`` (observed (low, high) by ``id(value)``), over all samples.
 
