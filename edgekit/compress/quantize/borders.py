@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from edgekit.compress.quantize.policy import Mode, Policy
+from edgekit.compress.quantize.statistics import Statistics
 from edgekit.errors import Unsupported
 from edgekit.ir import Graph, Node, Value, Where, ops
 from edgekit.ir.types import where_text
@@ -37,8 +39,10 @@ def is_activation(value: Value | None) -> bool:
     return value is not None and not value.is_constant and value.type.is_float
 
 
-def decide(graph: Graph, policy: Policy, integer_inputs: set[str]) -> Modes:
+def decide(graph: Graph, policy: Policy, integer_inputs: set[str], statistics: Mapping[int, Statistics] | None = None) -> Modes:
     """Walks the graph once: integer where the runtime has a good kernel, float elsewhere, movers like what they move.
+
+    ``statistics`` (by ``id(value)``) lets wide softmaxes be integers whose rows are not flat.
 
     Raises:
         Unsupported: the runtime allows no float ops beside integer ones and the model has some; all of them are named.
@@ -50,12 +54,14 @@ def decide(graph: Graph, policy: Policy, integer_inputs: set[str]) -> Modes:
     for node in graph.nodes:
         if not any(is_activation(v) for v in node.outputs):
             continue
-        mode = policy.mode(node)
+        seen = (statistics or {}).get(id(node.output))
+        peak = 0.0 if seen is None else seen.least_peak
+        mode = policy.mode(node, peak)
         if mode is Mode.INTEGER and isinstance(node.op, WEIGHTED) and not node.input(1).is_constant:
             modes.islands.append(FloatIsland(node.name, node.op.name, "its weight is computed, not constant", node.where))
             mode = Mode.FLOAT
         elif mode is Mode.FLOAT:
-            modes.islands.append(FloatIsland(node.name, node.op.name, policy.reason(node) or "", node.where))
+            modes.islands.append(FloatIsland(node.name, node.op.name, policy.reason(node, peak) or "", node.where))
         elif mode is Mode.EITHER:
             read = [v for v in node.inputs if is_activation(v)]
             integer = any(id(v) in modes.integer for v in read) or (not read and isinstance(node.op, ops.Gather))

@@ -73,7 +73,7 @@ _EITHER: frozenset[type[ops.Op]] = frozenset(
 _UNDELEGATED = "its integer kernel is outside the fast ones, several times slower than in float"
 _SLOW_AND_WORSE = "its integer form runs outside the fast kernels and loses 6-10 dB"
 _NO_KERNEL = "the runtime has no integer kernel for it"
-_WIDE = "its integer kernel aborts on rows of {} elements or more"
+_FLAT = "its integer kernel aborts on rows of {0} elements or more that are almost equal, and calibration saw such rows"
 _MASK = "it adds a mask, beside whose range no 8-bit scale resolves anything else"
 
 #: A constant with zeros and with elements below this blocks what it is added to.
@@ -100,8 +100,8 @@ class Policy:
     """The table of one runtime.
 
     ``undelegated``: ops whose integer kernel is too slow to be worth it. ``islands``: float ops between integer ones are
-    allowed. ``softmax_aborts``: elements in a row of which the integer softmax can kill the process (the sum of up to that
-    many ones overflows).
+    allowed. ``softmax_aborts``: what the exponentials of a row may not sum up to, in units of the largest: the integer softmax
+    kills the process there.
     """
 
     runtime: str
@@ -112,20 +112,25 @@ class Policy:
     per_channel_linear: bool = True
     softmax_aborts: int | None = None
 
-    def mode(self, node: Node) -> Mode:
-        """How this runtime executes a node whose inputs could be integers."""
-        if self.reason(node) is not None:
+    def mode(self, node: Node, peak: float = 0.0) -> Mode:
+        """How this runtime executes a node whose inputs could be integers; ``peak`` as in ``reason``."""
+        if self.reason(node, peak) is not None:
             return Mode.FLOAT
         return Mode.INTEGER if type(node.op) in self.integer or not self.islands else Mode.EITHER
 
-    def reason(self, node: Node) -> str | None:
-        """Why a node stays float, or None if it need not."""
+    def reason(self, node: Node, peak: float = 0.0) -> str | None:
+        """Why a node stays float, or None if it need not.
+
+        ``peak``: for a softmax, the smallest of the rows' largest outputs that calibration saw (0: it saw none).
+        """
         op = node.op
         if isinstance(op, ops.Softmax):
             if op.axis not in (-1, node.output.type.rank - 1):
                 return "its integer kernel works along the last axis only"
-            if self.softmax_aborts is not None and node.output.tensor_shape[-1] >= self.softmax_aborts:
-                return _WIDE.format(self.softmax_aborts)
+            limit = self.softmax_aborts
+            # The largest output is 1 / sum. Half the limit is kept free for rows that calibration did not see.
+            if limit is not None and node.output.tensor_shape[-1] >= limit and peak * limit < 2:
+                return _FLAT.format(limit)
         if isinstance(op, ops.Add | ops.Sub) and any(_is_mask(value) for value in node.inputs):
             return _MASK
         if isinstance(op, ops.Prelu) and not node.input(1).is_constant:

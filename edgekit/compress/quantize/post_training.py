@@ -79,7 +79,7 @@ def quantize(
     out = graph.copy()
     stats = collect(out, batches, histograms=options.observer in ("percentile", "mse"))
     integer_names = {v.name for v in (*out.inputs, *out.outputs) if integer_io and is_activation(v)} - set(float_io)
-    modes = decide(out, policy, integer_names)
+    modes = decide(out, policy, integer_names, stats)
     insert_borders(out, modes, integer_names)
     for node in out.nodes:
         if isinstance(node.op, ops.Identity) and id(node.output) not in stats and id(node.input(0)) in stats:

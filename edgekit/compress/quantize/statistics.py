@@ -10,7 +10,7 @@ import torch
 
 from edgekit.compress.quantize.params import span
 from edgekit.errors import InputError
-from edgekit.ir import Graph, Value
+from edgekit.ir import Graph, Value, ops
 from edgekit.ir.types import where_text
 
 #: Bins of a histogram over [min, max].
@@ -19,11 +19,15 @@ BINS = 2048
 
 @dataclass
 class Statistics:
-    """Range and histogram of one value over all calibration samples."""
+    """Range and histogram of one value over all calibration samples.
+
+    ``least_peak``: for the output of a softmax, the smallest of its rows' largest elements (0 for other values).
+    """
 
     low: float
     high: float
     histogram: torch.Tensor = field(default_factory=lambda: torch.zeros(BINS, dtype=torch.float64))
+    least_peak: float = 0.0
 
     def merge(self, other: Statistics) -> Statistics:
         """Statistics of two values that must share one scale: the joint range, histograms re-binned at bin centres."""
@@ -56,6 +60,10 @@ def collect(graph: Graph, batches: Sequence[list[torch.Tensor]], *, histograms: 
     module = graph.module().eval()
     found: dict[int, Statistics] = {}
 
+    def peak(value: Value, tensor: torch.Tensor) -> float:
+        op = None if value.producer is None else value.producer.op
+        return float(tensor.amax(op.axis).min()) if isinstance(op, ops.Softmax) and tensor.numel() else 0.0
+
     def see_range(value: Value, tensor: torch.Tensor) -> None:
         if not tensor.dtype.is_floating_point:
             return
@@ -63,7 +71,10 @@ def collect(graph: Graph, batches: Sequence[list[torch.Tensor]], *, histograms: 
         if math.isnan(low) or math.isnan(high):
             raise _not_a_number(value, "NaN")
         known = found.get(id(value))
-        found[id(value)] = Statistics(low, high) if known is None else Statistics(min(low, known.low), max(high, known.high))
+        least = peak(value, tensor)
+        if known is not None:
+            low, high, least = min(low, known.low), max(high, known.high), min(least, known.least_peak)
+        found[id(value)] = Statistics(low, high, least_peak=least)
 
     def see_histogram(value: Value, tensor: torch.Tensor) -> None:
         stats = found.get(id(value))
