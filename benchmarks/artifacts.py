@@ -4,13 +4,14 @@
 
 Builds MLPerf Tiny's four networks, ResNet-20 (three calibration draws), MobileNetV2 and a vision transformer, measures the
 files in LiteRT, ONNX Runtime, TensorFlow Lite Micro and under emulation, and holds every figure against its bar (``bars.py``).
-Records ``results/artifacts.json`` and the table of README.md. ``--quick`` takes the four small networks, and ResNet-20 with one
-draw and fewer images; with it, or with ``--only``, nothing is recorded.
+Records ``results/artifacts.json`` and the table of README.md; with ``--only``, the rows of these networks. ``--quick`` takes
+the four small networks, and ResNet-20 with one draw and fewer images, and records nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ import torch
 
 from benchmarks import networks
 from benchmarks.bars import BARS
-from benchmarks.checks import Check, conclude, into_readme, record, table
+from benchmarks.checks import RESULTS, Check, conclude, into_readme, record, table
 from benchmarks.figures import measure_int8, measure_micro, measure_resnet20_floats, merged
 from benchmarks.networks import Network
 
@@ -42,11 +43,8 @@ def main() -> int:
         print(f"the data ({networks.DATA}) or the reference networks beside it are not there", file=sys.stderr)
         return 2
     torch.set_num_threads(1)
-    chosen = [*networks.MLPERF_TINY, networks.RESNET20, *([] if options.quick else [networks.MOBILENET_V2, networks.VIT])]
-    if options.only:
-        chosen = [
-            n for n in (*networks.MLPERF_TINY, networks.RESNET20, networks.MOBILENET_V2, networks.VIT) if n.name in options.only
-        ]
+    every = [*networks.MLPERF_TINY, networks.RESNET20, networks.MOBILENET_V2, networks.VIT]
+    chosen = [n for n in every if n.name in options.only] or (every[:-2] if options.quick else every)
     rows: list[Figures] = []
     checks: list[Check] = []
     with tempfile.TemporaryDirectory(prefix="edgekit-artifacts-") as name:
@@ -56,11 +54,27 @@ def main() -> int:
             checks += found
             for row in made:
                 print({key: value for key, value in row.items() if value is not None}, flush=True)
-    if not options.quick and not options.only:
+    if not options.quick:
         versions = {n: metadata.version(n) for n in ("torch", "ai-edge-litert", "onnxruntime", "tflite-micro")}
-        record("artifacts", {"versions": versions, "figures": rows}, checks)
-        into_readme("artifacts", _lines(rows))
+        known_rows, known_checks = _recorded(versions) if options.only else ([], [])
+        titles = [network.title for network in every]
+        fresh = {network.title for network in chosen}
+        all_rows = rows + [row for row in known_rows if row["network"] not in fresh]
+        all_rows.sort(key=lambda row: titles.index(row["network"]))
+        others = [check for check in known_checks if not any(check.subject.startswith(f"{title} ") for title in fresh)]
+        record("artifacts", {"versions": versions, "figures": all_rows}, [*others, *checks])
+        into_readme("artifacts", _lines(all_rows))
     return conclude(checks)
+
+
+def _recorded(versions: dict[str, str]) -> tuple[list[Figures], list[Check]]:
+    """What stands in ``results/artifacts.json``; nothing where it was measured with other versions."""
+    path = RESULTS / "artifacts.json"
+    content = json.loads(path.read_text()) if path.exists() else {}
+    if content.get("versions") != versions:
+        return [], []
+    checks = [Check(**{key: value for key, value in row.items() if key != "passed"}) for row in content["checks"]]
+    return content["figures"], checks
 
 
 def _of_network(network: Network, folder: Path, quick: bool) -> tuple[list[Figures], list[Check]]:
