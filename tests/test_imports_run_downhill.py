@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ir": {"errors", "formats", "diagram"},
     "passes": GRAPH,
     "layer_errors": GRAPH | {"metrics"},
-    "train": GRAPH | {"data"},
+    "train": {*GRAPH, "passes", "data", "config", "reference", "tables", "output"},
     "runtime": {"errors", "formats", "target"},  # runs artifacts; knows files, no graph
     "frontend": {*GRAPH, "formats", "passes", "config", "reference", "tables"},
     "compress": {*GRAPH, "passes", "train", "data", *FACTS},

@@ -1,0 +1,48 @@
+"""What a training step minimises: named scalar terms of one batch that went through the student."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One batch that went through the student, in training mode.
+
+    Attributes:
+        inputs: in the order of ``graph.inputs``, after augmentation.
+        targets: of the first output; None where the data has none.
+        outputs: in the order of ``graph.outputs``.
+        features: tensors of the values named in ``Objective.watches``.
+        epoch: from 0.
+        further_targets: of the second and later outputs, where the data has several.
+    """
+
+    inputs: list[Tensor]
+    targets: Tensor | None
+    outputs: list[Tensor]
+    features: Mapping[str, Tensor] = field(default_factory=dict)
+    epoch: int = 0
+    further_targets: tuple[Tensor, ...] = ()
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """What the loop minimises.
+
+    Attributes:
+        watches: names of values of the student's graph whose tensors it needs in ``Pass.features``.
+        modules: what is trained along and discarded afterwards (regressors of hints); may be empty. Teachers do not belong
+            here: they are not trained, and not kept in checkpoints.
+    """
+
+    watches: tuple[str, ...]
+    modules: nn.ModuleList
+
+    def __call__(self, step: Pass) -> dict[str, Tensor]:
+        """Named scalar terms, already weighted; the loop minimises their sum."""
+        ...
