@@ -24,10 +24,10 @@ from pathlib import Path
 import numpy as np
 
 from edgekit.bench.execute import Arm, RunnerExecutor
-from edgekit.bench.headline import Headline
-from edgekit.bench.launch import Launch, Request
+from edgekit.bench.headline import headlines, ratio
+from edgekit.bench.launch import Request
 from edgekit.bench.rounds import Stopping, run_rounds
-from edgekit.bench.statistics import Change, change_of, ratio_of_rounds
+from edgekit.bench.statistics import Change, change_of, estimate
 from edgekit.bench.transport.base import Transport
 from edgekit.bench.transport.local import LocalTransport
 
@@ -82,26 +82,24 @@ def variation(values: Sequence[float]) -> float:
 
 def sessions(model: Path, count: int, stopping: Stopping) -> dict[str, object]:
     """Headlines of several sessions of one model, and what single processes say."""
-    undisturbed, medians, singles, launches = [], [], [], []
+    headline, everything, singles, launches = [], [], [], []
     for _ in range(count):
         with LocalTransport() as transport:
-            executor = RunnerExecutor(transport, [Arm(model)], Request(), sys.executable)
-            [made] = run_rounds(executor, 1, stopping, Headline.UNDISTURBED)
-        undisturbed.append(Headline.UNDISTURBED.estimate(made).value)
-        medians.append(Headline.MEDIAN.estimate(made).value)
+            executor = RunnerExecutor(transport, [Arm(model)], Request(watch=True), sys.executable)
+            [made] = run_rounds(executor, 1, stopping)
+        [found] = headlines([made], stopping.launches)
+        headline.append(found.estimate().value)
+        everything.append(estimate([launch.median_us for launch in made]).value)
         singles += [launch.median_us for launch in made]
-        launches.append(len(made))
-        print(
-            f"  {model.name}: {undisturbed[-1]:.3f} us undisturbed, {medians[-1]:.3f} us median, {len(made)} launches",
-            flush=True,
-        )
+        launches.append({"made": len(made), "disturbed": found.disturbed, "calls": found.calls.value})
+        print(f"  {model.name}: {headline[-1]:.3f} us, {everything[-1]:.3f} us of all calls, {launches[-1]}", flush=True)
     return {
         "model": model.name,
         "launches": launches,
-        "undisturbed_us": undisturbed,
-        "undisturbed_cv": variation(undisturbed),
-        "median_us": medians,
-        "median_cv": variation(medians),
+        "median_us": headline,
+        "median_cv": variation(headline),
+        "all_calls_us": everything,
+        "all_calls_cv": variation(everything),
         "one_process_median_cv": variation(singles),
     }
 
@@ -112,21 +110,18 @@ def comparisons(model: Path, count: int, stopping: Stopping, *, slowed: bool) ->
     for i in range(count):
         with LocalTransport() as transport:
             kind = SlowedExecutor if slowed else RunnerExecutor
-            executor = kind(transport, [Arm(model), Arm(model)], Request(), sys.executable)
-            base, other = run_rounds(executor, 2, stopping, Headline.UNDISTURBED)
-        launches.append(len(base))
-        ratio = ratio_of_rounds(figures(base), figures(other), Headline.UNDISTURBED.estimator)
-        claimed += change_of(ratio) in (Change.SLOWER, Change.FASTER)
-        ratios.append([round(number, 4) for number in (ratio.value, ratio.low, ratio.high)])
-        verdict = change_of(ratio).value
-        print(f"  {i + 1}: {ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f}) {verdict}, {len(base)} rounds", flush=True)
+            executor = kind(transport, [Arm(model), Arm(model)], Request(watch=True), sys.executable)
+            arms = run_rounds(executor, 2, stopping)
+        launches.append(len(arms[0]))
+        found = ratio(*headlines(arms, stopping.launches))
+        claimed += change_of(found) in (Change.SLOWER, Change.FASTER)
+        ratios.append([round(number, 4) for number in (found.value, found.low, found.high)])
+        verdict = change_of(found).value
+        print(
+            f"  {i + 1}: {found.value:.3f} ({found.low:.3f} to {found.high:.3f}) {verdict}, {launches[-1]} rounds", flush=True
+        )
     result: dict[str, object] = {"model": model.name, "slowed": slowed, "comparisons": count, "claimed": claimed}
     return result | {"rounds": launches, "ratios_99": ratios}
-
-
-def figures(launches: Sequence[Launch]) -> list[float]:
-    """The headline's figure of every launch."""
-    return Headline.UNDISTURBED.of(launches)
 
 
 def main() -> None:

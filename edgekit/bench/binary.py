@@ -94,7 +94,6 @@ def read_output(text: str, exit_code: int, digest: str, *, where: str) -> Launch
     notes += [] if last[6] else ["it reports the average of a process, not the median"]
     return Launch(
         median_us=max(headline, 1e-3),
-        fastest_us=max(float(last[2]), 1e-3),
         percentiles={
             "p50": headline if last[6] else None,
             "p90": None,

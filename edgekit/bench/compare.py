@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekit.bench.headline import Headline
 from edgekit.bench.measurement import Measurement
 from edgekit.bench.statistics import Change, Estimate, change_of, ratio_of_sessions
 from edgekit.errors import InputError
@@ -26,7 +25,7 @@ class Finding:
 
     Attributes:
         artifact: the new file.
-        metric: latency_us.median or .undisturbed, instructions.per_inference, memory.model_kib or model.bytes.
+        metric: latency_us.median, instructions.per_inference, memory.model_kib or model.bytes.
         old, new: the values.
         ratio: new / old; an exact metric's interval is empty.
         change: SLOWER stands for larger in every metric.
@@ -112,8 +111,7 @@ def _latency(
     result: Measurement, entry: Mapping[str, Any], latency: Mapping[str, Any], same_device: bool, margin: float
 ) -> Finding:
     assert result.latency is not None
-    headline = result.latency.headline
-    name = f"latency_us.{headline.value}"
+    headline, name = result.latency.headline, "latency_us.median"
     differing = [
         key
         for key, value in (*result.runtime, ("mode", result.mode))
@@ -129,11 +127,12 @@ def _latency(
         shift = result.sentinel_us / old_speed - 1
         note = f"the machine itself runs a fixed loop {abs(shift):.0%} {'slower' if shift > 0 else 'faster'} than then"
         return _not_comparable(result.artifact, name, note)
-    figures = latency["launch_medians" if headline is Headline.MEDIAN else "launch_fastest"]
-    ratio = ratio_of_sessions(figures, result.latency.launch_figures, headline.estimator)
-    return Finding(
-        result.artifact, name, latency[headline.value], result.latency.estimate.value, ratio, change_of(ratio, margin)
-    )
+    kind = latency.get("calls", headline.calls.value)
+    if kind != headline.calls.value:
+        note = f"the older figure is of {kind} calls, this one of {headline.calls.value} calls"
+        return _not_comparable(result.artifact, name, note)
+    ratio = ratio_of_sessions(latency["launch_medians"], headline.medians)
+    return Finding(result.artifact, name, latency["median"], result.latency.median.value, ratio, change_of(ratio, margin))
 
 
 def _exact(artifact: Path, metric: str, old: float, new: float, margin: float) -> Finding:

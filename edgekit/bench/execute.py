@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekit.bench.headline import full_speed
 from edgekit.bench.launch import Launch, Request, read_launch
 from edgekit.bench.transport.base import Transport
 from edgekit.errors import DeviceError, InputError
@@ -45,16 +46,20 @@ class RunnerExecutor:
         self._names = [str(arm.artifact) for arm in arms]
         self._runner = transport.put(Path(__file__).with_name("runner.py"))
         self._commands = [self._command(arm) for arm in arms]
+        self._watched: list[Launch] = []
 
     def launch(self, arm: int) -> Launch:
         """One launch; errors are the runner's (see :func:`edgekit.bench.launch.read_launch`) or the transport's."""
         limit = self._request.limit_seconds()
-        finished = self._transport.run([*self._commands[arm], "--limit", f"{limit:g}"], limit=limit)
+        command = [*self._commands[arm], "--limit", f"{limit:g}"]
+        command += ["--watch", f"{full_speed(self._watched):.3f}"] if self._request.watch else []
+        finished = self._transport.run(command, limit=limit)
         where = f"{self._names[arm]}, on {self._transport.name}"
         launch = read_launch(finished.stdout, finished.stderr, finished.exit, where=where)
         if launch.model_sha256 != self._digests[arm]:
             hint = "nothing else may write there while a benchmark runs"
             raise DeviceError("the device measured another file than it was given", where=where, hint=hint)
+        self._watched.append(launch)
         return launch
 
     def _command(self, arm: Arm) -> list[str]:

@@ -28,6 +28,7 @@ class Request:
         seconds: least seconds of timed calls.
         rate: inferences a second in paced mode.
         duration: seconds of a soak.
+        watch: take the core's speed between the calls of a burst, so that the undisturbed ones are known.
     """
 
     mode: Mode = "burst"
@@ -40,6 +41,7 @@ class Request:
     seconds: float = 0.5
     rate: float = 10.0
     duration: float = 60.0
+    watch: bool = False
 
     def arguments(self) -> list[str]:
         """The runner's options, without paths."""
@@ -116,12 +118,26 @@ class Soak:
 
 
 @dataclass(frozen=True)
+class Undisturbed:
+    """The calls of a launch between two ticks of a fixed loop that ran as fast as the fastest.
+
+    Attributes:
+        full_us: the fastest tick.
+        calls: how many there are.
+        median_us: their median; None where there is none.
+    """
+
+    full_us: float
+    calls: int
+    median_us: float | None
+
+
+@dataclass(frozen=True)
 class Launch:
     """One process's answer; times in microseconds.
 
     Attributes:
         median_us: what the mode measures: the median call, or load + initialisation + first inference of a cold start.
-        fastest_us: the fastest call; of a cold start, the same as ``median_us``.
         percentiles: p50, p90, p95, p99; None where the launch has too few calls to have one.
         samples: timed calls.
         mad_us: median absolute deviation of the calls.
@@ -129,10 +145,10 @@ class Launch:
         sentinel_us: the fixed loop before and after, None in a cold start. sentinel_fastest_us: its fastest round.
         clock_overhead_ns: what reading the clock costs, already subtracted.
         notes: complaints of the runtime on stderr that matter.
+        undisturbed: where the core's speed was watched.
     """
 
     median_us: float
-    fastest_us: float
     percentiles: Mapping[str, float | None]
     samples: int
     mad_us: float | None
@@ -151,6 +167,7 @@ class Launch:
     clock_overhead_ns: float
     soak: Soak | None = None
     notes: tuple[str, ...] = ()
+    undisturbed: Undisturbed | None = None
 
 
 def read_launch(stdout: str, stderr: str, exit_code: int, *, where: str) -> Launch:
@@ -176,11 +193,10 @@ def read_answer(stdout: str, stderr: str, exit_code: int, *, where: str) -> Mapp
 def _parse(answer: Mapping[str, Any], notes: tuple[str, ...]) -> Launch:
     latency = answer.get("latency_us") or {}
     kernels, golden, soak = answer["kernels"], answer["output"]["golden"], answer.get("soak")
-    sentinel = answer["sentinel_us"]
+    sentinel, undisturbed = answer["sentinel_us"], answer.get("undisturbed")
     cold = answer["init_us"] + answer["first_us"]
     return Launch(
         median_us=cold if answer["mode"] == "cold" else latency["p50"],
-        fastest_us=cold if answer["mode"] == "cold" else latency["min"],
         percentiles={key: latency.get(key) for key in ("p50", "p90", "p95", "p99")},
         samples=latency.get("count", 1),
         mad_us=latency.get("mad"),
@@ -199,6 +215,7 @@ def _parse(answer: Mapping[str, Any], notes: tuple[str, ...]) -> Launch:
         clock_overhead_ns=answer["clock"]["overhead_ns"],
         soak=Soak(**{**soak, "window_median_us": tuple(soak["window_median_us"])}) if soak else None,
         notes=notes,
+        undisturbed=Undisturbed(**undisturbed) if undisturbed else None,
     )
 
 

@@ -13,7 +13,7 @@ from edgekit.bench.headline import Headline
 from edgekit.bench.launch import Golden, Kernels, Launch, Memory, Mode, Soak
 from edgekit.bench.micro import Arena
 from edgekit.bench.qemu.counting import Count
-from edgekit.bench.statistics import Estimate, Estimator, estimate
+from edgekit.bench.statistics import Estimate, estimate
 
 
 @dataclass(frozen=True)
@@ -21,20 +21,17 @@ class Latency:
     """Microseconds. Percentiles are medians over the launches' own percentiles: one bad launch does not make a p99.
 
     Attributes:
-        median: the median of the launches' medians, with its 95 % interval.
-        undisturbed: the lower quartile of the launches' fastest calls: the model's cost where nothing else runs.
-        headline: which of the two a comparison and the table go by.
-        p50, p90, p95, p99: of the calls inside a launch; None where launches have too few calls.
+        headline: the launches' medians, and which calls they are of.
+        median: the median of those medians, with its 95 % interval.
+        p50, p90, p95, p99: of all calls inside a launch; None where launches have too few calls.
         p95_interval: p95 with its interval, for the budget.
         mad: median absolute deviation of the calls inside a launch.
         cpu: processor time per call.
         launches: how many processes. samples: calls in all of them.
-        launch_medians, launch_fastest: every launch's own figures, in order.
     """
 
     headline: Headline
     median: Estimate
-    undisturbed: Estimate
     p50: float | None
     p90: float | None
     p95: float | None
@@ -44,18 +41,6 @@ class Latency:
     cpu: float | None
     launches: int
     samples: int
-    launch_medians: tuple[float, ...]
-    launch_fastest: tuple[float, ...]
-
-    @property
-    def estimate(self) -> Estimate:
-        """The headline with its interval."""
-        return self.median if self.headline is Headline.MEDIAN else self.undisturbed
-
-    @property
-    def launch_figures(self) -> tuple[float, ...]:
-        """Every launch's figure of the headline."""
-        return self.launch_medians if self.headline is Headline.MEDIAN else self.launch_fastest
 
 
 @dataclass(frozen=True)
@@ -106,16 +91,13 @@ def condense(
     outputs = {launch.output_sha256 for launch in launches}
     latency = Latency(
         headline=headline,
-        median=Headline.MEDIAN.estimate(launches),
-        undisturbed=Headline.UNDISTURBED.estimate(launches),
+        median=headline.estimate(),
         **{key: _percentile(launches, key) for key in ("p50", "p90", "p95", "p99")},
         p95_interval=_interval([launch.percentiles["p95"] for launch in launches]),
         mad=_median([launch.mad_us for launch in launches]),
         cpu=_median([launch.cpu_us for launch in launches]),
         launches=len(launches),
         samples=sum(launch.samples for launch in launches),
-        launch_medians=tuple(Headline.MEDIAN.of(launches)),
-        launch_fastest=tuple(Headline.UNDISTURBED.of(launches)),
     )
     return Measurement(
         artifact=artifact,
@@ -134,7 +116,7 @@ def condense(
         soak=first.soak,
         unstable=unstable,
         warnings=_warnings(launches, kernels),
-        sentinel_us=estimate(sentinels, Estimator.LOWER_QUARTILE).value if sentinels else None,
+        sentinel_us=float(np.percentile(sentinels, 25)) if sentinels else None,
     )
 
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from edgekit.bench.headline import Headline
+from edgekit.bench.headline import Calls, Headline, headlines, ratio
 from edgekit.bench.launch import Launch
-from edgekit.bench.statistics import estimate, ratio_of_rounds, spread
+from edgekit.bench.statistics import estimate, spread
 
 #: The sentinel's loop varies more than this between (10th to 90th percentile) or within launches: the machine was not steady.
 _UNSTEADY = 0.10
@@ -43,15 +43,13 @@ class Executor(Protocol):
 Progress = Callable[[int, int, float | None], None]
 
 
-def run_rounds(
-    executor: Executor, arms: int, stopping: Stopping, headline: Headline = Headline.MEDIAN, progress: Progress | None = None
-) -> list[list[Launch]]:
+def run_rounds(executor: Executor, arms: int, stopping: Stopping, progress: Progress | None = None) -> list[list[Launch]]:
     """Launches per artifact, made in turn (A B A B ...), so that a drift of the machine meets all alike."""
     launches: list[list[Launch]] = [[] for _ in range(arms)]
     for done in range(1, stopping.at_most + 1):
         for arm in range(arms):
             launches[arm].append(executor.launch(arm))
-        width = _widest(launches, headline) if done >= min(stopping.launches, stopping.at_most) else None
+        width = _widest(launches, stopping) if done >= min(stopping.launches, stopping.at_most) else None
         if progress:
             progress(done, stopping.at_most, width)
         if width is not None and width <= stopping.half_width:
@@ -59,18 +57,24 @@ def run_rounds(
     return launches
 
 
-def _widest(launches: list[list[Launch]], headline: Headline) -> float:
-    """The widest relative half-width: of each artifact's headline (95 %), and of its ratio to the first's (99 %: claims)."""
-    figures = [headline.of(arm) for arm in launches]
-    widths = [headline.estimate(arm).half_width for arm in launches]
-    widths += [ratio_of_rounds(figures[0], arm, headline.estimator).half_width for arm in figures[1:]]
-    return max(widths)
+def _widest(launches: list[list[Launch]], stopping: Stopping) -> float | None:
+    """The widest relative half-width: of each artifact's headline (95 %), and of its ratio to the first's (99 %: claims).
+
+    None while the machine's speed is watched and too few launches have met it undisturbed.
+    """
+    found = headlines(launches, stopping.launches)
+    if found[0].calls is Calls.ALL and any(launch.undisturbed for arm in launches for launch in arm):
+        return None
+    widths = [headline.estimate().half_width for headline in found]
+    return max(widths + [ratio(found[0], other).half_width for other in found[1:]])
 
 
-def instability(launches: list[Launch], stopping: Stopping, headline: Headline = Headline.MEDIAN) -> tuple[str, ...]:
+def instability(launches: list[Launch], headline: Headline, stopping: Stopping) -> tuple[str, ...]:
     """Why these launches are not to be relied on; empty where they are steady."""
     reasons = []
-    width = headline.estimate(launches).half_width
+    if headline.calls is Calls.ALL and any(launch.undisturbed for launch in launches):
+        reasons.append("other work disturbed more than half of the launches throughout, so the figure is of all calls")
+    width = headline.estimate().half_width
     if width > 2.5 * stopping.half_width:
         reasons.append(f"the interval is +-{width:.1%} after {len(launches)} launches")
     pairs = [launch.sentinel_us for launch in launches if launch.sentinel_us]

@@ -20,10 +20,11 @@ import platform
 import signal
 import sys
 import time
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 MARK = "EDGEKIT_RESULT"
 SCHEMA = "edgekit.launch/1"
+SAME_SPEED = 1.05  # a tick that takes 5 % longer than the fastest one was not at full speed
 PACKAGES = {"litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime", "onnxruntime": "onnxruntime"}
 
 
@@ -275,6 +276,49 @@ def sentinel() -> List[float]:
     return [sorted(times)[20] / 1000, min(times) / 1000]
 
 
+def tick() -> int:
+    """Nanoseconds of a short fixed loop, some 10 us: whether this core runs at its full speed at this moment."""
+    start, total = time.perf_counter_ns(), 0
+    for i in range(300):
+        total += i * i & 7
+    return time.perf_counter_ns() - start
+
+
+def take_watched(
+    step: Callable[[], int], calls: int, seconds: float, full_us: float, patience: float = 4.0
+) -> Tuple[array.array[int], Dict[str, Any], float]:
+    """Samples between ticks, and the undisturbed ones: where the tick before and the tick after ran at full speed.
+
+    On a machine that others use too, a core is slower while its neighbour works or while it is taken away. Whether it is shows
+    in the ticks, whatever the model's own calls take, so no call is left out for having been slow.
+
+    ``full_us`` is the tick at full speed as far as it is known, else 0: where fewer than ``calls`` samples were taken at that
+    speed, sampling goes on for up to ``patience`` times as long. Returned are all samples, a summary of the undisturbed ones
+    (``full_us``: the fastest tick), and processor microseconds per call.
+    """
+    clock, processor, times, ends, cpu = time.perf_counter_ns, time.process_time_ns, array.array("q"), array.array("q"), 0
+    ticks, start, good = array.array("q", [tick()]), clock(), 0
+    limit = full_us * 1000 * SAME_SPEED
+    while True:
+        used, begin, at = processor(), clock(), len(times)
+        while len(times) == at or clock() - begin < 100_000:  # short, because full speed may last no longer
+            times.append(step())
+        cpu += processor() - used
+        ticks.append(tick())
+        ends.append(len(times))
+        good += len(times) - at if max(ticks[-2], ticks[-1]) <= limit else 0
+        spent = (clock() - start) / 1e9
+        if len(times) >= calls and spent >= seconds and (not limit or good >= calls or spent >= patience * seconds):
+            break
+    fastest, undisturbed, at = min(ticks), array.array("q"), 0
+    for i, end in enumerate(ends):
+        if max(ticks[i], ticks[i + 1]) <= fastest * SAME_SPEED:
+            undisturbed.extend(times[at:end])
+        at = end
+    median = sorted(undisturbed)[len(undisturbed) // 2] / 1000 if undisturbed else None
+    return times, {"full_us": fastest / 1000, "calls": len(undisturbed), "median_us": median}, cpu / 1000 / len(times)
+
+
 def take_samples(step: Callable[[], int], calls: int, seconds: float, period: float = 0.0) -> array.array[int]:
     """Call ``step`` (returns nanoseconds) at least ``calls`` times and ``seconds`` long, every ``period`` seconds."""
     times = array.array("q")
@@ -362,11 +406,14 @@ def launch(options: argparse.Namespace) -> Dict[str, Any]:
         gc.collect()
         gc.disable()
         warm = take_samples(step, options.warmup_calls, options.warmup_seconds)
-        cpu = time.process_time_ns()
         if options.mode == "soak":
             result["soak"] = soak(step, options.duration)
-        times = take_samples(step, options.calls, options.seconds, 1 / options.rate if options.mode == "paced" else 0.0)
-        result["cpu_us"] = (time.process_time_ns() - cpu) / 1000 / len(times) if options.mode == "burst" else None
+        if options.mode == "burst" and options.watch is not None:
+            times, result["undisturbed"], result["cpu_us"] = take_watched(step, options.calls, options.seconds, options.watch)
+        else:
+            cpu = time.process_time_ns()
+            times = take_samples(step, options.calls, options.seconds, 1 / options.rate if options.mode == "paced" else 0.0)
+            result["cpu_us"] = (time.process_time_ns() - cpu) / 1000 / len(times) if options.mode == "burst" else None
         gc.enable()
         result["warmup"] = {"calls": len(warm), "median_us": sorted(warm)[len(warm) // 2] / 1000}
         result["latency_us"] = summarise(times)
@@ -405,6 +452,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--warmup-seconds", type=float, default=0.2)
     parser.add_argument("--calls", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=0.5)
+    parser.add_argument("--watch", type=float, metavar="US", help="watch the core's speed between calls; 0, or its tick")
     parser.add_argument("--rate", type=float, default=10.0, help="inferences a second in paced mode")
     parser.add_argument("--duration", type=float, default=60.0, help="seconds of a soak")
     parser.add_argument("--limit", type=float, default=0.0, help="seconds after which the kernel ends this process")

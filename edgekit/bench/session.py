@@ -20,11 +20,11 @@ from edgekit.bench.budget import (
 )
 from edgekit.bench.compare import Comparison, Finding
 from edgekit.bench.execute import Arm, RunnerExecutor
-from edgekit.bench.headline import Headline
+from edgekit.bench.headline import headlines, ratio
 from edgekit.bench.launch import Request
 from edgekit.bench.measurement import Measurement, condense
 from edgekit.bench.rounds import Executor, Progress, Stopping, instability, run_rounds
-from edgekit.bench.statistics import Change, Estimate, change_of, ratio_of_rounds
+from edgekit.bench.statistics import Change, Estimate, change_of
 from edgekit.bench.transport.base import Transport
 from edgekit.bench.transport.facts import DeviceFacts, DeviceState
 from edgekit.errors import DeviceError, InputError
@@ -122,13 +122,13 @@ def measure(
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     facts, before = transport.probe()
     place = place_of(transport.name, facts, device)
-    headline = Headline.UNDISTURBED if place is Place.HOST and request.mode == "burst" else Headline.MEDIAN
+    request = replace(request, watch=place is Place.HOST and request.mode == "burst")
     executor = executor or RunnerExecutor(transport, arms, request, python)
-    launches = run_rounds(executor, len(arms), stopping, headline, progress)
+    launches = run_rounds(executor, len(arms), stopping, progress)
     _, after = transport.probe()
     results = []
-    for arm, own in zip(arms, launches, strict=True):
-        unstable = instability(own, stopping, headline) if request.mode != "soak" else ()
+    for arm, own, headline in zip(arms, launches, headlines(launches, stopping.launches), strict=True):
+        unstable = instability(own, headline, stopping) if request.mode != "soak" else ()
         result = condense(arm.artifact, request.mode, own, unstable, request.kernels, headline)
         results.append(_checked(result, device, place) if device else result)
     return Session(
@@ -234,9 +234,8 @@ def _pairs(results: Sequence[Measurement]) -> list[Pair]:
     base = results[0]
     for other in results[1:]:
         if base.latency and other.latency:
-            estimator = base.latency.headline.estimator
-            ratio = ratio_of_rounds(base.latency.launch_figures, other.latency.launch_figures, estimator)
-            found.append(Pair(base.artifact, other.artifact, ratio, change_of(ratio)))
+            found_ratio = ratio(base.latency.headline, other.latency.headline)
+            found.append(Pair(base.artifact, other.artifact, found_ratio, change_of(found_ratio)))
     return found
 
 

@@ -6,14 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edgekit.bench.launch import Kernels, Launch, Memory
+from edgekit.bench.launch import Kernels, Launch, Memory, Undisturbed
 
 
 def launch(headline_us: float, sentinel: tuple[float, float] | None = (60.0, 60.0), **other: object) -> Launch:
     """A launch whose median call takes ``headline_us``."""
     values: dict[str, object] = {
         "median_us": headline_us,
-        "fastest_us": headline_us * 0.97,
         "percentiles": {"p50": headline_us, "p90": headline_us * 1.1, "p95": headline_us * 1.2, "p99": headline_us * 1.5},
         "samples": 1000,
         "mad_us": headline_us / 50,
@@ -39,6 +38,11 @@ def launch(headline_us: float, sentinel: tuple[float, float] | None = (60.0, 60.
         "clock_overhead_ns": 80.0,
     }
     return Launch(**(values | other))  # type: ignore[arg-type]
+
+
+def watched(all_us: float, quiet_us: float | None, *, full_us: float = 10.0, calls: int = 40) -> Launch:
+    """A launch on a shared host, of which ``calls`` calls were undisturbed (none where ``quiet_us`` is None)."""
+    return launch(all_us, undisturbed=Undisturbed(full_us, calls if quiet_us else 0, quiet_us))
 
 
 class Scripted:

@@ -51,7 +51,7 @@ def document(capsys: pytest.CaptureFixture[str], *arguments: object, code: int =
 def test_a_model_is_measured_and_shown(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = bench(capsys, model, *QUICK)
     assert code == 0 and err == ""
-    assert "model.tflite" in out and " us" in out and "undisturbed" in out and "litert" in out
+    assert "model.tflite" in out and " us" in out and "all calls" in out and "litert" in out
 
 
 def test_json_is_one_document_that_follows_the_schema(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,6 +59,7 @@ def test_json_is_one_document_that_follows_the_schema(model: Path, capsys: pytes
     assert content["schema"] == "edgekit.bench/1" and content["place"] == "host"
     latency = content["results"][0]["metrics"]["latency_us"]
     assert latency["ci95"][0] <= latency["median"] <= latency["ci95"][1] and latency["launches"] == 2
+    assert latency["calls"] == "undisturbed" and len(latency["launch_medians"]) + latency["disturbed_launches"] == 2
 
 
 def test_several_models_are_measured_in_turn_and_compared(model: Path, capsys: pytest.CaptureFixture[str]) -> None:

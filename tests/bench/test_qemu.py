@@ -11,7 +11,7 @@ import pytest
 
 from edgekit import bench
 from edgekit.bench import qemu
-from edgekit.bench.headline import Headline
+from edgekit.bench.headline import headlines
 from edgekit.bench.launch import read_launch
 from edgekit.bench.measurement import condense
 from edgekit.bench.qemu import toolbox
@@ -119,7 +119,7 @@ def test_the_runner_on_a_root_that_does_not_show_its_cores_reports_the_fall_back
     wrong = run_python(CPUS["cortex-a53"], arguments)
     launches = [read_launch(done.stdout, done.stderr, done.returncode, where="here") for done in (right, wrong)]
     assert [launch.kernels.delegate for launch in launches] == ["XNNPACK", None]
-    measured = [condense(model, "burst", [launch], (), "default", Headline.MEDIAN) for launch in launches]
+    measured = [condense(model, "burst", [launch], (), "default", headlines([[launch]], 1)[0]) for launch in launches]
     assert measured[0].warnings == () and any("XNNPACK did not take the model" in text for text in measured[1].warnings)
     assert any("cpuinfo" in text for text in measured[1].warnings)
 

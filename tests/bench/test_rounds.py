@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from edgekit.bench.rounds import Stopping, instability, run_rounds
-from tests.bench.scripted import Scripted, busy_machine, launch
+from edgekit.bench import rounds
+from edgekit.bench.headline import headlines
+from edgekit.bench.launch import Launch
+from edgekit.bench.rounds import Stopping, run_rounds
+from tests.bench.scripted import Scripted, busy_machine, launch, watched
+
+
+def instability(launches: list[Launch], stopping: Stopping) -> tuple[str, ...]:
+    [headline] = headlines([launches], stopping.launches)
+    return rounds.instability(launches, headline, stopping)
 
 
 def test_launches_of_several_artifacts_take_turns() -> None:
@@ -61,3 +69,28 @@ def test_a_wide_interval_is_unstable() -> None:
 
 def test_a_cold_start_has_no_sentinel_and_is_judged_by_its_interval_alone() -> None:
     assert instability([launch(5.0, sentinel=None) for _ in range(15)], Stopping()) == ()
+
+
+class Watched:
+    """Launches on a shared host: arm by arm, the undisturbed median of each launch, or None where other work never paused."""
+
+    def __init__(self, *quiet: list[float | None]) -> None:
+        self.quiet = [iter(arm) for arm in quiet]
+
+    def launch(self, arm: int) -> Launch:
+        return watched(70.0, next(self.quiet[arm]))
+
+
+def test_a_shared_host_is_measured_until_half_of_the_launches_were_undisturbed() -> None:
+    [launches] = run_rounds(Watched([None] * 12 + [44.0] * 28), 1, Stopping())
+    assert len(launches) == 20  # 8 of the 15 that were planned
+
+
+def test_a_host_that_is_never_quiet_is_measured_to_the_limit_and_said_to_be_unstable() -> None:
+    [launches] = run_rounds(Watched([None] * 40), 1, Stopping())
+    assert len(launches) == 40
+    assert any("of all calls" in reason for reason in instability(launches, Stopping()))
+
+
+def test_disturbed_launches_make_nothing_unstable_while_enough_others_agree() -> None:
+    assert instability([watched(70.0, 44.0 if i % 2 else None) for i in range(16)], Stopping()) == ()

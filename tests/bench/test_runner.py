@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,48 @@ def test_percentiles_are_left_out_where_there_are_too_few_calls() -> None:
 def test_a_launch_past_its_limit_ends_even_inside_the_runtime(model: Path) -> None:
     command = [sys.executable, str(RUNNER), str(model), "--seconds", "60", "--limit", "0.5"]
     assert subprocess.run(command, capture_output=True, timeout=30).returncode == -14
+
+
+# --------------------------------------------------------------------------------- other work on the same machine
+
+
+def scripted_machine(monkeypatch: pytest.MonkeyPatch, slow: Callable[[int], bool]) -> Callable[[], int]:
+    """A core whose tick takes 10 us and whose calls take 40, or 14 and 60 while it is slow, as ``slow`` says of the second."""
+    now = [0]
+
+    def passes(fast: int, slowed: int) -> int:
+        spent = slowed if slow(now[0]) else fast
+        now[0] += spent
+        return spent
+
+    monkeypatch.setattr(runner.time, "perf_counter_ns", lambda: now[0])
+    monkeypatch.setattr(runner.time, "process_time_ns", lambda: now[0])
+    monkeypatch.setattr(runner, "tick", lambda: passes(10_000, 14_000))
+    return lambda: passes(40_000, 60_000)
+
+
+def test_undisturbed_calls_are_those_between_two_ticks_at_full_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    step = scripted_machine(monkeypatch, lambda now: now % 10_000_000 > 1_000_000)
+    times, undisturbed, cpu_us = runner.take_watched(step, 30, 0.05, 0.0)
+    assert sorted(times)[len(times) // 2] == 60_000 and 40 < cpu_us < 60
+    assert undisturbed["full_us"] == 10.0 and undisturbed["median_us"] == 40.0
+    assert 0.05 < undisturbed["calls"] / len(times) < 0.15
+
+
+def test_a_launch_goes_on_while_the_core_is_below_its_known_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(now: int) -> bool:
+        return now < 100_000_000
+
+    times, undisturbed, _ = runner.take_watched(scripted_machine(monkeypatch, late), 30, 0.05, 10.0)
+    assert undisturbed["median_us"] == 40.0 and 30 <= undisturbed["calls"] < 60  # soon after the core was free
+    times, undisturbed, _ = runner.take_watched(scripted_machine(monkeypatch, lambda now: True), 30, 0.05, 10.0)
+    assert undisturbed["full_us"] == 14.0 and 0.17e9 < sum(times) < 0.2e9  # four times as long, and no longer
+
+
+def test_a_real_launch_watches_the_core_where_it_is_asked_to(model: Path) -> None:
+    answer = run(str(model), *QUICK, "--watch", "0")
+    assert answer["undisturbed"]["calls"] <= answer["latency_us"]["count"] and answer["undisturbed"]["full_us"] > 0
+    assert "undisturbed" not in run(str(model), *QUICK)
 
 
 # --------------------------------------------------------------------------------- memory

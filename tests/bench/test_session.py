@@ -29,7 +29,7 @@ from edgekit.bench.transport.facts import PROBE, DeviceFacts, DeviceState, parse
 from edgekit.errors import InputError
 from edgekit.target import Budget, Device, DeviceRuntime, Hardware, device_names
 from tests.bench.models import dense
-from tests.bench.scripted import Scripted, launch
+from tests.bench.scripted import Scripted, launch, watched
 
 FACTS = DeviceFacts(
     "Raspberry Pi 4 Model B Rev 1.4", "BCM2711", "arm64-v8a", "4 0xd08", 4, 3_884_000, "Debian 12", emulated=False
@@ -260,6 +260,21 @@ def test_an_older_session_on_another_device_is_not_compared_in_time(artifact: Pa
     new = measure(artifact, Each(launch(150.0)), transport=FakeTransport("adb:other"))
     [finding] = [f for f in compare(old, new.results, new.on).findings if f.metric.startswith("latency")]
     assert finding.note == "the older session ran on another device"
+
+
+def test_figures_of_different_calls_are_not_compared(artifact: Path, tmp_path: Path) -> None:
+    old = documents(measure(artifact, Each(launch(100.0))), tmp_path)
+    new = measure(artifact, Each(watched(150.0, 90.0)))
+    [finding] = [f for f in compare(old, new.results, new.on).findings if f.metric.startswith("latency")]
+    assert finding.note == "the older figure is of all calls, this one of undisturbed calls"
+
+
+def test_the_median_on_a_shared_host_is_of_the_undisturbed_calls_and_the_percentiles_of_all(artifact: Path) -> None:
+    session = measure(artifact, Each(watched(70.0, 44.0)), transport=FakeTransport("local", replace(FACTS, abi="x86_64")))
+    latency = as_document(session, version="0.1.0", exit_code=0)["results"][0]["metrics"]["latency_us"]
+    assert (latency["median"], latency["ci95"], latency["calls"]) == (44.0, [44.0, 44.0], "undisturbed")
+    assert (latency["p50"], latency["launches"], latency["disturbed_launches"]) == (70.0, 5, 0)
+    assert session.request.watch and not measure(artifact, Each(launch(70.0))).request.watch
 
 
 def test_an_older_file_that_is_none_is_an_input_error(artifact: Path, tmp_path: Path) -> None:

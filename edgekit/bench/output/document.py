@@ -84,9 +84,7 @@ def _latency(latency: Latency | None) -> dict[str, Any] | None:
     return {
         "median": latency.median.value,
         "ci95": [latency.median.low, latency.median.high],
-        "undisturbed": latency.undisturbed.value,
-        "undisturbed_ci95": [latency.undisturbed.low, latency.undisturbed.high],
-        "headline": latency.headline.value,
+        "calls": latency.headline.calls.value,
         "p50": latency.p50,
         "p90": latency.p90,
         "p95": latency.p95,
@@ -95,8 +93,8 @@ def _latency(latency: Latency | None) -> dict[str, Any] | None:
         "cpu": latency.cpu,
         "launches": latency.launches,
         "samples": latency.samples,
-        "launch_medians": list(latency.launch_medians),
-        "launch_fastest": list(latency.launch_fastest),
+        "disturbed_launches": latency.headline.disturbed,
+        "launch_medians": list(latency.headline.medians),
     }
 
 

@@ -18,7 +18,7 @@ def as_junit(session: Session) -> str:
         name = result.artifact.name
         case = ElementTree.SubElement(suite, "testcase", classname=name, name="measured")
         if result.latency:
-            case.set("time", f"{result.latency.estimate.value / 1e6:.9f}")
+            case.set("time", f"{result.latency.median.value / 1e6:.9f}")
         if result.unstable:
             ElementTree.SubElement(case, "system-out").text = "unstable: " + "; ".join(result.unstable)
         for check in result.checks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from edgekit.bench.budget import Verdict
-from edgekit.bench.headline import Headline
+from edgekit.bench.headline import Calls
 from edgekit.bench.measurement import Measurement
 from edgekit.bench.output.words import check_line, finding_line, interval, micros, pair_line, size
 from edgekit.bench.session import Session
@@ -16,7 +16,7 @@ _STYLE = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.NOT_MEASURABL
 
 def rows_of(session: Session) -> tuple[list[str], list[list[str]]]:
     """Header and one row per artifact; columns that no artifact fills are left out."""
-    header = ["model", "undisturbed", "95 %", _MODE[session.request.mode], "95 %", "p90", "p99", "first", "memory", "peak"]
+    header = ["model", _MODE[session.request.mode], "95 %", "all calls", "p90", "p99", "first", "memory", "peak"]
     header += ["size", "instructions"]
     rows = [_row(result) for result in session.results]
     used = [i for i in range(len(header)) if i == 0 or any(row[i] != "-" for row in rows)]
@@ -76,13 +76,12 @@ def _aligned(header: list[str], rows: list[list[str]]) -> list[str]:
 
 def _row(result: Measurement) -> list[str]:
     latency, memory = result.latency, result.memory
-    undisturbed = latency.undisturbed if latency and latency.headline is Headline.UNDISTURBED else None
+    watched = latency is not None and latency.headline.calls is Calls.UNDISTURBED
     return [
         result.artifact.name,
-        micros(undisturbed.value) if undisturbed else "-",
-        interval(undisturbed) if undisturbed else "-",
         micros(latency.median.value) if latency else "-",
         interval(latency.median) if latency else "-",
+        micros(latency.p50) if latency and watched else "-",
         micros(latency.p90) if latency else "-",
         micros(latency.p99) if latency else "-",
         micros(result.first_us),
