@@ -14,9 +14,13 @@ from edgekit.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-Purpose = Literal["calibration", "evaluation"]
+Purpose = Literal["calibration", "evaluation", "training"]
 
-_INPUT_KEYS: dict[Purpose, tuple[str, ...]] = {"calibration": ("x", "x_train"), "evaluation": ("x", "x_test")}
+_INPUT_KEYS: dict[Purpose, tuple[str, ...]] = {
+    "calibration": ("x", "x_train"),
+    "evaluation": ("x", "x_test"),
+    "training": ("x", "x_train"),
+}
 _LABEL_KEYS = ("y", "y_train", "y_test")
 
 

@@ -63,20 +63,38 @@ def evaluation_arrays(
     where = describe(source)
     if labels is None:
         raise InputError("no labels to evaluate with", where=where, hint="an array 'y' in the .npz, or batches of (x, y)")
-    if labels.ndim == 0 or len(labels) != len(arrays[0]):
-        count = 0 if labels.ndim == 0 else len(labels)
-        raise InputError(f"{len(arrays[0])} samples and {count} labels", where=where, hint="one label a sample")
-    if labels.dtype.kind == "f":
-        import numpy as np
+    _check_labels(labels, len(arrays[0]), where)
+    return arrays, labels
 
-        if not np.isfinite(labels).all():
-            raise InputError("the labels have NaN or infinity in them", where=where, hint="leave such samples out")
+
+def training_arrays(
+    source: object, inputs: Sequence[InputSpec], *, root: Path | None = None, limit: int | None = None
+) -> tuple[list[np.ndarray], np.ndarray | None]:
+    """Stacked samples for every input as :func:`calibration_arrays` gives them, and the labels, or None where there are none.
+
+    Raises:
+        InputError: as :func:`evaluation_arrays` raises it, but labels may be missing.
+    """
+    arrays, labels = _arrays(source, inputs, "training", root or Path.cwd(), limit)
+    if labels is not None:
+        _check_labels(labels, len(arrays[0]), describe(source))
     return arrays, labels
 
 
 def describe(source: object) -> str:
     """How a source is called in errors and reports: its path or reference, else its type."""
     return str(source) if isinstance(source, str | Path) else f"{type(source).__name__} given as data"
+
+
+def _check_labels(labels: np.ndarray, samples: int, where: str) -> None:
+    """InputError for labels that are not one a sample, or not finite."""
+    import numpy as np
+
+    if labels.ndim == 0 or len(labels) != samples:
+        count = 0 if labels.ndim == 0 else len(labels)
+        raise InputError(f"{samples} samples and {count} labels", where=where, hint="one label a sample")
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        raise InputError("the labels have NaN or infinity in them", where=where, hint="leave such samples out")
 
 
 def _arrays(
