@@ -23,7 +23,9 @@ from edgekit.errors import (
 
 if TYPE_CHECKING:
     from edgekit.comparison import compare
+    from edgekit.compress.low_rank import LowRank
     from edgekit.compress.prune import Prune
+    from edgekit.compress.separable import Separable
     from edgekit.data import Data
     from edgekit.flow import build
     from edgekit.frontend.source import load
@@ -40,9 +42,11 @@ _HOME = {
     "Data": "edgekit.data",
     "Device": "edgekit.target",
     "Graph": "edgekit.ir.graph",
+    "LowRank": "edgekit.compress.low_rank",
     "Prune": "edgekit.compress.prune",
     "QuantParams": "edgekit.ir.quant",
     "Report": "edgekit.report",
+    "Separable": "edgekit.compress.separable",
     "Target": "edgekit.target",
     "build": "edgekit.flow",
     "compare": "edgekit.comparison",
@@ -59,12 +63,14 @@ __all__ = [
     "Graph",
     "Inconclusive",
     "InputError",
+    "LowRank",
     "OutputError",
     "OverBudget",
     "ParityError",
     "Prune",
     "QuantParams",
     "Report",
+    "Separable",
     "Target",
     "Unsupported",
     "UsageError",

@@ -37,10 +37,10 @@ def check(analysis: Analysis, gone: Gone, small: Graph, *, seed: int = 0) -> flo
     inputs = example(analysis.graph, 2 if analysis.graph.macs < _LARGE else 1, seed)
     with torch.no_grad():
         wanted = masked(analysis, gone, inputs)
-        got = _wide(small).module().eval().run([_double(x) for x in inputs])
+        got = in_double(small).module().eval().run([_double(x) for x in inputs])
     worst = 0.0
     for value, a, b in zip(analysis.graph.outputs, wanted, got, strict=True):
-        error = _difference(a, b)
+        error = difference(a, b)
         if not error <= TOLERANCE:
             raise ParityError(
                 f"pruning would change output '{value.name}' by {error:.2g} of its size against the masked original",
@@ -54,11 +54,11 @@ def check(analysis: Analysis, gone: Gone, small: Graph, *, seed: int = 0) -> flo
 def masked(analysis: Analysis, gone: Gone, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
     """Outputs of the original with what goes masked, in double precision."""
     graph = analysis.graph
-    wide = _wide(graph)
+    wide = in_double(graph)
     old_of = {id(new): old for old, new in zip(graph.values(), wide.values(), strict=True)}
     for value in wide.constants():
         data = _zeroed(analysis, gone, old_of[id(value)], value.tensor.detach())
-        value.data = nn.Parameter(data) if value.is_trainable else data
+        value.data = nn.Parameter(data, requires_grad=False) if value.is_trainable else data
     seen: dict[int, torch.Tensor] = {}
 
     def observe(value: Value, tensor: torch.Tensor) -> torch.Tensor:
@@ -122,9 +122,11 @@ def _zeroed(analysis: Analysis, gone: Gone, value: Value, tensor: torch.Tensor) 
     return tensor
 
 
-def _wide(graph: Graph) -> Graph:
+def in_double(graph: Graph) -> Graph:
     """A copy in double precision, so that differences are errors and not rounding."""
-    wide = clone(graph, lambda t: nn.Parameter(_double(t.detach())) if isinstance(t, nn.Parameter) else _double(t))
+    wide = clone(
+        graph, lambda t: nn.Parameter(_double(t.detach()), requires_grad=False) if isinstance(t, nn.Parameter) else _double(t)
+    )
     for node in wide.nodes:
         if isinstance(node.op, ops.Cast) and node.op.dtype in ("float32", "float16", "bfloat16"):
             node.op = node.op.with_(dtype="float64")
@@ -135,7 +137,7 @@ def _double(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.double() if tensor.is_floating_point() else tensor
 
 
-def _difference(wanted: torch.Tensor, got: torch.Tensor) -> float:
+def difference(wanted: torch.Tensor, got: torch.Tensor) -> float:
     """Relative to the largest finite element; infinite where shapes or undefined elements differ."""
     if wanted.shape != got.shape:
         return float("inf")

@@ -1,0 +1,5 @@
+"""Convolutions as depthwise and pointwise ones."""
+
+from edgekit.compress.separable.step import Separable
+
+__all__ = ["Separable"]

@@ -1,0 +1,60 @@
+"""The compression step ``separable``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgekit.compress.rewriting.options import Rewriting, check_choice
+from edgekit.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgekit.ir import Graph
+
+#: What may stand between the depthwise and the pointwise convolution.
+BETWEEN = ("none", "bn", "relu", "relu6", "bn_relu", "bn_relu6")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Separable(Rewriting):
+    """Writes convolutions as a depthwise and a pointwise one, begun with the SVD of each input channel's filters.
+
+    Exactly one of the amounts is given. A layer whose rewrite would take more MACs or parameters is left alone and named.
+    After rewriting the graph is compared with its original, whose weights are replaced by the products, and refused on a
+    mismatch.
+
+    Attributes:
+        multiplier: depthwise filters for each input channel, in every layer. k * k (or the number of output channels, if
+            less) is exact. With the other amounts, each layer has its own.
+        between: "none", "bn", "relu", "relu6", "bn_relu" or "bn_relu6".
+    """
+
+    multiplier: int | None = None
+    between: str = "none"
+
+    def __post_init__(self) -> None:
+        hint = "error = 0.3 rewrites what comes so close; macs = 0.5 keeps half the multiply-accumulates; multiplier = 1"
+        self._check("separable", ("multiplier",), hint)
+        if self.multiplier is not None and self.multiplier < 1:
+            raise UsageError(f"'multiplier' is a number of filters from 1, not {self.multiplier}")
+        check_choice("layer between", self.between, BETWEEN)
+
+    def apply(self, graph: Graph, data: object | None = None) -> Graph:
+        """A rewritten graph whose history has one record more.
+
+        Args:
+            graph: float; is left as it is.
+            data: an ``edgekit.Data`` (or what may stand for its training part), where an option needs it.
+
+        Raises:
+            UsageError: data is needed and missing, or a name is no layer's.
+            OverBudget: the budget cannot be met.
+            Unsupported: the graph is quantised.
+            ParityError: the rewritten graph does not compute what it should.
+        """
+        from edgekit.compress.rewriting.application import Plan, apply
+        from edgekit.compress.separable.depthwise import BY_ACTIVATION
+
+        method = BY_ACTIVATION[self.between.removeprefix("bn_")] if "relu" in self.between else BY_ACTIVATION["none"]
+        plan = Plan("separable", (method,), self.error, self.multiplier, between=self.between)
+        return apply(self, plan, graph, data)
