@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from edgekit.compress.quantize.policy import Mode, Policy
+from edgekit.compress.quantize.policy import INFINITE, INSTEAD, Mode, Policy, Seen, is_mask
 from edgekit.compress.quantize.statistics import Statistics
 from edgekit.errors import Unsupported
 from edgekit.ir import Graph, Node, Value, Where, ops
@@ -17,12 +18,13 @@ WEIGHTED = (ops.Conv1d, ops.Conv2d, ops.ConvTranspose1d, ops.ConvTranspose2d, op
 
 @dataclass(frozen=True)
 class FloatIsland:
-    """A node that stays float in an integer file, and why."""
+    """A node that stays float in an integer file, why, and what could stand there instead (None: nothing is known)."""
 
     value: str
     op: str
     reason: str
     where: tuple[Where, ...]
+    instead: str | None = None
 
 
 @dataclass
@@ -42,7 +44,8 @@ def is_activation(value: Value | None) -> bool:
 def decide(graph: Graph, policy: Policy, integer_inputs: set[str], statistics: Mapping[int, Statistics] | None = None) -> Modes:
     """Walks the graph once: integer where the runtime has a good kernel, float elsewhere, movers like what they move.
 
-    ``statistics`` (by ``id(value)``) lets wide softmaxes be integers whose rows are not flat.
+    ``statistics`` (by ``id(value)``) lets wide softmaxes be integers whose rows are not flat, and keeps masks that the model
+    computes in float.
 
     Raises:
         Unsupported: the runtime allows no float ops beside integer ones and the model has some; all of them are named.
@@ -54,30 +57,57 @@ def decide(graph: Graph, policy: Policy, integer_inputs: set[str], statistics: M
     for node in graph.nodes:
         if not any(is_activation(v) for v in node.outputs):
             continue
-        seen = (statistics or {}).get(id(node.output))
-        peak = 0.0 if seen is None else seen.least_peak
-        mode = policy.mode(node, peak)
+        seen = _seen(node, statistics or {})
+        mode = policy.mode(node, seen)
         if mode is Mode.INTEGER and isinstance(node.op, WEIGHTED) and not node.input(1).is_constant:
             modes.islands.append(FloatIsland(node.name, node.op.name, "its weight is computed, not constant", node.where))
             mode = Mode.FLOAT
         elif mode is Mode.FLOAT:
-            modes.islands.append(FloatIsland(node.name, node.op.name, policy.reason(node, peak) or "", node.where))
+            reason, instead = policy.reason(node, seen) or "", INSTEAD.get(type(node.op))
+            modes.islands.append(FloatIsland(node.name, node.op.name, reason, node.where, instead))
         elif mode is Mode.EITHER:
             read = [v for v in node.inputs if is_activation(v)]
             integer = any(id(v) in modes.integer for v in read) or (not read and isinstance(node.op, ops.Gather))
             mode = Mode.INTEGER if integer else Mode.FLOAT
+        if mode is Mode.INTEGER and _is_infinite(node, statistics or {}):
+            modes.islands.append(FloatIsland(node.name, node.op.name, INFINITE, node.where))
+            mode = Mode.FLOAT
         if mode is Mode.INTEGER:
             modes.nodes.add(id(node))
             modes.integer.update(id(v) for v in node.outputs)
     if modes.islands and not policy.islands:
-        raise Unsupported(
-            f"{policy.runtime} can't run these ops in integers: "
-            + ", ".join(f"'{i.op}' (%{i.value}: {i.reason})" for i in modes.islands),
-            where="\n".join(where_text(i.where) for i in modes.islands),
-            hint="replace them in the model, or build for a target that keeps them in float (tflite-int8) "
-            "or all of it (tflite-fp32)",
-        )
+        raise _refusal(modes.islands, policy)
     return modes
+
+
+def _seen(node: Node, statistics: Mapping[int, Statistics]) -> Seen:
+    """What calibration saw around a node."""
+    masked = any(is_mask(s.low, s.high) for v in node.inputs if (s := statistics.get(id(v))) is not None)
+    made = statistics.get(id(node.output))
+    return Seen(masked=masked) if made is None else Seen(made.least_peak, made.high, masked)
+
+
+def _is_infinite(node: Node, statistics: Mapping[int, Statistics]) -> bool:
+    """Calibration saw infinite numbers in what the node makes of numbers that may be finite: a mask, as a rule.
+
+    An infinite input of the graph itself is an error in the data, which `require_finite` reports.
+    """
+    around = [v for v in (*node.inputs, *node.outputs) if v is not None and v.producer is not None]
+    seen = [statistics[id(v)] for v in around if id(v) in statistics]
+    return any(math.isinf(s.low) or math.isinf(s.high) for s in seen)
+
+
+def _refusal(islands: list[FloatIsland], policy: Policy) -> Unsupported:
+    """Every op that the runtime has no integers for: each reason once, with the places that it holds for."""
+    reasons = dict.fromkeys(f"'{i.op}' ({i.reason})" for i in islands)
+    places = dict.fromkeys(f"{where_text(i.where)}: '{i.op}'" for i in islands)
+    advice = dict.fromkeys(f"'{i.op}': {i.instead}" for i in islands if i.instead)
+    targets = "or build for a target that keeps them in float (tflite-int8) or all of it (tflite-fp32)"
+    return Unsupported(
+        f"{policy.title} can't run these ops in integers: {', '.join(reasons)}",
+        where="\n".join(places),
+        hint="\n".join((*advice, f"replace them in the model, {targets}")),
+    )
 
 
 def insert_borders(graph: Graph, modes: Modes, integer_outputs: set[str]) -> None:

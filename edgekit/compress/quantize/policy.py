@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 from edgekit.ir import Node, Value, ops
@@ -25,6 +26,7 @@ _INTEGER: frozenset[type[ops.Op]] = frozenset(
 #: Ops with good integer kernels that are too cheap to convert for: in integers where an input is.
 _FOLLOWING: frozenset[type[ops.Op]] = frozenset(
     {
+        ops.Abs,
         ops.Add,
         ops.Sub,
         ops.Mul,
@@ -75,9 +77,15 @@ _SLOW_AND_WORSE = "its integer form runs outside the fast kernels and loses 6-10
 _NO_KERNEL = "the runtime has no integer kernel for it"
 _FLAT = "its integer kernel aborts on rows of {0} elements or more that are almost equal, and calibration saw such rows"
 _MASK = "it adds a mask, beside whose range no 8-bit scale resolves anything else"
+#: Of a node that has an integer kernel but is handed, or gives, infinite numbers.
+INFINITE = "it reads or gives infinite numbers, which integers can't hold"
+_COARSE = "its largest output is {0:.2g}, of which steps of 1/256 resolve next to nothing"
 
 #: A constant with zeros and with elements below this blocks what it is added to.
 _BLOCKED = -1e4
+
+#: A softmax whose outputs stay below this uses less than 4 of its 8 bits.
+_SMALLEST_PEAK = 1.0 / 16.0
 
 _STATES = "its states stay float from step to step, its weights become 8-bit integers"
 
@@ -94,45 +102,82 @@ _FLOAT: dict[type[ops.Op], str] = {
     ops.LogSoftmax: "its range has no lower end, so no 8-bit scale fits",
 }
 
+_IN_PARTS = "TFLite Micro has no operator for it, and made of 8-bit ones it loses 6-10 dB"
+_FLOAT_STATES = "its states stay float, which TFLite Micro doesn't mix with integers"
+
+#: TFLite Micro has no float operators between integer ones to leave such ops in.
+_REFUSED_BY_MICRO: dict[type[ops.Op], str] = {
+    **dict.fromkeys((ops.LayerNorm, ops.GroupNorm, ops.InstanceNorm, ops.RmsNorm), _IN_PARTS),
+    **dict.fromkeys((ops.Lstm, ops.Gru, ops.Rnn), _FLOAT_STATES),
+    ops.Gelu: "TFLite Micro has no operator for it",
+    ops.Attention: "TFLite Micro has no operator for it",
+}
+
+#: What to write instead of an op that has no place among integers.
+INSTEAD: dict[type[ops.Op], str] = {
+    **dict.fromkeys((ops.LayerNorm, ops.GroupNorm, ops.InstanceNorm, ops.RmsNorm), "a batch norm is folded into its neighbour"),
+    ops.Gelu: "ReLU, Hardswish and SiLU have 8-bit forms",
+    **dict.fromkeys((ops.Lstm, ops.Gru, ops.Rnn), "causal 1-d convolutions have 8-bit forms"),
+    ops.LogSoftmax: "end the model in its logits, of which the largest is the same, or in softmax",
+    ops.Pad: "pad with zeros or by reflection",
+}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What calibration saw of a node.
+
+    Attributes:
+        least_peak: of a softmax, the smallest of its rows' largest outputs (0: nothing was seen).
+        peak: of a softmax, the largest output of all (1: nothing was seen).
+        masked: something that it reads blocks what it is added to.
+    """
+
+    least_peak: float = 0.0
+    peak: float = 1.0
+    masked: bool = False
+
 
 @dataclass(frozen=True)
 class Policy:
     """The table of one runtime.
 
-    ``undelegated``: ops whose integer kernel is too slow to be worth it. ``islands``: float ops between integer ones are
-    allowed. ``softmax_aborts``: what the exponentials of a row may not sum up to, in units of the largest: the integer softmax
-    kills the process there.
+    ``title``: its name in messages. ``undelegated``: ops whose integer kernel is too slow to be worth it. ``islands``: float
+    ops between integer ones are allowed. ``softmax_aborts``: what the exponentials of a row may not sum up to, in units of
+    the largest: the integer softmax kills the process there. ``reasons``: why an op is no integer one, where this runtime's
+    reason is one of its own.
     """
 
     runtime: str
+    title: str
     integer: frozenset[type[ops.Op]] = _INTEGER
     either: frozenset[type[ops.Op]] = _EITHER | _FOLLOWING
     undelegated: frozenset[type[ops.Op]] = frozenset()
     islands: bool = True
     per_channel_linear: bool = True
     softmax_aborts: int | None = None
+    reasons: Mapping[type[ops.Op], str] = field(default_factory=dict, hash=False)
 
-    def mode(self, node: Node, peak: float = 0.0) -> Mode:
-        """How this runtime executes a node whose inputs could be integers; ``peak`` as in ``reason``."""
-        if self.reason(node, peak) is not None:
+    def mode(self, node: Node, seen: Seen = Seen()) -> Mode:
+        """How this runtime executes a node whose inputs could be integers."""
+        if self.reason(node, seen) is not None:
             return Mode.FLOAT
         return Mode.INTEGER if type(node.op) in self.integer or not self.islands else Mode.EITHER
 
-    def reason(self, node: Node, peak: float = 0.0) -> str | None:
-        """Why a node stays float, or None if it need not.
-
-        ``peak``: for a softmax, the smallest of the rows' largest outputs that calibration saw (0: it saw none).
-        """
+    def reason(self, node: Node, seen: Seen = Seen()) -> str | None:
+        """Why a node stays float, or None if it need not."""
         op = node.op
         if isinstance(op, ops.Softmax):
-            if op.axis not in (-1, node.output.type.rank - 1):
-                return "its integer kernel works along the last axis only"
-            limit = self.softmax_aborts
+            limit, row = self.softmax_aborts, node.output.tensor_shape[op.axis]
             # The largest output is 1 / sum. Half the limit is kept free for rows that calibration did not see.
-            if limit is not None and node.output.tensor_shape[-1] >= limit and peak * limit < 2:
+            if limit is not None and row >= limit and seen.least_peak * limit < 2:
                 return _FLAT.format(limit)
-        if isinstance(op, ops.Add | ops.Sub) and any(_is_mask(value) for value in node.inputs):
+            if self.islands and seen.peak < _SMALLEST_PEAK:
+                return _COARSE.format(seen.peak)
+        if isinstance(op, ops.Add | ops.Sub) and (seen.masked or any(_is_mask(value) for value in node.inputs)):
             return _MASK
+        if isinstance(op, ops.Elu) and (op.alpha, op.scale, op.input_scale) != (1.0, 1.0, 1.0):
+            return _NO_KERNEL
         if isinstance(op, ops.Prelu) and not node.input(1).is_constant:
             return "its slopes are computed"
         if isinstance(op, ops.Pad) and op.mode == "replicate":
@@ -141,7 +186,12 @@ class Policy:
             return _UNDELEGATED
         if type(op) in self.integer or type(op) in self.either:
             return None
-        return _FLOAT.get(type(op), _NO_KERNEL)
+        return self.reasons.get(type(op)) or _FLOAT.get(type(op), _NO_KERNEL)
+
+
+def is_mask(low: float, high: float) -> bool:
+    """A range that some positions block, and that leaves the others as they are."""
+    return low <= _BLOCKED and high == 0.0
 
 
 def _is_mask(value: Value | None) -> bool:
@@ -153,9 +203,17 @@ def _is_mask(value: Value | None) -> bool:
 
 
 #: XNNPACK takes no int8 product of two activations (attention): LiteRT 2.3 then runs its own kernel.
-LITERT = Policy("litert", undelegated=frozenset({ops.Matmul}), softmax_aborts=512)
-ONNXRUNTIME = Policy("onnxruntime")
+LITERT = Policy("litert", "LiteRT", undelegated=frozenset({ops.Matmul}), softmax_aborts=512)
+ONNXRUNTIME = Policy("onnxruntime", "ONNX Runtime")
 #: TensorFlow Lite Micro: linear layers per tensor (8 bytes of arena per channel otherwise), no float islands.
-TFLM = Policy("tflm", islands=False, per_channel_linear=False, softmax_aborts=512)
+TFLM = Policy(
+    "tflm",
+    "TFLite Micro",
+    either=_EITHER | _FOLLOWING | {ops.Elu},
+    islands=False,
+    per_channel_linear=False,
+    softmax_aborts=512,
+    reasons=_REFUSED_BY_MICRO,
+)
 
 POLICIES: dict[str, Policy] = {p.runtime: p for p in (LITERT, ONNXRUNTIME, TFLM)}

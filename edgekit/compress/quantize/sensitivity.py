@@ -114,7 +114,7 @@ def _accumulate(
         tensor.register_hook(see)  # type: ignore[no-untyped-call]
 
     with torch.enable_grad():
-        outputs = [y for y in run(inputs, observe) if y.requires_grad]
+        outputs = [_finite(y) for y in run(inputs, observe) if y.requires_grad]
     if not outputs:
         return
     spread = [float(y.detach().std(correction=0)) if y.numel() > 1 else 1.0 for y in outputs]
@@ -124,6 +124,12 @@ def _accumulate(
         )
         assert isinstance(total, torch.Tensor)
         total.backward(retain_graph=projection < projections - 1)  # type: ignore[no-untyped-call]
+
+
+def _finite(y: torch.Tensor) -> torch.Tensor:
+    """Without what a mask has set to -inf: it is no part of the answer, and would make every gradient NaN."""
+    finite = y.isfinite()
+    return y if bool(finite.all()) else y[finite]
 
 
 def best_range(low: float, high: float, curves: Sensitivity, levels: int = 256) -> tuple[float, float]:

@@ -8,8 +8,9 @@ import torch
 from edgekit.compress.quantize.borders import decide
 from edgekit.compress.quantize.policy import LITERT, ONNXRUNTIME, TFLM, Policy
 from edgekit.errors import Unsupported
-from edgekit.ir import Where, ops
+from edgekit.ir import Where, ops, simulate
 from edgekit.ir.text import parse
+from edgekit.metrics import sqnr_db
 from tests.compress.quantize.prepared import of_kind, prepared, quantized, sqnr
 from tests.passes.random_networks import network
 from tests.rewrites import random_inputs
@@ -121,9 +122,29 @@ def test_a_runtime_without_islands_refuses_all_of_them_at_once_by_name_and_place
     with pytest.raises(Unsupported) as error:
         decide(graph, TFLM, {"x"})
     assert error.value.exit_code == 4
-    assert "'layer_norm' (%n: " in error.value.what and "'gelu' (%u: " in error.value.what
-    assert error.value.where == "layer1 (net.py:11, in forward)\nlayer2 (net.py:12, in forward)"
-    assert "tflite-int8" in (error.value.hint or "") and "tflite-fp32" in (error.value.hint or "")
+    assert error.value.what.startswith(
+        "TFLite Micro can't run these ops in integers: 'layer_norm' (TFLite Micro has no operator"
+    )
+    assert "'gelu' (TFLite Micro has no operator for it)" in error.value.what
+    assert error.value.where == "layer1 (net.py:11, in forward): 'layer_norm'\nlayer2 (net.py:12, in forward): 'gelu'"
+    hint = error.value.hint or ""
+    assert "'layer_norm': a batch norm" in hint and "tflite-int8" in hint and "tflite-fp32" in hint
+
+
+def test_a_mask_that_the_model_computes_stays_float_with_what_it_is_added_to() -> None:
+    text = (
+        "graph g(%x: float32[N,4], %m: bool[N,4])\n@w: float32[4,4]\n@low: float32[] = {low}\n@zero: float32[] = 0.0\n"
+        "%h = linear(%x, @w)\n%b = where(%m, @low, %h)\n%z = where(%m, @low, @zero)\n%r = reshape(%z, shape=(N, 4))\n"
+        "%s = add(%h, %r)\n%y = softmax(%s)\nreturn %y"
+    )
+    inputs = [torch.randn(16, 4), torch.arange(64).reshape(16, 4) % 4 > 2]
+    for low in ("-1e9", "-inf"):
+        graph = prepared(text.replace("{low}", low))
+        after, record = quantized(graph, batches=[inputs], policy=ONNXRUNTIME)
+        assert [i.value for i in record.islands if "adds a mask" in i.reason] == ["s"]
+        with torch.no_grad():
+            (wanted,) = graph.module().eval().run(inputs)
+        assert sqnr_db(wanted.numpy(), simulate(after, *inputs).numpy()) > 20.0
 
 
 def test_a_network_of_integer_ops_alone_suits_that_runtime() -> None:

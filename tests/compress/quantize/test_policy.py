@@ -41,7 +41,6 @@ def test_common_ops_can_be_integers_everywhere(policy: Policy, call: str) -> Non
         ("sum(%x, axes=(1,))", "no integer kernel"),  # LiteRT's reference SUM reads int8 as uint8
         ("elu(%x)", "no integer kernel"),  # only LiteRT's optimised resolver has it
         ("log_softmax(%x)", "no 8-bit scale fits"),
-        ("softmax(%x, axis=1)", "along the last axis only"),
         ("pad(%x, pads=((0, 0), (0, 0), (1, 1)), mode='replicate')", "no integer kernel"),
         ("prelu(%x, %q)", "its slopes are computed"),
         ("div(%x, %q)", "no integer kernel"),
@@ -86,6 +85,27 @@ def test_adding_a_mask_stays_float(policy: Policy) -> None:
     assert policy.mode(infinite) is Mode.FLOAT
     shift = "graph g(%x: float32[N,3])\n@m: float32[3] = [-1e9, -1e9, -1e9]\n%y = add(%x, @m)\nreturn %y"
     assert policy.mode(parse(shift).nodes[0]) is not Mode.FLOAT
+
+
+def test_a_softmax_of_small_outputs_stays_float_where_that_is_possible() -> None:
+    graph = parse("graph g(%x: float32[N,300])\n%y = softmax(%x)\nreturn %y")
+    rows = 0.3 * torch.randn(32, 300, generator=torch.Generator().manual_seed(0))
+    for policy, islands in ((LITERT, ["softmax"]), (ONNXRUNTIME, ["softmax"]), (TFLM, [])):
+        _, record = quantize(graph, [[rows]], policy=policy)
+        assert [island.op for island in record.islands] == islands
+        assert not islands or "steps of 1/256" in record.islands[0].reason
+
+
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES.keys())
+def test_a_softmax_over_channels_is_an_integer_op(policy: Policy) -> None:
+    assert mode(policy, "softmax(%x, axis=1)")[0] is not Mode.FLOAT
+
+
+def test_micro_has_reasons_and_operators_of_its_own() -> None:
+    assert "TFLite Micro has no operator" in (mode(TFLM, "layer_norm(%x, @c, @c)")[1] or "")
+    assert mode(TFLM, "gelu(%x)")[1] == "TFLite Micro has no operator for it"
+    assert mode(TFLM, "elu(%x)") == (Mode.INTEGER, None) and mode(TFLM, "abs(%x)") == (Mode.INTEGER, None)
+    assert mode(TFLM, "elu(%x, alpha=0.5)")[0] is Mode.FLOAT
 
 
 def test_products_of_activations_stay_float_where_they_are_not_delegated() -> None:
