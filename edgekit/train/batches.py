@@ -16,6 +16,9 @@ from edgekit.ir import Graph
 from edgekit.ir.types import Batch as BatchDim
 from edgekit.ir.types import dtype_name
 
+#: The integer label of a sample whose class is not known, as in torch's cross entropy: it trains by its teacher alone.
+UNLABELLED = -100
+
 
 @dataclass(frozen=True)
 class Batch:

@@ -17,9 +17,10 @@ from edgekit.errors import UsageError
 from edgekit.ir import Graph
 from edgekit.train import checkpoint as files
 from edgekit.train import randomness
-from edgekit.train.batches import Feeding, Samples
+from edgekit.train.batches import UNLABELLED, Feeding, Samples
 from edgekit.train.checkpoint import Checkpoint
 from edgekit.train.device import accelerator
+from edgekit.train.identity import graph_digest
 from edgekit.train.objective import Objective
 from edgekit.train.optimizer import learning_rate, optimizer_of
 from edgekit.train.progress import Progress, progress
@@ -65,7 +66,6 @@ def train(
         Unsupported: an input that is not made of samples.
     """
     student = copy.deepcopy(graph)
-    student.source = graph.source
     if settings.epochs == 0:
         return Trained(student)
     with randomness.left_as_it_was():
@@ -180,6 +180,7 @@ class _Run:
         self._add("#samples", float(size))
         if right is not None:
             self._add("#hits", float(right))
+            self._add("#labelled", float((targets[0].long() != UNLABELLED).sum()))
 
     def _add(self, name: str, amount: float) -> None:
         self.sums[name] = self.sums.get(name, 0.0) + amount
@@ -187,9 +188,9 @@ class _Run:
     def _finish_epoch(self, rate: float, seconds: float) -> None:
         sums = self._over_processes(self.sums)
         count = sums.pop("#samples", 0.0) or 1.0
-        right = sums.pop("#hits", None)
+        right, labelled = sums.pop("#hits", None), sums.pop("#labelled", 0.0)
         terms = {name: value / count for name, value in sums.items()}
-        training = {} if right is None else {"top1": right / count}
+        training = {} if right is None or not labelled else {"top1": right / labelled}
         epoch = Epoch(self.epoch, terms, training, self._validate(), rate, seconds)
         better = not self.epochs or epoch.rank > self.epochs[self.best_epoch].rank
         self.epochs.append(epoch)
@@ -284,8 +285,5 @@ class _Run:
 
 def _key(graph: Graph, samples: Samples, settings: Training, objective: Objective) -> str:
     """What a checkpoint must have been made of to be taken up."""
-    digest = hashlib.sha256(graph.text().encode())
-    for value in graph.constants():
-        digest.update(value.tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    digest.update(f"{settings!r}{samples.identity}{type(objective).__qualname__}{objective.watches}".encode())
-    return digest.hexdigest()
+    goal = f"{type(objective).__qualname__}{objective.watches}{getattr(objective, 'identity', '')}"
+    return hashlib.sha256(f"{graph_digest(graph)}{settings!r}{samples.identity}{goal}".encode()).hexdigest()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from edgekit.errors import InputError, UsageError
 from edgekit.train.augment import Augmentation
-from edgekit.train.batches import Batch
+from edgekit.train.batches import UNLABELLED, Batch
 from edgekit.train.randomness import generator
 
 
@@ -112,6 +112,8 @@ def hold_out(count: int, share: float, seed: int, labels: Tensor | None) -> tupl
     if labels is not None and labels.numel() == count and not labels.is_floating_point():
         of = labels.reshape(-1)[order]
         for label in torch.unique(of):
+            if int(label) == UNLABELLED:
+                continue  # such samples tell nothing about a student
             members = order[of == label]
             held[members[: round(share * len(members))]] = True
     else:

@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from edgekit.train.batches import UNLABELLED
 from edgekit.train.objective import Pass
-
-#: The class of a sample whose label is not known, as in torch's cross entropy.
-UNLABELLED = -100
 
 
 def labelled_part(step: Pass, outputs: Sequence[int], features: Mapping[str, int]) -> Pass | None:
@@ -26,7 +24,7 @@ def labelled_part(step: Pass, outputs: Sequence[int], features: Mapping[str, int
     target = step.targets
     if target is None or target.is_floating_point() or target.dim() == 0 or step.further_targets:
         return step
-    unknown = (target == UNLABELLED).reshape(len(target), -1).all(1)
+    unknown = (target.long() == UNLABELLED).reshape(len(target), -1).all(1)
     if not bool(unknown.any()):
         return step
     if bool(unknown.all()):
