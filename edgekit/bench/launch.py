@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from edgekit.errors import DeviceError, EdgekitError, InputError, Unsupported
+from edgekit.errors import DeviceError, EdgekitError, InputError, Unsupported, UsageError
 
 Mode = Literal["burst", "paced", "cold", "soak"]
 MARK = "EDGEKIT_RESULT"
@@ -237,6 +237,10 @@ def _as_error(kind: str, message: str, where: str) -> EdgekitError:
     if kind == "runtime-broken":
         hint = "tflite-runtime needs numpy below 2: pip install 'numpy<2', or install ai-edge-litert instead"
         return DeviceError(f"the runtime is installed but does not work: {text}", where=where, hint=hint)
+    if kind == "cpus":
+        return UsageError(text, where=where, hint="--cpus 0,1 names cores that the device has")
+    if kind == "unexpected":
+        return DeviceError(f"the runner failed on the device: {text}", where=where, hint="run runner.py there by hand")
     hint = "on the device: pip install ai-edge-litert numpy (or onnxruntime); --python says which interpreter is used"
     return DeviceError(f"no runtime for this model on the device: {text}", where=where, hint=hint)
 

@@ -20,6 +20,7 @@ import platform
 import signal
 import sys
 import time
+import traceback
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 MARK = "EDGEKIT_RESULT"
@@ -31,7 +32,8 @@ PACKAGES = {"litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime", "onn
 class RunnerError(Exception):
     """A failure that the host turns into its own three-part error; ``kind`` decides its exit code.
 
-    Kinds: ``model-missing``, ``model-damaged``, ``unsupported``, ``runtime-missing``, ``runtime-broken``, ``input``.
+    Kinds: ``model-missing``, ``model-damaged``, ``unsupported``, ``runtime-missing``, ``runtime-broken``, ``input``, ``cpus``,
+    and ``unexpected`` for any other exception.
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -71,7 +73,7 @@ class TfliteSession:
         self._inputs = self._interpreter.get_input_details()
         self._outputs = self._interpreter.get_output_details()
         self.invoke: Callable[[], None] = self._interpreter.invoke
-        self.inputs = [(d["name"], [int(n) for n in d["shape"]], d["dtype"].__name__) for d in self._inputs]
+        self.inputs = [(d["name"], [int(n) for n in d["shape"]], d["dtype"].__name__, d["quantization"]) for d in self._inputs]
 
     def feed(self, arrays: Sequence[Any]) -> None:
         """Set all inputs."""
@@ -118,7 +120,7 @@ class OnnxSession:
         for node in self._session.get_inputs():
             shape = [n if isinstance(n, int) and n > 0 else 0 for n in node.shape]  # 0: any size, 1 unless an .npz says
             dtype = node.type[len("tensor(") : -1]
-            self.inputs.append((node.name, shape, {"float": "float32", "double": "float64"}.get(dtype, dtype)))
+            self.inputs.append((node.name, shape, {"float": "float32", "double": "float64"}.get(dtype, dtype), (0.0, 0)))
         self._feeds: Dict[str, Any] = {}
         self._results: List[Any] = []
         self.invoke: Callable[[], None] = self._invoke
@@ -128,7 +130,7 @@ class OnnxSession:
 
     def feed(self, arrays: Sequence[Any]) -> None:
         """Set all inputs."""
-        self._feeds = {name: value for (name, _, _), value in zip(self.inputs, arrays)}
+        self._feeds = {spec[0]: value for spec, value in zip(self.inputs, arrays)}
 
     def fetch(self) -> List[Any]:
         """The outputs of the last call."""
@@ -200,17 +202,45 @@ def _explain(error: Exception) -> RunnerError:
     return RunnerError("model-damaged", text)
 
 
-def make_inputs(specs: Sequence[Any], path: Optional[str], seed: int) -> List[List[Any]]:
+def read_npz(path: str, what: str) -> Dict[str, Any]:
+    """All arrays of an .npz by name; RunnerError where it is none, or damaged."""
+    import numpy as np
+
+    try:
+        data = np.load(path, allow_pickle=False)
+        if hasattr(data, "files"):
+            return {key: data[key] for key in data.files}
+    except Exception as error:  # zipfile, zlib, numpy and the system have a dozen classes for it
+        raise RunnerError("input", "cannot read the file of %s: %s" % (what, error)) from error
+    raise RunnerError("input", "the file of %s holds one array without a name: it must be an .npz" % what)
+
+
+def as_type(value: Any, dtype: str, quantization: Any) -> Any:
+    """The array in a model input's type, where that changes no meaning: another float, or a float in the input's own scale."""
+    import numpy as np
+
+    kind, (scale, zero) = np.dtype(dtype), quantization
+    if value.dtype.kind == "f" and kind.kind == "f":
+        return value.astype(kind)
+    if value.dtype.kind == "f" and kind.kind in "iu" and scale:
+        info = np.iinfo(kind)
+        return np.clip(np.rint(value / scale) + zero, info.min, info.max).astype(kind)
+    return value
+
+
+def make_inputs(specs: Sequence[Any], data: Optional[Dict[str, Any]], seed: int) -> List[List[Any]]:
     """Sets of inputs, one array per model input each: seeded random numbers, or the rows of the user's .npz.
 
     Random: floats are standard normal, 8- and 16-bit integers span their type, wider integers (mostly indices) are 0 or 1.
-    In an .npz keys are the inputs' names, or ``input_0`` ..., or the arrays stand in input order; axis 0 may hold samples.
+    In an .npz keys are the inputs' names, or ``input_0`` ..., of a single input ``x``, ``x_train`` or ``x_test``, or the arrays
+    stand in input order; axis 0 may hold samples, of which the first 256 are used. Numbers with a point are quantised for an
+    integer input that has a scale.
     """
     import numpy as np
 
-    if path is None:
+    if data is None:
         rng, row = np.random.default_rng(seed), []
-        for _, sizes, dtype in specs:
+        for _, sizes, dtype, _ in specs:
             kind, shape = np.dtype(dtype), [n or 1 for n in sizes]
             if kind.kind == "f":
                 row.append(rng.standard_normal(shape).astype(kind))
@@ -221,20 +251,19 @@ def make_inputs(specs: Sequence[Any], path: Optional[str], seed: int) -> List[Li
                 row.append(rng.integers(0, 2, size=shape).astype(kind))
         return [row]
     columns = []
-    with np.load(path, allow_pickle=False) as data:
-        for i, (name, shape, dtype) in enumerate(specs):
-            key = next((k for k in (name, "input_%d" % i) if k in data), None)
-            if key is None and len(data.files) == len(specs):
-                key = data.files[i]
-            if key is None:
-                raise RunnerError("input", "no array for input %r in %s: it has %s" % (name, path, ", ".join(data.files)))
-            value = data[key]
-            if value.dtype != np.dtype(dtype):
-                raise RunnerError("input", "input %r wants %s, the array %r is %s" % (name, dtype, key, value.dtype))
-            size = int(np.prod([n for n in shape if n]))
-            if value.size == 0 or value.size % size or (0 in shape and value.ndim != len(shape)):
-                raise RunnerError("input", "input %r wants shape %s, the array %r has %s" % (name, shape, key, value.shape))
-            columns.append(np.ascontiguousarray(value).reshape([1, *value.shape] if 0 in shape else [-1, *shape]))
+    for i, (name, shape, dtype, scale) in enumerate(specs):
+        keys = [name, "input_%d" % i] + (["x", "x_train", "x_test"] if len(specs) == 1 else [])
+        keys += [list(data)[i]] if len(data) == len(specs) else []
+        key = next((k for k in keys if k in data), None)
+        if key is None:
+            raise RunnerError("input", "no array for input %r in the file of inputs: it has %s" % (name, ", ".join(data)))
+        value, size = np.ascontiguousarray(data[key]), int(np.prod([n for n in shape if n]))
+        if value.size == 0 or value.size % size or (0 in shape and value.ndim != len(shape)):
+            raise RunnerError("input", "input %r wants shape %s, the array %r has %s" % (name, shape, key, value.shape))
+        value = as_type(value.reshape([1, *value.shape] if 0 in shape else [-1, *shape])[:256], dtype, scale)
+        if value.dtype != np.dtype(dtype):
+            raise RunnerError("input", "input %r wants %s, the array %r is %s" % (name, dtype, key, value.dtype))
+        columns.append(value)
     if len({len(column) for column in columns}) != 1:
         raise RunnerError("input", "the arrays hold different numbers of samples")
     return [list(row) for row in zip(*columns)]
@@ -244,8 +273,7 @@ def compare(outputs: Sequence[Any], golden: str) -> Dict[str, Any]:
     """Outputs against an .npz of the same arrays in output order: ``equal``, ``mismatches`` and ``max_abs_difference``."""
     import numpy as np
 
-    with np.load(golden, allow_pickle=False) as data:
-        wanted = [data[key] for key in data.files]
+    wanted = list(read_npz(golden, "golden outputs").values())
     if [w.size for w in wanted] != [o.size for o in outputs]:
         raise RunnerError("input", "the golden file's arrays do not have the sizes of the model's outputs")
     worst, mismatches = 0.0, 0
@@ -363,7 +391,10 @@ def summarise(times: Sequence[int]) -> Dict[str, Any]:
 def launch(options: argparse.Namespace) -> Dict[str, Any]:
     """One launch of ``options.model``; the dict that is printed."""
     if options.cpus and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {int(cpu) for cpu in options.cpus.split(",")})
+        try:
+            os.sched_setaffinity(0, {int(cpu) for cpu in options.cpus.split(",")})
+        except (ValueError, OSError) as error:
+            raise RunnerError("cpus", "cannot run on the cores '%s': %s" % (options.cpus, error)) from error
     before = sentinel() if options.mode != "cold" else None
     if options.mode == "cold" and hasattr(os, "posix_fadvise") and os.path.exists(options.model):
         descriptor = os.open(options.model, os.O_RDONLY)
@@ -375,10 +406,12 @@ def launch(options: argparse.Namespace) -> Dict[str, Any]:
     started = time.perf_counter_ns()
     package = import_runtime(options.model, options.runtime)
     imported = time.perf_counter_ns()
+    data = read_npz(options.input, "inputs") if options.input else None  # before the reading of memory: it is not the model's
     empty = read_memory()
+    opening = time.perf_counter_ns()
     session = open_session(options.model, package, options.threads, options.kernels)
     loaded = time.perf_counter_ns()
-    rows = make_inputs(session.inputs, options.input, options.seed)
+    rows = make_inputs(session.inputs, data, options.seed)
     session.feed(rows[0])
     clock, invoke = time.perf_counter_ns, session.invoke
     begin = clock()
@@ -390,7 +423,7 @@ def launch(options: argparse.Namespace) -> Dict[str, Any]:
     outputs = [np.ascontiguousarray(o) for o in session.fetch()]
     ready = read_memory()
     result: Dict[str, Any] = {"schema": SCHEMA, "mode": options.mode, "error": None}
-    result.update(import_us=(imported - started) / 1000, init_us=(loaded - imported) / 1000, first_us=first / 1000)
+    result.update(import_us=(imported - started) / 1000, init_us=(loaded - opening) / 1000, first_us=first / 1000)
     overhead = clock_cost()
     turn = [0]
 
@@ -421,7 +454,7 @@ def launch(options: argparse.Namespace) -> Dict[str, Any]:
     result["sentinel_us"] = None if before is None else {"before": before, "after": sentinel()}
     result["clock"] = {"overhead_ns": overhead, "resolution_ns": time.get_clock_info("perf_counter").resolution * 1e9}
     result["kernels"] = session.kernels()
-    result["inputs"] = [{"name": n, "shape": s, "dtype": d} for n, s, d in session.inputs]
+    result["inputs"] = [{"name": n, "shape": s, "dtype": d} for n, s, d, _ in session.inputs]
     digest = hashlib.sha256(b"".join(o.tobytes() for o in outputs)).hexdigest()
     result["output"] = {"sha256": digest, "golden": compare(outputs, options.golden) if options.golden else None}
     if options.save_output:
@@ -471,6 +504,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         result = {"schema": SCHEMA, "error": {"kind": error.kind, "message": str(error)}}
     except ImportError as error:
         result = {"schema": SCHEMA, "error": {"kind": "runtime-missing", "message": str(error)}}
+    except Exception as error:
+        traceback.print_exc()
+        result = {"schema": SCHEMA, "error": {"kind": "unexpected", "message": type(error).__name__ + ": " + str(error)}}
     sys.stderr.flush()
     print(MARK, json.dumps(result), flush=True)
     return 1 if result["error"] else 0

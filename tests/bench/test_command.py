@@ -146,6 +146,8 @@ def test_instructions_are_counted_and_called_a_cost(model: Path, capsys: pytest.
         (["MODEL", "--compare", "nothing.json"], 2, "cannot read the older session"),
         (["MODEL", "--on", "qemu:cortex-a55"], 2, "no emulated core 'cortex-a55'"),
         (["MODEL", "--python", "/no/such/python"], 6, "cannot be started"),
+        (["MODEL", "--cpus", "4096"], 2, "cannot run on the cores '4096'"),
+        (["MODEL", "--input", "CUT"], 2, "cannot read the file of inputs"),
         (["CUT"], 2, "cannot read the model"),
         (["CUSTOM"], 4, "lacks an op of the model"),
     ],

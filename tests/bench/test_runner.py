@@ -84,7 +84,7 @@ def test_the_users_input_is_used_by_name_and_may_hold_several_samples(model: Pat
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [
-        ({"x": np.zeros((1, 256), np.float32)}, "wants int8"),
+        ({"x": np.zeros((1, 256), np.uint8)}, "wants int8"),
         ({"x": np.zeros((1, 100), np.int8)}, "wants shape"),
         ({"a": np.zeros(1), "b": np.zeros(1)}, "it has a, b"),
     ],
@@ -93,6 +93,48 @@ def test_an_input_that_does_not_fit_is_an_input_error(model: Path, tmp_path: Pat
     np.savez(tmp_path / "wrong.npz", **arrays)
     error = run(str(model), "--input", str(tmp_path / "wrong.npz"))["error"]
     assert error["kind"] == "input" and said in error["message"]
+
+
+def test_floats_are_quantised_with_the_inputs_own_scale(model: Path, tmp_path: Path) -> None:
+    value = np.random.default_rng(0).integers(-128, 128, (3, 256), dtype=np.int8)
+    np.savez(tmp_path / "integers.npz", x=value)
+    np.savez(tmp_path / "floats.npz", x_train=value * 0.05, y_train=np.zeros(3))  # the input's scale; beside labels
+    first, second = (run(str(model), *QUICK, "--input", str(tmp_path / f"{n}.npz")) for n in ("integers", "floats"))
+    assert first["output"]["sha256"] == second["output"]["sha256"]
+
+
+def test_a_large_file_of_inputs_is_not_the_models_memory(model: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "large.npz", x=np.ones((100_000, 256), np.int8))
+    points = run(str(model), *QUICK, "--input", str(tmp_path / "large.npz"))["memory_kib"]
+    assert points["ready"]["anon"] - points["runtime"]["anon"] < 8_000 < 25_000 < points["runtime"]["anon"]
+
+
+@pytest.mark.parametrize("option", ["--input", "--golden"])
+@pytest.mark.parametrize("content", ["nothing", "text", "one array", "cut", "objects"])
+def test_a_file_of_arrays_that_cannot_be_read_is_an_input_error(option: str, content: str, model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "arrays.npz"
+    np.savez(path, x=np.zeros((1, 256), np.int8), more=np.ones(3))
+    if content == "nothing":
+        path.unlink()
+    elif content == "text":
+        path.write_text("not an archive")
+    elif content == "one array":
+        path.unlink()
+        np.save(path.with_suffix(".npy"), np.zeros((1, 256), np.int8))
+        path.with_suffix(".npy").rename(path)
+    elif content == "cut":
+        path.write_bytes(path.read_bytes()[:-300])
+    else:
+        np.savez(path, x=np.array([None]))
+    error = run(str(model), *QUICK, option, str(path))["error"]
+    assert error["kind"] == "input" and ("inputs" if option == "--input" else "golden outputs") in error["message"]
+
+
+def test_cores_that_are_not_there_and_anything_unforeseen_are_told_in_the_result_line(model: Path, tmp_path: Path) -> None:
+    assert run(str(model), *QUICK, "--cpus", "4096")["error"]["kind"] == "cpus"
+    assert run(str(model), *QUICK, "--cpus", "big")["error"]["kind"] == "cpus"
+    unforeseen = run(str(model), *QUICK, "--save-output", str(tmp_path / "no" / "folder.npz"))["error"]
+    assert unforeseen["kind"] == "unexpected" and "FileNotFoundError" in unforeseen["message"]
 
 
 def test_a_missing_damaged_or_unsupported_model_is_told_apart(model: Path, tmp_path: Path) -> None:
