@@ -137,6 +137,9 @@ class Config:
     quantization: QuantizationSettings = QuantizationSettings()
     baseline: BaselineSettings | None = None
 
+    def __post_init__(self) -> None:
+        _check_build(self.name, self.batch)
+
 
 @dataclass(frozen=True)
 class BuildRequest:
@@ -148,7 +151,8 @@ class BuildRequest:
         targets: names or paths of target files.
         output: folder of the artifacts.
         calibration, evaluate: path of an .npz, or ``package.module:callable``.
-        inputs: settings by input name; ``""`` are those for the only input.
+        inputs: settings by input name; ``""``, ``"#2"``, ``"#3"`` ... are for the inputs that no other key names, in their
+            order.
         outputs: settings by output name.
         recipe: one table a step, as written.
         max_growth: share by which size and cost may exceed those of ``baseline`` (0.02 is 2 %).
@@ -180,6 +184,20 @@ class BuildRequest:
     dump: Path | None = None
     depfile: Path | None = None
     config_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            _check_build(self.name, self.batch)
+        except ValueError as error:
+            raise UsageError(str(error), where=self.config_file or "edgekit build", hint="another value, or none") from None
+
+
+def _check_build(name: str | None, batch: int | None) -> None:
+    """ValueError for the name of a file that cannot be one, or a batch that holds nothing."""
+    if name is not None and (not name or name != Path(name).name or name.startswith(".") or "\0" in name):
+        raise ValueError(f"'name' is that of a file without its folder and suffix, not '{name}'")
+    if batch is not None and batch < 1:
+        raise ValueError(f"'batch' is 1 or more, not {batch}")
 
 
 def find_config(start: Path) -> Path | None:
@@ -256,6 +274,16 @@ def parse_input_shape(text: str) -> tuple[str, tuple[int, ...], str | None]:
         )
     shape = tuple(int(size) for size in match["shape"].split(","))
     return match["name"] or "", shape, match["dtype"]
+
+
+def unnamed_input(count: int) -> str:
+    """The key of the count-th (from 1) input that is given by its place and not by its name."""
+    return f"#{count}" if count > 1 else ""
+
+
+def is_unnamed(name: str) -> bool:
+    """True for a key of :func:`unnamed_input`."""
+    return not name or name.startswith("#")
 
 
 def parse_share(text: str) -> float:

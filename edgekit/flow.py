@@ -9,20 +9,24 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from edgekit.config import BuildRequest
+from edgekit.config import BuildRequest, is_unnamed
 from edgekit.errors import EdgekitError, OverBudget, ParityError, UsageError, exit_code_of
 from edgekit.fingerprint import BuildRecord, is_up_to_date, touch_outputs
 from edgekit.output import exclusive, whole_folder, write_whole, writing
 from edgekit.stages.builds import Build, summary
+from edgekit.tables import did_you_mean
 from edgekit.target import Device, Target
 
 if TYPE_CHECKING:
     from edgekit.ir import Graph
     from edgekit.report import Evaluation, Report, Verification
+
+
+_Fact = TypeVar("_Fact", Target, Device)
 
 
 @dataclass
@@ -82,6 +86,9 @@ def build(
     """
     from edgekit.frontend.source import load
 
+    known = [item.name for item in fields(BuildRequest)]
+    if unknown := [option for option in options if option not in known]:
+        raise UsageError(f"edgekit.build has no option '{unknown[0]}'", hint=did_you_mean(unknown[0], known))
     several = not isinstance(target, str | Path)
     targets = tuple(str(t) for t in target) if several else (str(target),)  # type: ignore[union-attr]
     request = BuildRequest(
@@ -95,7 +102,8 @@ def build(
         **options,
     )
     job = _job(request, calibration, evaluate, lambda text: None)
-    graph = load(model, example_inputs, weights=weights, root=request.root, name=name)
+    shapes = _shapes(request) if example_inputs is None else None
+    graph = load(model, example_inputs, weights=weights, input_shapes=shapes, root=request.root, name=name)
     with exclusive(request.output):
         builds = _build_all(job, graph)
     for made in builds:
@@ -132,14 +140,14 @@ def build_from_request(request: BuildRequest) -> int:
 
 def _job(request: BuildRequest, calibration: object | None, evaluation: object | None, say: Callable[[str], None]) -> _Job:
     """Everything that can be known to be wrong before anything heavy is imported."""
-    targets = tuple(Target.load(name) for name in request.targets)
+    targets = tuple(_fact(Target, name, "target", request) for name in request.targets)
     if len({t.name for t in targets}) < len(targets):
         raise UsageError(
             "two targets have one name",
             where=", ".join(str(t.path) for t in targets),
             hint="name each once; the name of a target file is that of its folder in the output",
         )
-    device = None if request.device is None else Device.load(request.device)
+    device = None if request.device is None else _fact(Device, request.device, "device", request)
     if request.recipe:
         raise UsageError(
             "this version has no compression steps for [[recipe]]",
@@ -149,17 +157,32 @@ def _job(request: BuildRequest, calibration: object | None, evaluation: object |
     return _Job(request, targets, device, calibration, evaluation, say)
 
 
+def _fact(kind: type[_Fact], name: str, option: str, request: BuildRequest) -> _Fact:
+    """A target or device; one that is unknown may have been named in either place."""
+    try:
+        return kind.load(name)
+    except UsageError as error:
+        if request.config_file is None:
+            raise
+        raise UsageError(error.what, where=f"{request.config_file}, or --{option}", hint=error.hint) from None
+
+
 def _load(job: _Job) -> Graph:
     from edgekit.frontend.source import load
 
     request = job.request
+    with job.stage("load"):
+        return load(request.model, weights=request.weights, input_shapes=_shapes(request), root=request.root, name=request.name)
+
+
+def _shapes(request: BuildRequest) -> list[str] | None:
+    """The declared shapes as ``edgekit.load`` takes them; None where there are none."""
     shapes = []
     for name, settings in request.inputs.items():
         if settings.shape is not None:
             text = ",".join(map(str, settings.shape)) + (f":{settings.dtype}" if settings.dtype else "")
-            shapes.append(f"{name}={text}" if name else text)
-    with job.stage("load"):
-        return load(request.model, weights=request.weights, input_shapes=shapes or None, root=request.root, name=request.name)
+            shapes.append(text if is_unnamed(name) else f"{name}={text}")
+    return shapes or None
 
 
 def _build_all(job: _Job, graph: Graph) -> list[Build]:

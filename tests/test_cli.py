@@ -138,6 +138,37 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert answer.stderr == ""
 
 
+@pytest.mark.parametrize("command", ["targets --json", "ops", "--help"])
+def test_a_reader_that_is_gone_from_the_start_is_no_error(command: str) -> None:
+    shell = f"{sys.executable} -m edgekit {command} | sleep 0; exit ${{PIPESTATUS[0]}}"
+    answer = subprocess.run(["bash", "-c", shell], capture_output=True, text=True)
+    assert answer.returncode in (0, 141) and answer.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["targets", "ops"])
+def test_standard_files_that_are_closed_are_as_if_empty(command: str) -> None:
+    shell = f"{sys.executable} -m edgekit {command} <&- >&- 2>&-"
+    assert subprocess.run(["bash", "-c", shell]).returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("command", ["targets", "ops"])
+def test_output_that_finds_no_room_is_told_in_three_parts(command: str) -> None:
+    shell = f"{sys.executable} -m edgekit {command} > /dev/full"
+    answer = subprocess.run(["bash", "-c", shell], capture_output=True, text=True)
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("error: cannot print the result: No space left on device\n  where: standard output\n  try:")
+
+
+def test_an_error_before_any_target_is_one_document_too(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", "m:f", "--target", "tflite-int9", "--json"]) == 2
+    told = capsys.readouterr()
+    document = json.loads(told.out)
+    assert (document["schema"], document["exit_code"], document["reports"]) == ("edgekit.summary/1", 2, [])
+    assert document["errors"][0]["what"] == "unknown target 'tflite-int9'" and "did you mean" in document["errors"][0]["try"]
+    assert "unknown target" in told.err
+
+
 def test_targets_lists_every_target(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["targets"]) == 0
     listed = capsys.readouterr().out
@@ -208,6 +239,21 @@ def test_options_go_before_the_config(here: Path) -> None:
     assert (made.inputs["x"].mean, made.inputs["x"].std, made.inputs["x"].shape) == ((0.25,), (2.0,), (1, 8))
 
 
+def test_shapes_without_a_name_are_for_the_inputs_in_their_order(here: Path) -> None:
+    made = request("m:f", "--target", "x", "--input-shape", "1,6", "--input-shape", "b=1,3", "--input-shape", "1,4:int64")
+    assert {name: (given.shape, given.dtype) for name, given in made.inputs.items()} == {
+        "": ((1, 6), None), "b": ((1, 3), None), "#2": ((1, 4), "int64"),
+    }  # fmt: skip
+
+
+def test_a_shape_without_a_name_is_for_the_only_input_that_the_config_names(here: Path) -> None:
+    (here / "edgekit.toml").write_text('model = "m:f"\ntargets = ["tflite-fp32"]\n[input.x]\nscale = 2\n')
+    assert request("--input-shape", "1,6").inputs["x"].shape == (1, 6)
+    with pytest.raises(UsageError, match="which input is '1,6' for") as caught:
+        request("--input-shape", "1,6", "--input-shape", "1,4")
+    assert "known: x" in str(caught.value.hint)
+
+
 def test_a_model_on_the_command_line_leaves_the_config_unread_and_says_so(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -225,6 +271,8 @@ def test_a_model_on_the_command_line_leaves_the_config_unread_and_says_so(
         (["m:f", "--target", "x", "--std", "0"], "'std' must be above 0"),
         (["m:f", "--target", "x", "--input-shape", "1,3,8,8:float31"], "unknown type 'float31'"),
         (["m:f", "--target", "x", "--input-shape", "0,3"], "'shape' is a list of positive sizes"),
+        (["m:f", "--target", "x", "--name", "a/b"], "'name' is that of a file"),
+        (["m:f", "--target", "x", "--name", ""], "'name' is that of a file"),
         (["m:f", "--target", "x", "--max-growth", "2%"], "--max-growth without --baseline"),
         (["m:f", "--target", "x", "--baseline", "b", "--max-growth", "x"], "'x' is not a share"),
         (["m:f", "--target", "x", "--input-shape", "a=1,2", "--input-shape", "b=1,2", "--mean", "1"], "which input is meant?"),

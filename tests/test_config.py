@@ -117,6 +117,8 @@ def test_the_output_folder_may_be_a_plain_string(tmp_path: Path) -> None:
         ("model = 'a:b'\n[quantization]\npercentile = 0.999", "goes with observer", ""),
         ("model = 'a:b'\n[baseline]\nreport = 'r'\nmax_growth = 'lots'", "'lots' is not a share", ""),
         ("model = 'a:b'\ntargets = 'tflite-int8'", "'targets' must be a list", ""),
+        ("model = 'a:b'\nbatch = 0", "'batch' is 1 or more, not 0", ""),
+        ("model = 'a:b'\nname = '../net'", "'name' is that of a file", ""),
         ("targets = []", "missing key 'model'", "add `model"),
     ],
 )

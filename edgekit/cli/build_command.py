@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +21,11 @@ from edgekit.config import (
     parse_input_shape,
     parse_share,
     request_from_config,
+    unnamed_input,
     with_input_settings,
 )
-from edgekit.errors import UsageError
+from edgekit.errors import EdgekitError, UsageError
+from edgekit.stages.builds import failed
 from edgekit.tables import did_you_mean
 from edgekit.target import IoType
 
@@ -67,6 +70,15 @@ def build(**options: Any) -> int:
     MODEL is package.module:callable, or a .pt2 or .ekg file. Without it, the edgekit.toml in this folder or above says what
     to build; options given here go before it.
     """
+    try:
+        return _build(options)
+    except EdgekitError as error:
+        if options["json_"]:  # what ended the build before there was a target to report on
+            click.echo(json.dumps(failed(error), indent=2))
+        raise
+
+
+def _build(options: dict[str, Any]) -> int:
     request = make_request(options)
     # Threads that wait without spinning: on a busy machine a build is then many times faster, on an idle one as fast.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -126,27 +138,44 @@ def _override(request: BuildRequest, options: dict[str, Any]) -> BuildRequest:
                 hint="--baseline REPORT names the report to compare with",
             )
     request = replace(request, **changes)
+    unnamed, configured = 0, tuple(request.inputs)
     for text in options["input_shapes"]:
         name, shape, dtype = parse_input_shape(text)
+        if not name and not configured:
+            unnamed += 1
+            name = unnamed_input(unnamed)
+        elif not name and len(options["input_shapes"]) > 1:
+            raise UsageError(
+                f"which input is '{text}' for? {CONFIG_NAME} names them",
+                where="--input-shape",
+                hint=f"--input-shape NAME={text}; known: {', '.join(configured)}",
+            )
         if dtype is not None and dtype not in get_args(InputType):
             raise UsageError(
                 f"unknown type '{dtype}' in '{text}'", where="--input-shape", hint=did_you_mean(dtype, get_args(InputType))
             )
-        request = _with_input(request, name, "--input-shape", shape=shape, dtype=dtype)
+        if name or not configured:
+            request = _changed(request, name, "--input-shape", shape=shape, dtype=dtype)
+        else:
+            request = _with_only_input(request, "--input-shape", shape=shape, dtype=dtype)
     mean, std = (_numbers(options[key], f"--{key}") for key in ("mean", "std"))
     if (options["scale"], mean, std) != (None, None, None):
-        request = _with_input(request, "", "--scale, --mean, --std", scale=options["scale"], mean=mean, std=std)
+        request = _with_only_input(request, "--scale, --mean, --std", scale=options["scale"], mean=mean, std=std)
     return request
 
 
-def _with_input(request: BuildRequest, name: str, where: str, **settings: object) -> BuildRequest:
-    """Settings of the named input; without a name, of the only one that the request knows."""
-    if not name and len(request.inputs) > 1:
+def _with_only_input(request: BuildRequest, where: str, **settings: object) -> BuildRequest:
+    """Settings of the only input that the request knows, or of the one that the model will turn out to have."""
+    if len(request.inputs) > 1:
         known = ", ".join(name or "(unnamed)" for name in request.inputs)
         raise UsageError(
             f"which input is meant? The model has several: {known}", where=where, hint=f"[input.NAME] in {CONFIG_NAME}"
         )
-    name = name or next(iter(request.inputs), "")
+    return _changed(request, next(iter(request.inputs), ""), where, **settings)
+
+
+def _changed(request: BuildRequest, name: str, where: str, **settings: object) -> BuildRequest:
+    """Settings of the input under this key."""
     try:
         return with_input_settings(request, name, **settings)
     except ValueError as error:

@@ -27,6 +27,7 @@ _KNOWN_VERSIONS = ("2.13.",)
 
 def become_command() -> None:
     """Sets this process up for one command that runs to its end."""
+    _open_standard_files()
     gc.set_threshold(_OBJECTS, 20, 100)
     sys.meta_path.insert(0, _WithoutSharding())
 
@@ -49,6 +50,28 @@ def leave(code: int) -> None:
     except Exception:  # the ordinary way says what is wrong
         return
     os._exit(code)
+
+
+def silence_stdout() -> None:
+    """Nothing more can be said on standard output, not at exit either."""
+    if sys.stdout is sys.__stdout__ and sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _open_standard_files() -> None:
+    """Gives a process that was started without standard input, output or error (``>&-``) empty ones.
+
+    Otherwise the next file that is opened gets their number, and what a native library prints would go into it.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY if number == 0 else os.O_WRONLY)  # the lowest number that is free
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 
 
 class _WithoutSharding(MetaPathFinder):

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import click
 
 from edgekit import __version__
-from edgekit.cli.process import become_command, leave
+from edgekit.cli.process import become_command, leave, silence_stdout
 from edgekit.cli.usage import as_missing_extra, as_usage_error
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, OutputError
 
 #: Subcommand -> its one-line help. The command ``x`` is the click command ``x`` in ``edgekit.cli.x_command``; the help is
 #: here so that ``edgekit --help`` imports none of them (a test compares it with theirs).
@@ -32,8 +35,30 @@ _BROKEN_PIPE = 141  # as a shell reports a process that SIGPIPE ended
 _INTERRUPTED = 130
 
 
+class _ReaderLeft(Exception):
+    """A broken pipe, under a name that click does not turn into exit code 1."""
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _ReaderLeft from error
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are run."""
+
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        """Parses the command line; ``--help`` prints here."""
+        with _reader_may_leave():
+            return super().make_context(*args, **more)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command."""
+        with _reader_may_leave():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of all commands, sorted."""
@@ -75,6 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    result: object = _BROKEN_PIPE  # of a command that its reader cut off in the middle
     try:
         result = root.main(args=None if arguments is None else list(arguments), prog_name="edgekit", standalone_mode=False)
         sys.stdout.flush()
@@ -87,10 +113,15 @@ def _run(arguments: Sequence[str] | None) -> int:
     except ModuleNotFoundError as error:
         missing = as_missing_extra(error)
         return _tell_bug(error) if missing is None else _tell(missing)
-    except BrokenPipeError:
-        # The reader of our output has gone (`edgekit targets | head -1`). Nothing more can be said to it, not at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _BROKEN_PIPE
+    except (BrokenPipeError, _ReaderLeft):
+        # The reader of our output has gone (`edgekit targets | head -1`): a command that had finished keeps its own code.
+        silence_stdout()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO) or error.filename is not None:
+            return _tell_bug(error)
+        silence_stdout()
+        hint = "give the output another place, or free some space"
+        return _tell(OutputError(f"cannot print the result: {error.strerror}", where="standard output", hint=hint))
     except Exception as error:  # the last resort: whatever arrives here is our own bug
         return _tell_bug(error)
     return result if isinstance(result, int) else 0

@@ -18,7 +18,7 @@ Shape = tuple[str, tuple[int, ...], str | None]
 
 
 def examples_from_shapes(module: nn.Module, shapes: Mapping[str, Any] | Sequence[str] | None) -> Any:
-    """Arguments for one call of a module: unnamed shapes by position, the others by parameter name.
+    """Arguments for one call of a module: shapes by parameter name, unnamed ones for the other parameters in their order.
 
     Args:
         module: the source.
@@ -39,12 +39,17 @@ def examples_from_shapes(module: nn.Module, shapes: Mapping[str, Any] | Sequence
         )
     names = [p.name for p in parameters]
     given: dict[str, Any] = {}
-    position = 0
-    for name, shape, dtype in _parsed(shapes):
+    parsed = _parsed(shapes)
+    left = [name for name in names if name not in {name for name, _, _ in parsed}]
+    for name, shape, dtype in parsed:
         if not name:
-            if position >= len(names):
-                raise InputError(f"more input shapes than parameters of forward{signature}", where=type(module).__name__)
-            name, position = names[position], position + 1
+            if not left:
+                raise InputError(
+                    f"more input shapes than parameters of forward{signature}",
+                    where=type(module).__name__,
+                    hint=f"its parameters: {', '.join(names)}",
+                )
+            name = left.pop(0)
         if name not in names:
             raise InputError(
                 f"forward{signature} has no parameter '{name}'", where=type(module).__name__, hint=did_you_mean(name, names)

@@ -291,7 +291,7 @@ class Report:
     budget: tuple[BudgetCheck, ...] = ()
     warnings: tuple[str, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
-    drawing: str | None = None
+    drawing: str | None = field(default=None, repr=False)
 
     @property
     def status(self) -> Status:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -35,11 +37,19 @@ _WIDE = 200
 
 
 def stdout_console() -> Console:
-    """Standard output: as wide as the terminal, wide where there is none; no colours there, nor with NO_COLOR."""
+    """Standard output: as wide as the terminal, wide where there is none; no colours there, nor with NO_COLOR.
+
+    A reader that goes away early (``| head -1``) ends nothing: what is left to print goes nowhere.
+    """
     from rich.console import Console
 
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_WIDE)
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    console = Output(highlight=False)
+    return console if console.is_terminal else Output(highlight=False, width=_WIDE)
 
 
 def print_report(report: Report, console: Console | None = None, *, folder: str = "", warnings: bool = True) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ class Build:
 
     target: str
     artifact: Path | None
-    report: Report | None
+    report: Report | None = field(repr=False)
     error: BaseException | None = None
 
 
@@ -40,12 +40,18 @@ def summary(builds: Sequence[Build]) -> dict[str, Any]:
         "schema": SUMMARY,
         "exit_code": exit_code_of(errors),
         "reports": [b.report.as_dict() for b in builds if b.report is not None],
-        "errors": [
-            {"target": b.target, "what": getattr(b.error, "what", str(b.error)), "where": getattr(b.error, "where", None),
-             "try": getattr(b.error, "hint", None), "exit_code": exit_code_of([b.error])}
-            for b in builds if b.error is not None
-        ],
-    }  # fmt: skip
+        "errors": [_told(b.target, b.error) for b in builds if b.error is not None],
+    }
+
+
+def failed(error: BaseException) -> dict[str, Any]:
+    """The summary of a build that ended before any target was begun."""
+    return {"schema": SUMMARY, "exit_code": exit_code_of([error]), "reports": [], "errors": [_told(None, error)]}
+
+
+def _told(target: str | None, error: BaseException) -> dict[str, Any]:
+    what, where, hint = (getattr(error, part, None) for part in ("what", "where", "hint"))
+    return {"target": target, "what": what or str(error), "where": where, "try": hint, "exit_code": exit_code_of([error])}
 
 
 def summary_of_folder(output: Path, targets: Sequence[str]) -> dict[str, Any]:

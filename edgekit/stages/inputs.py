@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.config import InputSettings
+from edgekit.config import InputSettings, is_unnamed
 from edgekit.data.check import InputSpec, raw_scale
 from edgekit.data.sources import calibration_arrays, describe
 from edgekit.errors import ConfigError
@@ -24,21 +24,24 @@ _TO_CHANNELS_FIRST = {"NHWC": (0, 3, 1, 2), "NWC": (0, 2, 1)}
 
 
 def settings_of(graph: Graph, inputs: Mapping[str, InputSettings]) -> dict[str, InputSettings]:
-    """The declared settings by the graph's own input names; ``""`` in the request means the only input.
+    """The declared settings by the graph's own input names; unnamed ones belong to the inputs that no other key names.
 
     Raises:
-        ConfigError: an input that the model does not have, or an unnamed one where it has several.
+        ConfigError: an input that the model does not have, or preprocessing for an unnamed one where there are several.
     """
     names = [value.name for value in graph.inputs]
-    found = {}
+    found, left = {}, [name for name in names if name not in inputs]
     for name, settings in inputs.items():
-        if name == "" and len(names) == 1:
-            name = names[0]
+        if is_unnamed(name):
+            place = "[input.NAME]"
+            if settings.preprocesses and len(names) > 1:
+                what = "settings for an unnamed input, but the model has several"
+                raise ConfigError(what, where=place, hint=did_you_mean("", names))
+            if not left:
+                raise ConfigError(f"more inputs are described than the model has ({len(names)})", where=place)
+            name = left.pop(0)
         if name not in names:
-            what = (
-                "settings for an unnamed input, but the model has several" if name == "" else f"the model has no input '{name}'"
-            )
-            raise ConfigError(what, where=f"[input.{name or 'NAME'}]", hint=did_you_mean(name, names))
+            raise ConfigError(f"the model has no input '{name}'", where=f"[input.{name}]", hint=did_you_mean(name, names))
         found[name] = settings
     return found
 

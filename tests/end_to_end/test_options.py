@@ -305,3 +305,40 @@ def test_a_report_names_no_folder_of_this_machine(project: Project) -> None:
     for name in ("report.json", "report.html"):
         text = Path(project.folder / "edgekit-out" / "tflite-int8" / name).read_text()
         assert str(project.folder) not in text and str(Path(__file__).parents[2]) not in text
+
+
+TWO = """    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 4), nn.Linear(3, 4)
+
+    def forward(self, left, right):
+        return self.a(left) + self.b(right)"""
+
+
+def test_shapes_of_several_inputs_may_stand_without_their_names(project: Project) -> None:
+    project.model(TWO)
+    reference = f"{project.module}:Net"
+    shapes = ("--input-shape", "1,6", "--input-shape", "1,3")
+    assert project.build(reference, *shapes, *FLOAT).code == 0
+    inputs = project.report("tflite-fp32")["io"]["inputs"]
+    assert [(tensor["name"], tensor["shape"]) for tensor in inputs] == [("left", [1, 6]), ("right", [1, 3])]
+    assert project.build(reference, "--input-shape", "right=1,3", "--input-shape", "1,6", *FLOAT).code == 0
+    assert project.build(f"{project.module}:build", "--input-shape", "1,6", *FLOAT).code == 2
+
+
+def test_a_wrong_target_in_the_configuration_is_found_there(project: Project) -> None:
+    reference = project.model(SMALL)
+    config = project.write(f'model = "{reference}"\ntargets = ["tflite-int9"]\n', "edgekit.toml")
+    what, where, hint = project.build().parts()
+    assert what == "unknown target 'tflite-int9'" and str(config) in where and "did you mean 'tflite-int8'" in hint
+
+
+def test_the_door_refuses_options_that_it_does_not_have(project: Project) -> None:
+    with pytest.raises(ek.UsageError, match="no option 'calibraton'") as caught:
+        ek.build(torch.nn.Linear(2, 2), example_inputs=torch.zeros(1, 2), calibraton=np.zeros((4, 2)))
+    assert "did you mean 'calibration'?" in str(caught.value.hint)
+
+
+def test_a_build_is_short_to_look_at(tmp_path: Path) -> None:
+    built = ek.build(torch.nn.Linear(2, 2), "tflite-fp32", example_inputs=torch.zeros(1, 2), output=tmp_path)
+    assert len(repr(built)) < 300 and "<svg" not in repr(built.report)

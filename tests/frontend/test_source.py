@@ -166,7 +166,7 @@ class TwoInputs(nn.Module):
 
 
 def test_shapes_go_by_position_or_by_name() -> None:
-    for shapes in (["1,4", "1,4:int64"], ["ids=1,4:int64", "1,4"], ["ids=1,4:int64", "image=1,4"]):
+    for shapes in (["1,4", "1,4:int64"], ["ids=1,4:int64", "1,4"], ["ids=1,4:int64", "image=1,4"], ["image=1,4", "1,4:int64"]):
         graph = ek.load(TwoInputs(), input_shapes=shapes)
         assert {value.name: value.type.dtype for value in graph.inputs} == {"image": torch.float32, "ids": torch.int64}
     graph = ek.load(TwoInputs(), input_shapes={"image": (1, 4), "ids": (1, 4), "extra": (1, 4)})
