@@ -23,8 +23,10 @@ from edgekit.errors import (
 
 if TYPE_CHECKING:
     from edgekit.comparison import compare
+    from edgekit.compress.fine_tune import FineTune
     from edgekit.compress.low_rank import LowRank
     from edgekit.compress.prune import Prune
+    from edgekit.compress.recipe import Recipe
     from edgekit.compress.separable import Separable
     from edgekit.data import Data
     from edgekit.flow import build
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from edgekit.report import Report
     from edgekit.runtime.artifact import run
     from edgekit.target import Device, Target
+    from edgekit.train import Training
 
 __version__ = "0.1.0"
 
@@ -41,13 +44,16 @@ __version__ = "0.1.0"
 _HOME = {
     "Data": "edgekit.data",
     "Device": "edgekit.target",
+    "FineTune": "edgekit.compress.fine_tune",
     "Graph": "edgekit.ir.graph",
     "LowRank": "edgekit.compress.low_rank",
     "Prune": "edgekit.compress.prune",
     "QuantParams": "edgekit.ir.quant",
+    "Recipe": "edgekit.compress.recipe",
     "Report": "edgekit.report",
     "Separable": "edgekit.compress.separable",
     "Target": "edgekit.target",
+    "Training": "edgekit.train",
     "build": "edgekit.flow",
     "compare": "edgekit.comparison",
     "load": "edgekit.frontend.source",
@@ -60,6 +66,7 @@ __all__ = [
     "Device",
     "DeviceError",
     "EdgekitError",
+    "FineTune",
     "Graph",
     "Inconclusive",
     "InputError",
@@ -69,9 +76,11 @@ __all__ = [
     "ParityError",
     "Prune",
     "QuantParams",
+    "Recipe",
     "Report",
     "Separable",
     "Target",
+    "Training",
     "Unsupported",
     "UsageError",
     "__version__",

@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "train": {*GRAPH, "passes", "data", "config", "reference", "tables", "output"},
     "runtime": {"errors", "formats", "target"},  # runs artifacts; knows files, no graph
     "frontend": {*GRAPH, "formats", "passes", "config", "reference", "tables"},
-    "compress": {*GRAPH, "passes", "train", "data", *FACTS},
+    "compress": {*GRAPH, "passes", "train", "data", "frontend", *FACTS},  # frontend: teachers are models
     "export": {*GRAPH, "passes", "formats", *FACTS},
     "bench": {*FACTS, "formats", "runtime", "data"},
     "report": {*GRAPH, *FACTS, "formats", "runtime", "layer_errors", "diagram"},

@@ -1,0 +1,52 @@
+"""The user's metric of a graph, between steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from edgekit.data.metrics import measure
+from edgekit.ir import Graph
+from edgekit.train.batches import Batch, Feeding
+from edgekit.train.task_loss import batch_axis
+
+_AT_ONCE = 128
+
+
+def score(graph: Graph, evaluate: object | None, root: Path | None = None) -> dict[str, float]:
+    """The metrics of a graph in evaluation mode; none where there is nothing to evaluate with.
+
+    Args:
+        graph: float, or with fake quantisation.
+        evaluate: labelled data, or a callable ``predict -> {metric: value}``, as ``edgekit.Data.evaluate`` is.
+        root: folder that callables are imported from.
+
+    Raises:
+        InputError: the data does not fit.
+        Unsupported: an input that is not made of samples.
+    """
+    if evaluate is None:
+        return {}
+    feeding = Feeding.of(graph)
+    module = graph.module().eval()
+    axis, size = batch_axis(graph.outputs[0]), feeding.fixed or _AT_ONCE
+
+    def predict(arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+        count, results = len(arrays[0]), []
+        for start in range(0, count, size):
+            stop = start + size if feeding.fixed else min(start + size, count)
+            picked = np.arange(start, stop).clip(max=count - 1)  # a fixed batch is filled up with the last sample
+            tensors = [torch.from_numpy(np.ascontiguousarray(array[picked])) for array in arrays]
+            with torch.no_grad():
+                output = module.run(feeding.inputs(Batch(tensors, [])))[0]
+            results.append(output.movedim(axis, 0).float().numpy() if output.dim() else output.float().numpy()[None])
+        return np.concatenate(results)[:count]
+
+    def users(x: Any) -> np.ndarray[Any, Any]:
+        return predict([np.asarray(a) for a in x] if isinstance(x, tuple) else [np.asarray(x)])
+
+    return measure(predict, evaluate, feeding.specs, user_predict=users, root=root)

@@ -1,0 +1,79 @@
+"""The steps by the names that they have in ``edgekit.toml``: ``[[recipe]] step = "prune"``."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+
+from edgekit.errors import ConfigError, UsageError
+from edgekit.tables import did_you_mean, parse
+
+if TYPE_CHECKING:
+    from edgekit.ir import Graph
+
+#: Name -> the module and class of the step: a frozen dataclass whose fields are the keys of its table.
+STEPS: dict[str, tuple[str, str]] = {
+    "fine_tune": ("edgekit.compress.fine_tune", "FineTune"),
+    "low_rank": ("edgekit.compress.low_rank.step", "LowRank"),
+    "prune": ("edgekit.compress.prune", "Prune"),
+    "separable": ("edgekit.compress.separable.step", "Separable"),
+}
+
+
+@runtime_checkable
+class Step(Protocol):
+    """A compression step: a frozen dataclass of plain data.
+
+    ``apply`` may take a ``context`` (``edgekit.compress.context.Context``) beside graph and data; a recipe then gives it one.
+    """
+
+    def apply(self, graph: Graph, data: object | None = None) -> Graph:
+        """A changed copy of the graph whose history has exactly one record more."""
+
+    def options(self) -> dict[str, Any]:
+        """The fields that were given, as they stand in a recipe."""
+
+
+def step_class(name: str) -> type[Step]:
+    """The class of a step; UsageError that names the nearest for a name that is none."""
+    if name not in STEPS:
+        raise UsageError(f"unknown step '{name}'", where="recipe", hint=did_you_mean(name, STEPS))
+    module, attribute = STEPS[name]
+    return cast("type[Step]", getattr(importlib.import_module(module), attribute))
+
+
+def step_name(step: Step) -> str:
+    """The name of a step's class; a class of the user's own is called as it is called."""
+    cls = type(step)
+    return next((name for name, (_, attribute) in STEPS.items() if attribute == cls.__name__), cls.__name__)
+
+
+def parse_steps(tables: Sequence[Mapping[str, object]], file: Path | None) -> tuple[Step, ...]:
+    """The steps of ``[[recipe]]`` tables, checked; nothing heavy is imported.
+
+    Args:
+        tables: as they were read.
+        file: for errors.
+
+    Raises:
+        ConfigError: no or an unknown step, an unknown key, or a value that can't be; the table is named by its number.
+    """
+    where = file or Path("recipe")
+    return tuple(_parsed(table, f"recipe {number}", where) for number, table in enumerate(tables, 1))
+
+
+def _parsed(table: Mapping[str, object], at: str, file: Path) -> Step:
+    name = table.get("step")
+    if not isinstance(name, str):
+        raise ConfigError(f"[[{at}]] has no step", where=file, hint='step = "prune"; known: ' + ", ".join(sorted(STEPS)))
+    if name not in STEPS:
+        raise ConfigError(f"unknown step '{name}' in [[{at}]]", where=file, hint=did_you_mean(name, STEPS))
+    fields = {key: value for key, value in table.items() if key != "step"}
+    try:
+        return parse(step_class(name), fields, file=file, at=f"{at}: {name}")
+    except ConfigError:
+        raise
+    except UsageError as error:
+        raise ConfigError(f"{error.what} (in [[{at}]], {name})", where=file, hint=error.hint) from None
