@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edgekit.compress.prune.atoms import STAYS, Labels
 from edgekit.compress.prune.coupling import COUPLES, Coupling
+from edgekit.compress.prune.coupling.balance import settle
 from edgekit.errors import Unsupported
 from edgekit.ir import Graph, Node, Value
 from edgekit.ir.graph import named_state
@@ -99,6 +100,7 @@ def _label(graph: Graph, choices: Mapping[tuple[int, int], int]) -> Coupling:
     c.place = ""
     for value in graph.outputs:
         c.fix_axes(value, range(value.type.rank), f"it reaches the model's output '{value.name}'")
+    settle(c)
     return c
 
 

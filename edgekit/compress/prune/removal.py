@@ -135,4 +135,4 @@ def _slice(value: Value, kept: Sequence[Labels | None]) -> None:
 
 def _without_data(tensor: torch.Tensor) -> torch.Tensor:
     empty = torch.empty_like(tensor, device="meta")
-    return nn.Parameter(empty) if isinstance(tensor, nn.Parameter) else empty
+    return nn.Parameter(empty, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty

@@ -2,6 +2,7 @@
 
 from edgekit.compress.prune.coupling import (
     attention,
+    balance,
     convolution,
     elementwise,
     joining,
@@ -22,6 +23,7 @@ __all__ = [
     "Choice",
     "Coupling",
     "attention",
+    "balance",
     "convolution",
     "elementwise",
     "joining",

@@ -34,7 +34,8 @@ class Coupling:
 
     ``axes[id(value)][i]`` labels the indices of axis i: equal roots go together. Constants get labels when an op first asks.
     ``made`` are the (constant, axis) pairs along which an op makes channels. ``choices`` picks one of the ways of a node
-    (by its position and the segment); what there was to pick is in ``open``.
+    (by its position and the segment); what there was to pick is in ``open``. ``balanced`` are channels in groups of which each
+    must keep as many, with the number of groups and the place.
     """
 
     choices: Mapping[tuple[int, int], int] = field(default_factory=dict)
@@ -42,6 +43,7 @@ class Coupling:
     axes: dict[int, list[Labels | None]] = field(default_factory=dict)
     made: dict[tuple[int, int], Value] = field(default_factory=dict)
     open: dict[tuple[int, int], Choice] = field(default_factory=dict)
+    balanced: list[tuple[Labels, int, str]] = field(default_factory=list)
     position: int = 0
     place: str = ""
 
@@ -104,6 +106,10 @@ class Coupling:
     def join(self, first: Labels, second: Labels) -> None:
         """These go together, index by index."""
         self.atoms.join(first, second, f"{self.place} ties it to something that is not a channel")
+
+    def balance(self, labels: Labels, groups: int) -> None:
+        """Every group (equal stretches of these) keeps as many channels; settled when all else is known."""
+        self.balanced.append((labels, groups, self.place))
 
     def fix(self, labels: Labels, why: str) -> None:
         """These stay."""

@@ -14,8 +14,8 @@ from edgekit.ir.ops import Op
 
 @couples(ops.Conv1d, ops.Conv2d)
 def conv(node: Node, c: Coupling) -> None:
-    """Weight (O, I / groups, *kernel). Every group keeps the same inputs and outputs; a depthwise group goes with its
-    channel.
+    """Weight (O, I / groups, *kernel). Every group keeps the same inputs and as many outputs; a depthwise group goes with its
+    channel, and where that must stay every group may still have fewer outputs.
     """
     x, weight, op = node.input(0), node.input(1), node.op
     assert isinstance(op, ops.Conv1d | ops.Conv2d)
@@ -25,17 +25,18 @@ def conv(node: Node, c: Coupling) -> None:
     out = c.axis(weight, 0)
     if groups == 1:
         c.bind(weight, 1, c.axis(x, 1))
-    elif per_group == 1:  # depthwise: group i is channel i, with all that is made of it
+    elif per_group == 1 and c.has_free(c.axis(x, 1)):  # depthwise: group i is channel i, with all that is made of it
         c.join(out, np.repeat(c.axis(x, 1), size // groups))
     else:
-        c.bind(weight, 1, same_in_every_group(c, c.axis(x, 1), groups))
-        same_in_every_group(c, out, groups)
+        if per_group > 1:
+            c.bind(weight, 1, same_in_every_group(c, c.axis(x, 1), groups))
+        c.balance(out, groups)
     finish(node, c, out)
 
 
 @couples(ops.ConvTranspose1d, ops.ConvTranspose2d)
 def conv_transpose(node: Node, c: Coupling) -> None:
-    """Weight (I, O / groups, *kernel): all groups share its second axis."""
+    """Weight (I, O / groups, *kernel): all groups share its second axis, and keep as many inputs."""
     x, weight, op = node.input(0), node.input(1), node.op
     assert isinstance(op, ops.ConvTranspose1d | ops.ConvTranspose2d)
     size, per_group, groups = weight.tensor_shape[0], weight.tensor_shape[1], op.groups
@@ -48,7 +49,7 @@ def conv_transpose(node: Node, c: Coupling) -> None:
     else:
         c.bind(weight, 0, c.axis(x, 1))
         if groups > 1:
-            same_in_every_group(c, c.axis(x, 1), groups)
+            c.balance(c.axis(x, 1), groups)
         c.makes(weight, 1)
         out = np.tile(c.axis(weight, 1), groups)
     finish(node, c, out)
@@ -64,16 +65,29 @@ def same_in_every_group(c: Coupling, labels: Labels, groups: int) -> Labels:
 
 
 def fix_positions(node: Node, c: Coupling) -> None:
-    """Kernel and spatial axes stay."""
-    for value in (node.input(0), node.input(1)):
-        c.fix_axes(value, range(2, value.type.rank), "positions are not channels")
+    """Kernel axes stay, and positions over which a kernel slides."""
+    x, weight = node.input(0), node.input(1)
+    c.fix_axes(weight, range(2, weight.type.rank), "positions are not channels")
+    c.fix_axes(x, [axis for axis in range(2, x.type.rank) if not _passes(node, axis)], "positions are not channels")
+
+
+def _passes(node: Node, axis: int) -> bool:
+    """Along this axis the convolution does the same to every index alone: a kernel of size 1, no stride, no padding."""
+    op, i = node.op, axis - 2
+    assert isinstance(op, ops.Conv1d | ops.Conv2d | ops.ConvTranspose1d | ops.ConvTranspose2d)
+    same = node.input(0).shape[axis] == node.output.shape[axis]
+    return same and node.input(1).shape[axis] == 1 and op.stride[i] == 1 and op.padding[i] == (0, 0)
 
 
 def finish(node: Node, c: Coupling, out: Labels) -> None:
     """Bias and result."""
     if (bias := node.optional(2)) is not None:
         c.bind(bias, 0, out)
-    spatial = [stays(d) if isinstance(d, int) else stays(0) for d in node.output.shape[2:]]
+    x = node.input(0)
+    spatial = [
+        c.axis(x, i) if _passes(node, i) else stays(d) if isinstance(d, int) else stays(0)
+        for i, d in enumerate(node.output.shape[2:], 2)
+    ]
     c.label(node.output, [c.axis(node.input(0), 0), out, *spatial])
 
 

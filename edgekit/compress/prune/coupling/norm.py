@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from edgekit.compress.prune.change import Change
 from edgekit.compress.prune.coupling.context import Coupling
-from edgekit.compress.prune.coupling.convolution import same_in_every_group
 from edgekit.compress.prune.coupling.table import couples, shrinks
 from edgekit.ir import Node, ops
 from edgekit.ir.ops import Op
@@ -25,7 +24,7 @@ def group_norm(node: Node, c: Coupling) -> None:
     x, groups = node.input(0), node.op.groups  # type: ignore[attr-defined]
     c.fix_axes(x, range(2, x.type.rank), "positions are not channels")
     if 1 < groups < x.tensor_shape[1]:
-        same_in_every_group(c, c.axis(x, 1), groups)
+        c.balance(c.axis(x, 1), groups)
     _bind_channels(node, c, 3)
     c.label(node.output, c.all_axes(x))
 
