@@ -42,7 +42,7 @@ class MatrixSvd(Factorization):
         outputs, *rest = self.layer.weight.tensor_shape
         return (rank[0], *rest), (outputs, rank[0], *[1] * len(self.layer.kernel))
 
-    def ops(self, node: Node) -> tuple[Op, ...]:
+    def ops(self, node: Node, rank: Rank) -> tuple[Op, ...]:
         if isinstance(node.op, ops.Linear):
             return node.op.with_(activation="none"), node.op
         return node.op.with_(activation="none"), pointwise(node, activation=True)

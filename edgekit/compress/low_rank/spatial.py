@@ -49,7 +49,7 @@ class SpatialSvd(Factorization):
         outputs, inputs, high, wide = self.layer.weight.tensor_shape
         return (rank[0], inputs, high, 1), (outputs, rank[0], 1, wide)
 
-    def ops(self, node: Node) -> tuple[Op, ...]:
+    def ops(self, node: Node, rank: Rank) -> tuple[Op, ...]:
         op = node.op
         stride, padding, dilation = op.stride, op.padding, op.dilation  # type: ignore[attr-defined]
         vertical = op.with_(stride=(stride[0], 1), padding=(padding[0], (0, 0)), dilation=(dilation[0], 1), activation="none")

@@ -49,7 +49,7 @@ class Tucker2(Factorization):
         ones = [1] * len(kernel)
         return (rank[1], inputs, *ones), (rank[0], rank[1], *kernel), (outputs, rank[0], *ones)
 
-    def ops(self, node: Node) -> tuple[Op, ...]:
+    def ops(self, node: Node, rank: Rank) -> tuple[Op, ...]:
         return pointwise(node), node.op.with_(activation="none"), pointwise(node, activation=True)
 
     @cached_property

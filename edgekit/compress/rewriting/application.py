@@ -189,6 +189,11 @@ def _warnings(plan: Plan, served: Sequence[Dish], batches: Sequence[object]) -> 
     if not served:
         return ("nothing was rewritten: see what was declined, and why",)
     out = []
+    if plan.name == "separable" and any(dish.candidate.rank[0] > 1 for dish in served):
+        out.append(
+            "depthwise convolutions use a core worse than dense ones do: with multipliers above 1 fewer MACs may take longer; "
+            "measure with `edgekit bench`, or set highest = 1"
+        )
     if "relu" in plan.between:
         out.append("an activation between the factors changes what they compute at once: fine-tune the network")
     if plan.between.startswith("bn") and not batches:

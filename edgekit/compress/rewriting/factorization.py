@@ -64,8 +64,12 @@ class Factorization(ABC):
         """Shapes of the factors."""
 
     @abstractmethod
-    def ops(self, node: Node) -> tuple[Op, ...]:
+    def ops(self, node: Node, rank: Rank) -> tuple[Op, ...]:
         """The ops of the chain in place of one node; the last one has its activation."""
+
+    def copies(self, rank: Rank) -> int:
+        """How many times the first factor's input is put behind itself along the channels."""
+        return 1
 
     @abstractmethod
     def factors(self, rank: Rank) -> Factors:
@@ -108,10 +112,10 @@ class Factorization(ABC):
     def positions(self) -> tuple[int, ...]:
         """For each factor, positions at which it is computed, summed over the layer's nodes; one sample."""
         totals = [0] * len(self.roles)
-        shapes = self.shapes(self.full)
+        rank = (1,) * len(self.full)
         for node in self.layer.nodes:
             type = node.input(0).type
-            for index, (op, shape) in enumerate(zip(self.ops(node), shapes, strict=True)):
+            for index, (op, shape) in enumerate(zip(self.ops(node, rank), self.shapes(rank), strict=True)):
                 (type,) = op.infer(type, TensorType(self.layer.weight.type.dtype, shape))
                 totals[index] += type.numel() // shape[0]
         return tuple(totals)

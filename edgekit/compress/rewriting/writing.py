@@ -66,7 +66,9 @@ def write(graph: Graph, rewrites: Sequence[Rewrite], between: str = "none") -> t
 
 def _replace(graph: Graph, node: Node, weights: Sequence[Value], norm: Sequence[Value], between: str, chain: Chain) -> None:
     how, value = chain.rewrite.how, node.input(0)
-    steps = list(zip(how.ops(node), how.roles, weights, strict=True))
+    if (copies := how.copies(chain.rewrite.rank)) > 1:
+        value = graph.add(ops.Concat(axis=1), *[value] * copies, name=f"{node.name}_copies", where=node.where, before=node)
+    steps = list(zip(how.ops(node, chain.rewrite.rank), how.roles, weights, strict=True))
     for index, (op, role, weight) in enumerate(steps):
         bias = node.optional(2) if index == len(steps) - 1 else None
         inputs = (value, weight) if bias is None else (value, weight, bias)

@@ -38,8 +38,12 @@ class DepthwisePointwise(Factorization):
 
     method = "separable"
     roles = ("depthwise", "pointwise")
-    #: Set by the step: the activation between the two, "" for none.
+    #: Set by the step: the activation between the two, "" for none; and whether multipliers above 1 are written as a
+    #: depthwise convolution (multiplier 1) of as many copies of the input. Then channel j I + i is filter j of input i.
     activation = ""
+    with_copies = False
+    #: And the highest multiplier that is tried where none is given.
+    highest: int | None = None
 
     @staticmethod
     def refuses(layer: Layer) -> str:
@@ -61,10 +65,14 @@ class DepthwisePointwise(Factorization):
         between = inputs * rank[0]
         return (between, 1, *kernel), (outputs, between, *[1] * len(kernel))
 
-    def ops(self, node: Node) -> tuple[Op, ...]:
+    def ops(self, node: Node, rank: Rank) -> tuple[Op, ...]:
         ones = (1,) * len(self.layer.kernel)
-        depthwise = node.op.with_(groups=self.layer.weight.tensor_shape[1], activation="none")
+        groups = self.layer.weight.tensor_shape[1] * self.copies(rank)
+        depthwise = node.op.with_(groups=groups, activation="none")
         return depthwise, node.op.with_(stride=ones, padding=((0, 0),) * len(ones), dilation=ones)
+
+    def copies(self, rank: Rank) -> int:
+        return rank[0] if self.with_copies else 1
 
     @cached_property
     def _svd(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -76,39 +84,46 @@ class DepthwisePointwise(Factorization):
 
     def candidates(self, measure: str, round_to: int = 1) -> list[Candidate]:
         errors = error_curve((self._svd[1] ** 2).sum(0))
-        return [self.candidate((r,), errors[r - 1]) for r in allowed_ranks(self.full[0], round_to)]
+        most = self.full[0] if self.highest is None else self.highest
+        return [self.candidate((r,), errors[r - 1]) for r in allowed_ranks(self.full[0], round_to) if r <= most]
 
     def factors(self, rank: Rank) -> Factors:
         u, s, v = (t[..., : rank[0]] for t in (self._svd[0], self._svd[1], self._svd[2].transpose(1, 2)))
-        pointwise, depthwise = balanced(u * s.unsqueeze(1), v.transpose(1, 2))
-        first, last = self.shapes(rank)
-        return depthwise.reshape(first), pointwise.permute(1, 0, 2).reshape(last)
+        pointwise, depthwise = balanced(u * s.unsqueeze(1), v.transpose(1, 2))  # (I, O, r), (I, r, K)
+        return self._joined(depthwise, pointwise.transpose(0, 1), rank)
 
     def dense(self, factors: Factors) -> torch.Tensor:
-        outputs, inputs, *kernel = self.layer.weight.tensor_shape
-        pointwise = factors[1].reshape(outputs, inputs, -1)
-        depthwise = factors[0].reshape(inputs, pointwise.shape[2], -1)
-        return torch.einsum("oir,irk->oik", pointwise, depthwise).reshape(outputs, inputs, *kernel)
+        depthwise, pointwise = self._split(factors)
+        return torch.einsum("oir,irk->oik", pointwise, depthwise).reshape(self.layer.weight.tensor_shape)
 
     def outputs(self, factors: Factors, rows: torch.Tensor) -> torch.Tensor:
-        inputs = self.layer.weight.tensor_shape[1]
-        depthwise = factors[0].reshape(inputs, -1, prod(self.layer.kernel))
-        made = torch.einsum("nik,irk->nir", rows.reshape(len(rows), inputs, -1), depthwise).flatten(1)
+        depthwise, pointwise = self._split(factors)
+        made = torch.einsum("nik,irk->nir", rows.reshape(len(rows), len(depthwise), -1), depthwise)
         made = ACTIVATIONS[self.activation](made) if self.activation else made
-        return made @ factors[1].flatten(1).T
+        return torch.einsum("nir,oir->no", made, pointwise)
+
+    def _joined(self, depthwise: torch.Tensor, pointwise: torch.Tensor, rank: Rank) -> Factors:
+        """(I, r, K) and (O, I, r) as the weights of the two convolutions."""
+        if self.with_copies:
+            depthwise, pointwise = depthwise.transpose(0, 1), pointwise.transpose(1, 2)
+        first, last = self.shapes(rank)
+        return depthwise.reshape(first), pointwise.reshape(last)
+
+    def _split(self, factors: Factors) -> tuple[torch.Tensor, torch.Tensor]:
+        """The inverse."""
+        outputs, inputs = self.layer.weight.tensor_shape[:2]
+        if not self.with_copies:
+            pointwise = factors[1].reshape(outputs, inputs, -1)
+            return factors[0].reshape(inputs, pointwise.shape[2], -1), pointwise
+        pointwise = factors[1].reshape(outputs, -1, inputs).transpose(1, 2)
+        return factors[0].reshape(pointwise.shape[2], inputs, -1).transpose(0, 1), pointwise
 
 
-class Rectified(DepthwisePointwise):
-    """With a ReLU between."""
+def method(activation: str, copies: bool, highest: int | None) -> type[DepthwisePointwise]:
+    """The factorization with an activation between ("" for none), multipliers written as copies or not, and their limit."""
 
-    activation = "relu"
+    class Set(DepthwisePointwise):
+        """As the step sets it."""
 
-
-class Rectified6(DepthwisePointwise):
-    """With a ReLU6 between."""
-
-    activation = "relu6"
-
-
-#: By what the step calls the activation between.
-BY_ACTIVATION = {"none": DepthwisePointwise, "relu": Rectified, "relu6": Rectified6}
+    Set.activation, Set.with_copies, Set.highest = activation, copies, highest
+    return Set

@@ -26,10 +26,15 @@ class Separable(Rewriting):
     Attributes:
         multiplier: depthwise filters for each input channel, in every layer. k * k (or the number of output channels, if
             less) is exact. With the other amounts, each layer has its own.
+        highest: the highest multiplier that the other amounts may choose.
+        copies: a multiplier above 1 becomes a depthwise convolution of as many copies of the input instead of one with that
+            multiplier: more memory, and less than half the instructions in LiteRT, whose kernels for multipliers are slow.
         between: "none", "bn", "relu", "relu6", "bn_relu" or "bn_relu6".
     """
 
     multiplier: int | None = None
+    highest: int | None = None
+    copies: bool = True
     between: str = "none"
 
     def __post_init__(self) -> None:
@@ -37,6 +42,8 @@ class Separable(Rewriting):
         self._check("separable", ("multiplier",), hint)
         if self.multiplier is not None and self.multiplier < 1:
             raise UsageError(f"'multiplier' is a number of filters from 1, not {self.multiplier}")
+        if self.highest is not None and (self.highest < 1 or self.multiplier is not None):
+            raise UsageError("'highest' is a number from 1 that limits what macs, parameters or error choose")
         check_choice("layer between", self.between, BETWEEN)
 
     def apply(self, graph: Graph, data: object | None = None) -> Graph:
@@ -53,8 +60,10 @@ class Separable(Rewriting):
             ParityError: the rewritten graph does not compute what it should.
         """
         from edgekit.compress.rewriting.application import Plan, apply
-        from edgekit.compress.separable.depthwise import BY_ACTIVATION
+        from edgekit.compress.separable.depthwise import method
 
-        method = BY_ACTIVATION[self.between.removeprefix("bn_")] if "relu" in self.between else BY_ACTIVATION["none"]
-        plan = Plan("separable", (method,), self.error, self.multiplier, between=self.between)
+        activation = self.between.removeprefix("bn_") if "relu" in self.between else ""
+        plan = Plan(
+            "separable", (method(activation, self.copies, self.highest),), self.error, self.multiplier, between=self.between
+        )
         return apply(self, plan, graph, data)

@@ -23,9 +23,10 @@ torch.set_num_threads(1)
 
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 @pytest.mark.parametrize("norm", [False, True])
-def test_the_full_multiplier_is_exact(name: str, norm: bool) -> None:
+@pytest.mark.parametrize("copies", [False, True])
+def test_the_full_multiplier_is_exact(name: str, norm: bool, copies: bool) -> None:
     graph = conv_graph(name, bias=not norm, norm=norm)
-    small = Separable(multiplier=99, allow_dearer=True).apply(graph)
+    small = Separable(multiplier=99, copies=copies, allow_dearer=True).apply(graph)
     (row,) = small.history[-1].details["layers"].values()
     outputs_of, *taps = CONVOLUTIONS[name][1][0], *CONVOLUTIONS[name][1][2:]
     assert row["rank"] == [min(int(np.prod(taps)), outputs_of)] and row["error"] < 1e-6
@@ -101,6 +102,31 @@ def test_what_would_cost_more_is_refused_with_both_costs() -> None:
     assert record.macs[0] == record.macs[1]
 
 
+@pytest.mark.parametrize("activation", ["", "relu"])
+def test_copies_of_the_input_compute_what_a_multiplier_does(activation: str) -> None:
+    graph = cnn()
+    x = torch.randn(64, 3, 8, 8)
+    steps = [
+        Separable(multiplier=2, copies=copies, between=activation or "none", refit=True, layers=("body",))
+        for copies in (False, True)
+    ]
+    one, two = (step.apply(graph, x.numpy()) for step in steps)
+    assert [n.op.groups for n in two.nodes if getattr(n.op, "groups", 1) > 1] == [32, 32]  # type: ignore[attr-defined]
+    assert (one.macs, one.parameters) == (two.macs, two.parameters)
+    assert largest_difference(outputs(one, x), outputs(two, x)) < 1e-4
+    rows = [g.history[-1].details["layers"]["body.0.weight"] for g in (one, two)]
+    assert rows[0]["output_error"] == pytest.approx(rows[1]["output_error"], rel=1e-6)
+
+
+def test_the_highest_multiplier_is_kept_to() -> None:
+    graph = cnn()
+    rows = Separable(error=0.9, highest=1).apply(graph).history[-1].details["layers"].values()
+    assert rows and all(row["rank"] == [1] for row in rows)
+    assert not Separable(error=0.9, highest=1).apply(graph).history[-1].warnings
+    with pytest.raises(UsageError, match="'highest'"):
+        Separable(multiplier=2, highest=1)
+
+
 @pytest.mark.parametrize("between", ["bn", "bn_relu", "relu6"])
 def test_norm_and_activation_may_stand_between(between: str) -> None:
     graph = cnn()
@@ -120,7 +146,8 @@ def test_with_data_the_norm_between_changes_nothing_in_training_either() -> None
     graph = conv_graph("plain")
     x = torch.randn(64, 5, 9, 8) * 3 + 1
     small = Separable(multiplier=2, between="bn", allow_dearer=True).apply(graph, x.numpy())
-    assert small.history[-1].details["batch_norms_set"] == 1 and not small.history[-1].warnings
+    assert small.history[-1].details["batch_norms_set"] == 1
+    assert not any("without data" in w for w in small.history[-1].warnings)
     plain = Separable(multiplier=2, allow_dearer=True).apply(graph, x.numpy())
     with torch.no_grad():
         assert largest_difference(outputs(plain, x), small.module().train()(x)) < 1e-5
