@@ -29,6 +29,12 @@ class Pass:
     epoch: int = 0
     further_targets: tuple[Tensor, ...] = ()
 
+    def target_of(self, output: int) -> Tensor | None:
+        """The targets of one of the outputs: its own, or the only ones; None where the data has none."""
+        if self.targets is None or not self.further_targets:
+            return self.targets
+        return (self.targets, *self.further_targets)[output]
+
 
 @runtime_checkable
 class Objective(Protocol):

@@ -14,6 +14,7 @@ from edgekit.train.distillation.logits import Logits, find_logits
 from edgekit.train.distillation.mimic import mimic_loss
 from edgekit.train.distillation.soft_targets import binary_soft_target_loss, soft_target_loss
 from edgekit.train.distillation.teacher import PROBE, Teacher, sample_axis
+from edgekit.train.task_loss import TaskLoss
 
 _WRAP = "wrap the teacher in a module whose outputs are the student's"
 
@@ -97,6 +98,37 @@ def _matched(student: Graph, index: int, teachers: Sequence[Teacher]) -> Matched
     axis = next((axis for axis in axes if axis is not None), None)
     kind = next(iter(said), "unknown")
     return Matched(output.name, index, logits, tuple(theirs), kind, axis, sample_axis(logits.value.type))
+
+
+_KINDS = {"cross_entropy": "classes", "bce": "binary", "mse": "numbers", "l1": "numbers"}
+
+
+def kind_of(each: Matched, target: Tensor | None, loss: str, task: TaskLoss) -> str:
+    """What an output predicts, "classes", "binary" or "numbers": as the graphs end, else as the task's loss or its targets say.
+
+    Args:
+        each: the output.
+        target: of a batch, if there is one.
+        loss: as in ``Training.loss``.
+        task: the loss that it names.
+
+    Raises:
+        InputError: nothing tells.
+    """
+    if each.kind != "unknown":
+        return each.kind
+    if loss == "auto" and target is not None:
+        loss = task.kind_of(target)
+    if loss in _KINDS:
+        return _KINDS[loss]
+    shape = each.logits.value.type.shape
+    if len(shape) > 1 and shape[each.class_axis(target)] != 1 and (target is None or not target.is_floating_point()):
+        return "classes"
+    raise InputError(
+        f"what output '{each.name}' predicts is unclear: {each.logits.value.type}",
+        where="distillation",
+        hint='kind = "classes", "binary" or "numbers"',
+    )
 
 
 def output_loss(kind: str, student: Tensor, teachers: list[Tensor], temperature: float, mean: Mean, axis: int) -> Tensor:

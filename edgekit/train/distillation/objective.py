@@ -10,12 +10,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from edgekit.errors import InputError, UsageError
+from edgekit.errors import UsageError
 from edgekit.ir import Graph
 from edgekit.train.distillation.ensemble import Mean
 from edgekit.train.distillation.features import Compared, compared
 from edgekit.train.distillation.labelled import labelled_part
-from edgekit.train.distillation.matching import Matched, match, output_loss, refuse_probabilities
+from edgekit.train.distillation.matching import Matched, kind_of, match, output_loss, refuse_probabilities
 from edgekit.train.distillation.settings import Distillation
 from edgekit.train.distillation.teacher import Teacher, make_teacher, sample_axis, value_named
 from edgekit.train.objective import Pass
@@ -90,9 +90,9 @@ class DistillationObjective:
         return terms
 
     def _soft(self, each: Matched, step: Pass, answers: list[tuple[list[Tensor], list[Tensor]]]) -> Tensor:
-        targets = [step.targets, *step.further_targets] if step.targets is not None else []
-        target = targets[each.index if len(targets) > 1 else 0] if targets else None
-        kind, axis = self._kind(each, target), each.class_axis(target)
+        target = step.target_of(each.index)
+        asked, axis = self._settings.kind, each.class_axis(target)
+        kind = kind_of(each, target, self._training.loss, self._task) if asked == "auto" else asked
         place = 1 if kind == "numbers" else 0  # outputs as they are, or their logits
         mine = step.outputs[each.index] if place else step.features[each.logits.value.name]
         theirs = [answer[place][at] for answer, at in zip(answers, each.theirs, strict=True)]
@@ -112,26 +112,6 @@ class DistillationObjective:
             if kind == "classes" or (teacher.logits(at) is None and self._settings.kind == "auto"):
                 refuse_probabilities(logits, kind, axis, f"the outputs of the teacher '{teacher.name}'")
 
-    def _kind(self, each: Matched, target: Tensor | None) -> str:
-        """What the output predicts: as asked, as the graphs end, as the task's loss or its targets say."""
-        if self._settings.kind != "auto":
-            return self._settings.kind
-        if each.kind != "unknown":
-            return each.kind
-        loss = self._training.loss
-        if loss == "auto" and target is not None:
-            loss = self._task.kind_of(target)
-        if loss in _KINDS:
-            return _KINDS[loss]
-        shape = each.logits.value.type.shape
-        if len(shape) > 1 and shape[each.class_axis(target)] != 1 and (target is None or not target.is_floating_point()):
-            return "classes"
-        raise InputError(
-            f"what output '{each.name}' predicts is unclear: {each.logits.value.type}",
-            where="distillation",
-            hint='kind = "classes", "binary" or "numbers"',
-        )
-
 
 def _identity(settings: Distillation, teachers: Sequence[Teacher]) -> str:
     digest = hashlib.sha256(repr(settings).encode())
@@ -139,6 +119,3 @@ def _identity(settings: Distillation, teachers: Sequence[Teacher]) -> str:
         for name, tensor in sorted(teacher.module.state_dict().items()):
             digest.update(name.encode() + tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-_KINDS = {"cross_entropy": "classes", "bce": "binary", "mse": "numbers", "l1": "numbers"}
