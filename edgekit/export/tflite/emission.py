@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import Unsupported
-from edgekit.export.tflite.constants import arrange, values_of
+from edgekit.export.tflite.constants import arrange, fits_float16, values_of
 from edgekit.export.tflite.element_types import quantization, tensor_type
 from edgekit.export.tflite.layout.assign import Assignment
 from edgekit.export.tflite.layout.form import Form, source
@@ -126,9 +126,7 @@ class Emission:
         Float values are stored in 16 bits and expanded where that is asked for.
         """
         stored = quantization(quant, axis)
-        # A number that float16 lacks (a mask's -1e9) would become infinity: such a constant keeps its 32 bits.
-        fits = array.dtype == np.float32 and array.size > 0 and bool(np.abs(array).max() <= np.finfo(np.float16).max)
-        if self._float16 and fits and array.size >= SMALLEST_FLOAT16:
+        if self._float16 and array.size >= SMALLEST_FLOAT16 and fits_float16(array):
             return self._expand(self.sheet.constant(array.astype(np.float16)), array.shape)
         return self.sheet.constant(array, stored)
 

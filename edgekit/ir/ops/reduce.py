@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 
 from edgekit.ir.ops.base import Op, infer_by_meta
-from edgekit.ir.types import TensorType
+from edgekit.ir.types import TensorType, dtype_of
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,15 @@ class Amin(_Reduce):
 
 @dataclass(frozen=True)
 class Argmax(Op):
-    """Index (int64) of the first largest element along ``axis``."""
+    """Index of the first largest element along ``axis``, as int64 or int32."""
 
     inputs = ("x",)
     axis: int = -1
     keepdim: bool = False
+    dtype: str = "int64"
 
     def run(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
-        return torch.argmax(x, self.axis, self.keepdim)
+        return torch.argmax(x, self.axis, self.keepdim).to(dtype_of(self.dtype))
 
 
 @dataclass(frozen=True)

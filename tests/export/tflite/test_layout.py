@@ -146,6 +146,30 @@ def test_a_network_has_no_transpose_where_none_is_needed(name: str) -> None:
     assert op_counts(file).get("RESHAPE", 0) <= 2
 
 
+def test_units_in_a_row_that_split_join_and_shuffle_take_one_transpose_each_at_most() -> None:
+    def units(x: torch.Tensor, stem: nn.Module, *branches: nn.Module) -> torch.Tensor:
+        x = stem(x)
+        for branch in branches:
+            kept, changed = x.chunk(2, 1)
+            x = shuffle(torch.cat([kept, branch(changed)], 1), 2)
+        return x
+
+    layers = [nn.Conv2d(3, 16, 3, 2, 1), *(nn.Conv2d(8, 8, 3, padding=1) for _ in range(4)), nn.Conv2d(16, 8, 1)]
+    network = nn.Sequential(Function(units, *layers[:-1]), layers[-1])
+    file = assert_equal_to_torch(graph_of(network, 3, 16, 16))
+    # The last shuffle is an order of the weights that follow.
+    assert op_counts(file).get("TRANSPOSE", 0) == 3 and op_counts(file)["RESHAPE"] <= 6
+
+
+def test_a_maximum_over_flattened_positions_needs_no_transpose() -> None:
+    def peak(x: torch.Tensor, convolution: nn.Module) -> torch.Tensor:
+        flat = convolution(x).flatten(2)
+        return torch.stack([flat.amax(-1), flat.mean(-1), flat.argmax(-1).float()], 1)
+
+    file = assert_equal_to_torch(graph_of(Function(peak, nn.Conv2d(3, 5, 3)), 3, 10, 12))
+    assert "TRANSPOSE" not in op_counts(file) and op_counts(file)["RESHAPE"] <= 4
+
+
 def test_where_two_neighbours_disagree_one_transpose_stands_at_the_smallest_tensor() -> None:
     net = Function(
         lambda x, a, b: b(F.relu(F.max_pool2d(a(x), 4)).flatten(2)), nn.Conv2d(3, 8, 3), nn.Linear(16, 2)

@@ -17,6 +17,7 @@ from edgekit.formats.tflite.schema_generated import TensorType
 from edgekit.frontend.source import load
 from edgekit.ir import Graph, N, QuantParams, ops
 from edgekit.ir import TensorType as Type
+from edgekit.metrics import sqnr_db
 from edgekit.passes import EXACT, run_passes
 from edgekit.runtime.artifact import Artifact
 from tests import tflite_runtimes
@@ -72,6 +73,26 @@ def test_weights_in_16_bits_are_expanded_once_each(graph: Graph) -> None:
     halves = [t for t in read(file).main.tensors if t.type == TensorType.FLOAT16]
     assert op_counts(file)["DEQUANTIZE"] == len(halves) == 5
     assert all(o.version == 3 for o in read(file).main.operators if o.name == "DEQUANTIZE")
+
+
+@pytest.mark.parametrize(("size", "narrow"), [(1e-7, False), (1e-3, True), (1e3, True), (1e6, False)])
+def test_weights_that_16_bits_cannot_resolve_keep_32(size: float, narrow: bool) -> None:
+    file = export(one_op(ops.Linear(), "float32[N,64]", size * randn(40, 64)), TfliteOptions(float16=True))
+    assert ("DEQUANTIZE" in op_counts(file)) == narrow
+    plain, x = export(one_op(ops.Linear(), "float32[N,64]", size * randn(40, 64))), IMAGES.reshape(6, -1)[:, :64]
+    assert sqnr_db(Artifact(plain).run(x), Artifact(file).run(x)) > 55
+
+
+def test_an_index_that_the_model_converts_is_an_int32_in_the_file() -> None:
+    for keepdim in (False, True):
+        graph = one_op(ops.Argmax(1, keepdim), "float32[N,8]")
+        graph.outputs = [graph.add(ops.Cast("int32"), graph.outputs[0])]
+        file = export(graph, TfliteOptions(micro=True))
+        assert op_counts(file)["ARG_MAX"] == 1 and "CAST" not in op_counts(file)
+        x = np.random.default_rng(0).standard_normal((1, 8)).astype(np.float32)
+        wanted = x.argmax(1, keepdims=keepdim)
+        np.testing.assert_array_equal(Artifact(file).run(x), wanted)
+        np.testing.assert_array_equal(tflite_runtimes.run_micro(file, [[x]])[0][0], wanted)
 
 
 def test_scales_per_channel_of_a_dense_layer_stand_behind_the_kernel_that_has_one() -> None:

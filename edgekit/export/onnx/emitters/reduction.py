@@ -10,6 +10,7 @@ from edgekit.export.onnx.registry import emits
 from edgekit.export.onnx.writer import Tensor
 from edgekit.ir import ops
 from edgekit.ir.graph import Node
+from edgekit.ir.types import dtype_of
 
 _OPERATORS: dict[type[ops.Op], str] = {ops.Sum: "ReduceSum", ops.Amax: "ReduceMax", ops.Amin: "ReduceMin"}
 
@@ -40,7 +41,8 @@ def argmax(to: Emission, node: Node, op: ops.Argmax) -> Tensor:
     """ArgMax, the first of several. ONNX Runtime has it for floats, int32 and the 8-bit types."""
     x = node.input(0)
     dtype = {torch.int64: torch.float64, torch.int16: torch.int32, torch.bool: torch.uint8}.get(x.type.dtype, x.type.dtype)
-    return to.add("ArgMax", to.read(x, dtype), axis=op.axis, keepdims=int(op.keepdim), select_last_index=0)
+    index = to.add("ArgMax", to.read(x, dtype), axis=op.axis, keepdims=int(op.keepdim), select_last_index=0)
+    return index if op.dtype == "int64" else to.cast(index, dtype_of(op.dtype))
 
 
 @emits(ops.Cumsum)

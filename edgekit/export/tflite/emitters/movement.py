@@ -118,7 +118,7 @@ def expand(site: Site, op: ops.Expand) -> None:
 
 @emits(ops.Tile)
 def tile(site: Site, op: ops.Tile) -> None:
-    """TILE; TFLite Micro lacks it and joins copies."""
+    """TILE; TFLite Micro and, in 8 bits, LiteRT's reference kernels lack it: there copies are joined."""
     x = site.read()
     before, after = site.sheet.tensors[x].shape, site.form.physical
     padded = (*[1] * (len(after) - len(before)), *before)
@@ -127,7 +127,7 @@ def tile(site: Site, op: ops.Tile) -> None:
         site.to.reshape(x, longer)
         x = longer
     repeats = [new // old for new, old in zip(after, padded, strict=True)]
-    if site.to.micro:
+    if site.to.micro or site.is_integer:
         _joined_copies(site, x, repeats)
     else:
         site.write(Op.TILE, [x, site.sheet.ints(repeats)], options=Options("TileOptions"))

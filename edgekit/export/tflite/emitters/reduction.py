@@ -11,7 +11,6 @@ from edgekit.export.tflite.emitters.movement import place
 from edgekit.export.tflite.registry import emits
 from edgekit.formats.tflite.model import Options
 from edgekit.formats.tflite.schema_generated import BuiltinOperator as Op
-from edgekit.formats.tflite.schema_generated import TensorType
 from edgekit.ir import ops
 from edgekit.ir.ops.base import Op as GraphOp
 
@@ -37,11 +36,11 @@ def reduce(site: Site, op: ops.Mean | ops.Sum | ops.Amax | ops.Amin) -> None:
 
 @emits(ops.Argmax)
 def argmax(site: Site, op: ops.Argmax) -> None:
-    """ARG_MAX gives int64 like torch; the first of equal elements wins in both."""
+    """ARG_MAX: the first of equal elements wins, as in torch."""
     form = site.input_form(0)
     where = place(form, op.axis % len(form.shape))
     x, axis = site.read(), site.sheet.constant(np.array(where, np.int32))
-    options = Options("ArgMaxOptions", {"output_type": int(TensorType.INT64)})
+    options = Options("ArgMaxOptions", {"output_type": int(tensor_type(site.node.output.type.dtype))})
     out = site.give()
     if not op.keepdim:
         site.write(Op.ARG_MAX, [x, axis], [out], options)

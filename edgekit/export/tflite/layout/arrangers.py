@@ -10,6 +10,7 @@ from edgekit.export.tflite.layout.form import (
     channels_last,
     permuted,
     reshaped,
+    same_elements,
     source,
     squeezed,
     swapped,
@@ -189,6 +190,18 @@ def softmax(forms: Forms, node: Node, op: ops.Softmax | ops.LogSoftmax) -> list[
     return [*modes, Mode((last,), (last,))]
 
 
+def whole(form: Form, axis: int) -> Form | None:
+    """The form with the parts of an axis on one physical axis, where they stand side by side in order; None where not."""
+    if form.position(axis) is not None:
+        return form
+    places = [place for place, row in enumerate(form.axes) if any(part.axis == axis for part in row)]
+    parts = [part for place in places for part in form.axes[place]]
+    if not places or places != [*range(places[0], places[-1] + 1)] or any(part.axis != axis for part in parts):
+        return None
+    joined = Form(form.shape, (*form.axes[: places[0]], (Part(axis, 1, form.shape[axis]),), *form.axes[places[-1] + 1 :]))
+    return joined if same_elements(form, joined) else None
+
+
 @arranges(ops.Mean, ops.Sum, ops.Amax, ops.Amin)
 def reduce(forms: Forms, node: Node, op: ops.Mean | ops.Sum | ops.Amax | ops.Amin) -> list[Mode]:
     """Over the axes wherever they stand; without ``keepdim`` the others close up in the order that they have."""
@@ -196,7 +209,9 @@ def reduce(forms: Forms, node: Node, op: ops.Mean | ops.Sum | ops.Amax | ops.Ami
         return follow(forms, node, op.axes)
     x, shape = node.input(0), forms.shape(node.output)
     candidates = list(dict.fromkeys((*forms.of(x), source(forms.shape(x)))))[:MOST_FORMS]
-    return [Mode((form,), (closed_up(form, op.axes, shape),)) for form in candidates if form.positions(op.axes) is not None]
+    for axis in op.axes:
+        candidates = [joined for form in candidates if (joined := whole(form, axis)) is not None]
+    return [Mode((form,), (closed_up(form, op.axes, shape),)) for form in dict.fromkeys(candidates)]
 
 
 def closed_up(form: Form, axes: tuple[int, ...], shape: tuple[int, ...]) -> Form:
@@ -216,8 +231,9 @@ def along_axis(forms: Forms, node: Node, op: ops.Argmax | ops.Cumsum) -> list[Mo
         return follow(forms, node, [axis])
     shape = forms.shape(node.output)
     modes = []
-    for form in list(dict.fromkeys((*forms.of(x), source(forms.shape(x)))))[:MOST_FORMS]:
-        if form.position(axis) is None or not all(form.axes):
+    candidates = (whole(form, axis) for form in (*forms.of(x), source(forms.shape(x))))
+    for form in list(dict.fromkeys(form for form in candidates if form is not None))[:MOST_FORMS]:
+        if not all(form.axes):
             continue
         give = form.resized(shape) if op.keepdim else closed_up(form, (axis,), shape)
         if give is not None:
@@ -283,17 +299,18 @@ def move(forms: Forms, node: Node, op: ops.Reshape | ops.Permute) -> list[Mode]:
     if len(shape) in (3, 4) and forms.may_be_channels_last(node.output):
         standard += [wide(shape)] if len(shape) == 3 else []
         standard.append(channels_last(shape))
-    modes = []
+    free, costly = [], []
     for form in (*forms.of(x), source(forms.shape(x))):
         still = permuted(form, op.dims) if isinstance(op, ops.Permute) else reshaped(form, shape)
         if still is not None:
-            modes.append(Mode((form,), (still,)))
+            free.append(Mode((form,), (still,)))
         from_here = still or form
         for goal in standard:
             if still is None and isinstance(op, ops.Permute):
                 continue
-            modes.append(Mode((form,), (goal,), cost(from_here, goal)))
-    return _without_worse(modes)
+            costly.append(Mode((form,), (goal,), cost(from_here, goal)))
+    # Of many modes only the first are followed: those that move nothing, then the cheapest.
+    return _without_worse([*free, *sorted(costly, key=lambda mode: mode.cost)])
 
 
 def _without_worse(modes: list[Mode]) -> list[Mode]:

@@ -153,8 +153,8 @@ def operand_form(form: Form, shape: tuple[int, ...]) -> Form | None:
         tuple(Part(part.axis - missing, part.stride, part.size) for part in axis if part.axis >= missing)
         for axis in extended.axes
     ]
-    while axes and len(axes) > len(shape) and not axes[0]:
-        axes.pop(0)  # leading axes of size 1 are implied
+    while missing and len(axes) > len(shape) and not axes[0]:
+        axes.pop(0)  # leading axes of size 1 are implied, where another operand has them
     return Form(shape, tuple(axes))
 
 

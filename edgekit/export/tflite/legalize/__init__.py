@@ -6,7 +6,7 @@ that calibration has not seen.
 
 from __future__ import annotations
 
-from edgekit.export.tflite.legalize import activations, movement, normalization, pooling, products, resizing, sequences
+from edgekit.export.tflite.legalize import activations, indices, movement, normalization, pooling, products, resizing, sequences
 from edgekit.ir import Graph
 from edgekit.passes.base import Pass, run_passes
 from edgekit.passes.decompose import DecomposeAttention
@@ -43,6 +43,7 @@ LEGALIZE: tuple[Pass, ...] = (
     movement.SkipExpand(),
     movement.MergeSlices(),
     sequences.LastStepOfSequence(),
+    indices.ArgmaxInRightType(),
 )
 
 
