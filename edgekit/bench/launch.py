@@ -234,6 +234,8 @@ def _as_error(kind: str, message: str, where: str) -> EdgekitError:
         )
     if kind == "input":
         return InputError(text, where=where, hint="--input FILE.npz with one array per input, named like the inputs")
+    if kind == "golden output":
+        return InputError(text, where=where, hint="--golden FILE.npz with the model's outputs, in their order")
     if kind == "runtime-broken":
         hint = "tflite-runtime needs numpy below 2: pip install 'numpy<2', or install ai-edge-litert instead"
         return DeviceError(f"the runtime is installed but does not work: {text}", where=where, hint=hint)

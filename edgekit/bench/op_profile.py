@@ -103,7 +103,7 @@ def profile_tflite(path: str, threads: int, calls: int) -> List[Row]:
     for _ in range(10):
         call("RunCompiledModel", *run)
     profiler = new("CompiledModelGetProfiler", compiled)
-    totals: Dict[str, float] = {}
+    found: Dict[str, List[float]] = {}
     done = 0
     while done < calls:  # the profiler's memory is small: read it after every few calls
         call("StartProfiler", profiler)
@@ -112,9 +112,9 @@ def profile_tflite(path: str, threads: int, calls: int) -> List[Row]:
         call("StopProfiler", profiler)
         done += 5
         for name, us in _events(call, profiler):
-            totals[name] = totals.get(name, 0.0) + us
+            found.setdefault(name, []).append(us)
         call("ResetProfiler", profiler)
-    return [(name, us / done) for name, us in totals.items()]
+    return [(name, typical(values)) for name, values in found.items()]
 
 
 def _events(call: Any, profiler: Any) -> List[Row]:
@@ -151,12 +151,22 @@ def profile_onnx(path: str, threads: int, calls: int) -> List[Row]:
             session.run(None, feeds)
         with open(session.end_profiling()) as file:
             events = json.load(file)
-    totals: Dict[str, float] = {}
+    found: Dict[str, List[float]] = {}
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
             name = event["args"]["op_name"] + " " + event["name"][: -len("_kernel_time")]
-            totals[name] = totals.get(name, 0.0) + event["dur"]
-    return [(name, us / calls) for name, us in totals.items()]
+            found.setdefault(name, []).append(float(event["dur"]))
+    return [(name, typical(values)) for name, values in found.items()]
+
+
+def typical(values: Sequence[float]) -> float:
+    """The mean, less calls in which the operator was interrupted: one that waited for other work would be the whole profile.
+
+    The profilers count whole microseconds, so a median would be 0 or 1: only what is far from it is left out.
+    """
+    limit = 4 * (sorted(values)[len(values) // 2] + 1)
+    kept = [value for value in values if value <= limit]
+    return sum(kept) / len(kept)
 
 
 def main(arguments: Sequence[str]) -> int:

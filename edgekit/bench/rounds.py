@@ -11,7 +11,7 @@ from typing import Protocol
 
 from edgekit.bench.headline import Calls, Headline, headlines, ratio
 from edgekit.bench.launch import Launch
-from edgekit.bench.statistics import estimate, spread
+from edgekit.bench.statistics import FEWEST_TO_CLAIM, estimate, spread
 
 #: The sentinel's loop varies more than this between (10th to 90th percentile) or within launches: the machine was not steady.
 _UNSTEADY = 0.10
@@ -66,7 +66,9 @@ def _widest(launches: list[list[Launch]], stopping: Stopping) -> float | None:
     if found[0].calls is Calls.ALL and any(launch.undisturbed for arm in launches for launch in arm):
         return None
     widths = [headline.estimate().half_width for headline in found]
-    return max(widths + [ratio(found[0], other).half_width for other in found[1:]])
+    if len(launches[0]) >= FEWEST_TO_CLAIM:
+        widths += [ratio(found[0], other).half_width for other in found[1:]]
+    return max(widths)
 
 
 def instability(launches: list[Launch], headline: Headline, stopping: Stopping) -> tuple[str, ...]:

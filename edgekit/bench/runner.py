@@ -32,8 +32,8 @@ PACKAGES = {"litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime", "onn
 class RunnerError(Exception):
     """A failure that the host turns into its own three-part error; ``kind`` decides its exit code.
 
-    Kinds: ``model-missing``, ``model-damaged``, ``unsupported``, ``runtime-missing``, ``runtime-broken``, ``input``, ``cpus``,
-    and ``unexpected`` for any other exception.
+    Kinds: ``model-missing``, ``model-damaged``, ``unsupported``, ``runtime-missing``, ``runtime-broken``, ``input``,
+    ``golden output``, ``cpus``, and ``unexpected`` for any other exception.
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -161,8 +161,10 @@ def import_runtime(path: str, runtime: str) -> str:
             head = file.read(8)
     except OSError as error:
         raise RunnerError("model-missing", "cannot read the model: " + str(error)) from error
+    if not head:
+        raise RunnerError("model-damaged", "the file is empty")
     tflite = head[4:8] == b"TFL3"
-    if not tflite and (not path.endswith(".onnx") or not head):
+    if not tflite and not path.endswith(".onnx"):
         raise RunnerError("model-damaged", "the file is neither TFLite (no TFL3 mark) nor named .onnx")
     fitting = ["ai_edge_litert.interpreter", "tflite_runtime.interpreter"] if tflite else ["onnxruntime"]
     if runtime != "auto":
@@ -211,8 +213,8 @@ def read_npz(path: str, what: str) -> Dict[str, Any]:
         if hasattr(data, "files"):
             return {key: data[key] for key in data.files}
     except Exception as error:  # zipfile, zlib, numpy and the system have a dozen classes for it
-        raise RunnerError("input", "cannot read the file of %s: %s" % (what, error)) from error
-    raise RunnerError("input", "the file of %s holds one array without a name: it must be an .npz" % what)
+        raise RunnerError(what, "cannot read the file of %ss: %s" % (what, error)) from error
+    raise RunnerError(what, "the file of %ss holds one array without a name: it must be an .npz" % what)
 
 
 def as_type(value: Any, dtype: str, quantization: Any) -> Any:
@@ -273,9 +275,9 @@ def compare(outputs: Sequence[Any], golden: str) -> Dict[str, Any]:
     """Outputs against an .npz of the same arrays in output order: ``equal``, ``mismatches`` and ``max_abs_difference``."""
     import numpy as np
 
-    wanted = list(read_npz(golden, "golden outputs").values())
+    wanted = list(read_npz(golden, "golden output").values())
     if [w.size for w in wanted] != [o.size for o in outputs]:
-        raise RunnerError("input", "the golden file's arrays do not have the sizes of the model's outputs")
+        raise RunnerError("golden output", "the golden file's arrays do not have the sizes of the model's outputs")
     worst, mismatches = 0.0, 0
     for out, want in zip(outputs, wanted):
         difference = np.abs(out.astype(np.float64).ravel() - want.astype(np.float64).ravel())
@@ -406,7 +408,7 @@ def launch(options: argparse.Namespace) -> Dict[str, Any]:
     started = time.perf_counter_ns()
     package = import_runtime(options.model, options.runtime)
     imported = time.perf_counter_ns()
-    data = read_npz(options.input, "inputs") if options.input else None  # before the reading of memory: it is not the model's
+    data = read_npz(options.input, "input") if options.input else None  # before the reading of memory: it is not the model's
     empty = read_memory()
     opening = time.perf_counter_ns()
     session = open_session(options.model, package, options.threads, options.kernels)

@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 _Floats = NDArray[np.float64]
 _Integers = NDArray[np.int64]
 _RESAMPLES = 4000
+#: Fewer launches cannot bound a median with 99 % confidence, whatever they are: 2 * 0.5**7 > 0.01.
+FEWEST_TO_CLAIM = 8
+#: What one process may be off by, on a machine that does other work too (docs/decisions/benchmark-headline.md).
+_ONE_PROCESS = 0.6
 
 
 class Change(Enum):
@@ -75,7 +79,7 @@ def ratio_of_rounds(base: Sequence[float], other: Sequence[float], confidence: f
     picks = _picks(arms.shape[1], np.random.default_rng(seed))
     old, new = (np.median(arm[picks], axis=1) for arm in arms)
     whole = np.median(arms, axis=1)
-    return _interval(float(whole[1] / whole[0]), new / old, confidence)
+    return _cautious(_interval(float(whole[1] / whole[0]), new / old, confidence), arms.shape[1])
 
 
 def ratio_of_sessions(base: Sequence[float], other: Sequence[float], confidence: float = 0.99, seed: int = 0) -> Estimate:
@@ -89,7 +93,8 @@ def ratio_of_sessions(base: Sequence[float], other: Sequence[float], confidence:
     rng = np.random.default_rng(seed)
     sides = [np.asarray(values, dtype=np.float64) for values in (base, other)]
     old, new = (np.median(side[_picks(side.size, rng)], axis=1) for side in sides)
-    return _interval(float(np.median(sides[1]) / np.median(sides[0])), new / old, confidence)
+    found = _interval(float(np.median(sides[1]) / np.median(sides[0])), new / old, confidence)
+    return _cautious(found, min(len(base), len(other)))
 
 
 def change_of(ratio: Estimate, margin: float = 0.02) -> Change:
@@ -111,6 +116,14 @@ def spread(values: Sequence[float]) -> float:
 
 def _picks(size: int, rng: np.random.Generator) -> _Integers:
     return rng.integers(0, size, size=(_RESAMPLES, size))
+
+
+def _cautious(ratio: Estimate, launches: int) -> Estimate:
+    """The interval, not narrower than so few launches allow: a bootstrap of one launch would claim anything for certain."""
+    if launches >= FEWEST_TO_CLAIM:
+        return ratio
+    margin = ratio.value * _ONE_PROCESS / launches
+    return Estimate(ratio.value, min(ratio.low, ratio.value - margin), max(ratio.high, ratio.value + margin), ratio.confidence)
 
 
 def _interval(value: float, draws: _Floats, confidence: float) -> Estimate:

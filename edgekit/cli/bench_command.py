@@ -95,6 +95,7 @@ def bench(**options: Any) -> int:
         raise UsageError("no ARTIFACT given", where="edgekit bench", hint="edgekit bench model.tflite")
     if options["profile"]:
         return _profile(options)
+    _look_ahead(options)
     session = _session(options)
     if options["compare"]:
         from edgekit.bench.compare import compare
@@ -106,6 +107,19 @@ def bench(**options: Any) -> int:
     code = session.exit_code(strict=options["strict"])
     _show(session, code, options)
     return code
+
+
+def _look_ahead(options: dict[str, Any]) -> None:
+    """Raise at once what would only be found after minutes of measuring: an older session that is none, nowhere to write."""
+    if options["compare"]:
+        from edgekit.bench.compare import read_document
+
+        read_document(Path(options["compare"]))
+    if options["junit"] and not Path(options["junit"]).absolute().parent.is_dir():
+        from edgekit.errors import OutputError
+
+        raise OutputError(f"cannot write '{options['junit']}': there is no such folder", hint="--junit FILE")
+    _share(options["margin"])
 
 
 def _session(options: dict[str, Any]) -> Session:
@@ -149,6 +163,9 @@ def _profile(options: dict[str, Any]) -> int:
     from edgekit.bench.transport.choose import open_transport
 
     on = options["on"]
+    if on == "qemu" or on.startswith("qemu:"):
+        hint = "--profile on local, ssh:// or adb; an emulator's times mean nothing"
+        raise UsageError("operators are not timed under emulation", where=f"--on {on}", hint=hint)
     python = options["python"] or (sys.executable if on == "local" else "python3")
     with open_transport(on, _ways(options)) as transport:
         profiles = [

@@ -124,6 +124,12 @@ def test_a_profile_lists_operators(model: Path, capsys: pytest.CaptureFixture[st
     assert any("Fully Connected" in op["name"] for op in profile["results"][0]["ops"])
 
 
+def test_an_operator_that_was_interrupted_once_is_not_the_whole_profile() -> None:
+    from edgekit.bench.op_profile import typical
+
+    assert typical([1.0, 0.0] * 100 + [3000.0]) == 0.5 and typical([50.0] * 9 + [4000.0]) == 50.0
+
+
 def test_instructions_are_counted_and_called_a_cost(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if qemu.missing():
         pytest.skip("counting instructions is not set up: missing " + ", ".join(qemu.missing()))
@@ -148,6 +154,10 @@ def test_instructions_are_counted_and_called_a_cost(model: Path, capsys: pytest.
         (["MODEL", "--python", "/no/such/python"], 6, "cannot be started"),
         (["MODEL", "--cpus", "4096"], 2, "cannot run on the cores '4096'"),
         (["MODEL", "--input", "CUT"], 2, "cannot read the file of inputs"),
+        (["MODEL", "--golden", "CUT"], 2, "cannot read the file of golden outputs"),
+        (["MODEL", "--junit", "/no/folder/junit.xml"], 2, "there is no such folder"),
+        (["MODEL", "--profile", "--on", "qemu"], 2, "not timed under emulation"),
+        (["EMPTY"], 2, "the file is empty"),
         (["CUT"], 2, "cannot read the model"),
         (["CUSTOM"], 4, "lacks an op of the model"),
     ],
@@ -158,7 +168,9 @@ def test_what_goes_wrong_is_said_in_three_parts_with_the_right_code(
     cut, custom = model.with_name("cut.tflite"), model.with_name("custom.tflite")
     cut.write_bytes(model.read_bytes()[:-500])
     custom.write_bytes(unary(BuiltinOperator.CUSTOM, custom="NobodysOp"))
-    named = {"MODEL": str(model), "CUT": str(cut), "CUSTOM": str(custom)}
+    empty = model.with_name("empty.onnx")
+    empty.touch()
+    named = {"MODEL": str(model), "CUT": str(cut), "CUSTOM": str(custom), "EMPTY": str(empty)}
     found, out, err = bench(capsys, *[named.get(word, word) for word in arguments], *QUICK)
     assert (found, out) == (code, ""), err
     assert err.startswith("error: ") and words in err and "  try:   " in err

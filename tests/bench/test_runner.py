@@ -127,7 +127,10 @@ def test_a_file_of_arrays_that_cannot_be_read_is_an_input_error(option: str, con
     else:
         np.savez(path, x=np.array([None]))
     error = run(str(model), *QUICK, option, str(path))["error"]
-    assert error["kind"] == "input" and ("inputs" if option == "--input" else "golden outputs") in error["message"]
+    assert (
+        error["kind"] == {"--input": "input", "--golden": "golden output"}[option]
+        and ("inputs" if option == "--input" else "golden outputs") in error["message"]
+    )
 
 
 def test_cores_that_are_not_there_and_anything_unforeseen_are_told_in_the_result_line(model: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -55,6 +56,14 @@ def test_a_drift_that_meets_both_arms_leaves_their_ratio_alone() -> None:
     drift = [100.0 * 1.05**i for i in range(15)]
     ratio = ratio_of_rounds(drift, [value * 1.1 for value in drift])
     assert ratio.value == pytest.approx(1.1) and ratio.half_width < 1e-9
+
+
+@pytest.mark.parametrize("ratio", [ratio_of_rounds, ratio_of_sessions])
+def test_a_few_launches_claim_only_what_no_luck_explains(ratio: Callable[[list[float], list[float]], Estimate]) -> None:
+    for count in range(1, 8):
+        assert change_of(ratio([10.0] * count, [11.0] * count)) is Change.INCONCLUSIVE
+        assert change_of(ratio([10.0] * count, [30.0] * count)) is Change.SLOWER
+    assert change_of(ratio([10.0] * 8, [11.0] * 8)) is Change.SLOWER
 
 
 def test_two_sessions_are_compared_by_their_medians() -> None:

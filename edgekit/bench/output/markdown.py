@@ -10,9 +10,9 @@ def as_markdown(session: Session) -> str:
     """A table and a list."""
     header, rows = rows_of(session)
     text = [title_of(session), "", _line(header), _line(["---"] + ["---:"] * (len(header) - 1)), *map(_line, rows)]
-    notes = [f"- {line}" for _, line in lines_of(session)]
+    notes = [f"- {' '.join(line.split())}" for _, line in lines_of(session)]
     return "\n".join(text + (["", *notes] if notes else [])) + "\n"
 
 
 def _line(cells: list[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |"

@@ -52,7 +52,7 @@ def title_of(session: Session) -> str:
         what.append(session.facts.model or session.facts.cpu)
     runtimes = {f"{dict(r.runtime)['name']} {dict(r.runtime)['version']}" for r in session.results if r.runtime}
     launches = {result.latency.launches for result in session.results if result.latency}
-    what += sorted(runtimes) + [f"{n} launches" for n in launches]
+    what += sorted(runtimes) + [f"{n} launch{'es' if n > 1 else ''}" for n in launches]
     return ", ".join(word for word in what if word)
 
 
@@ -80,7 +80,7 @@ def _row(result: Measurement) -> list[str]:
     return [
         result.artifact.name,
         micros(latency.median.value) if latency else "-",
-        interval(latency.median) if latency else "-",
+        interval(latency.median) if latency and latency.launches > 1 else "-",
         micros(latency.p50) if latency and watched else "-",
         micros(latency.p90) if latency else "-",
         micros(latency.p99) if latency else "-",
