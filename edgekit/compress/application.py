@@ -48,6 +48,7 @@ def apply_steps(
         used.append(place)
         if place is not None and (place / _DONE).is_file():
             current = load_graph(place / _DONE)
+            _forget_work(place)
             metrics = {n: after for n, (_, after) in current.history[-1].metrics.items()} or None
             continue
         if say is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,18 @@ class Preprocessed:
             inputs, targets = split_batch(batch, self.names, describe(self.source))
             converted = tuple(self.convert([as_array(x, describe(self.source)) for x in inputs]))
             yield (converted, targets[0]) if targets else (converted, None)
+
+
+def looked_at(source: object, names: Sequence[str], root: Path | None = None) -> object:
+    """A source as ``edgekit.data`` takes it, for those who only look at some samples.
+
+    A Dataset or a loader, also one that a callable returns, becomes an iterable of batches.
+    """
+    folder = root or Path.cwd()
+    if isinstance(source, str) and is_reference(source):
+        value = load_reference(source, folder)
+        source = call(value, what=f"'{source}'", root=folder) if callable(value) and not is_stream(value) else value
+    return Preprocessed(source, lambda arrays: arrays, tuple(names)) if is_stream(source) else source
 
 
 def open_samples(data: object, graph: Graph, settings: Training, root: Path | None = None) -> tuple[Samples, Feeding]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from pathlib import Path
 
 from edgekit.compress.prune.absorb import absorb
 from edgekit.compress.prune.analysis import Analysis, analyse
@@ -21,21 +23,34 @@ from edgekit.ir import Graph
 from edgekit.ir.history import StepRecord
 
 
-def prune(step: Prune, graph: Graph, data: object | None) -> Graph:
-    """See ``Prune.apply``."""
+def prune(
+    step: Prune, graph: Graph, data: object | None, *, root: Path | None = None, sizes: Mapping[str, int] | None = None
+) -> Graph:
+    """One removal; see ``Prune.apply``.
+
+    Args:
+        step: whose rounds do not count.
+        graph: float; is left as it is.
+        data: as there.
+        root: folder that callables are imported from.
+        sizes: channels that groups had before earlier rounds, by name: a ratio counts those that are gone already.
+    """
     started = time.perf_counter()
     analysis = analyse(graph)
     groups = find_groups(analysis)
     need = NEEDS[step.criterion]
     looks = bool(need) or step.absorb or step.reestimate
     seen = (
-        evidence(analysis, data, labels=need == "labels", seed=step.seed) if looks else Evidence(analysis, [], None, step.seed)
+        evidence(analysis, data, labels=need == "labels", seed=step.seed, root=root)
+        if looks
+        else Evidence(analysis, [], None, step.seed)
     )
     ranked, scores, reasons = _rank(step, groups, seen)
     keep = limits(analysis)
+    before = None if sizes is None else [sizes.get(group.name, len(group)) for group in ranked]
 
     def pick(ratio: float) -> Gone:
-        return select(analysis, ranked, scores, keep, ratio=ratio, scope=step.scope, round_to=step.round_to)
+        return select(analysis, ranked, scores, keep, ratio=ratio, scope=step.scope, round_to=step.round_to, sizes=before)
 
     measure = next((name for name in MEASURES if getattr(step, name) is not None), None)
     gone = pick(step.ratio or 0.0) if measure is None else meet(analysis, measure, getattr(step, measure), pick)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from edgekit.compress.prune.analysis import Analysis
 from edgekit.compress.prune.criteria.table import Evidence
 from edgekit.errors import InputError, UsageError
@@ -13,7 +15,7 @@ SAMPLES = 512
 _BATCH = 64
 
 
-def evidence(analysis: Analysis, data: object | None, *, labels: bool, seed: int) -> Evidence:
+def evidence(analysis: Analysis, data: object | None, *, labels: bool, seed: int, root: Path | None = None) -> Evidence:
     """Batches of the training data (else the calibration data), with labels where they are needed.
 
     Args:
@@ -21,6 +23,7 @@ def evidence(analysis: Analysis, data: object | None, *, labels: bool, seed: int
         data: an ``edgekit.Data``, or anything that its fields may be.
         labels: labels are needed.
         seed: of the step.
+        root: folder that callables are imported from.
 
     Raises:
         UsageError: there is none.
@@ -28,18 +31,25 @@ def evidence(analysis: Analysis, data: object | None, *, labels: bool, seed: int
     """
     import torch
 
-    from edgekit.data import Data, InputSpec, calibration_arrays, evaluation_arrays
+    from edgekit.data import Data, InputSpec, calibration_arrays, training_arrays
+    from edgekit.train.samples import looked_at
 
-    source = (data.train or (None if labels else data.calibration)) if isinstance(data, Data) else data
+    source: object = data
+    if isinstance(data, Data):
+        source = data.calibration if data.train is None and not labels else data.train
     if source is None:
         raise UsageError(
             "this way of pruning needs data" + (" with labels" if labels else ""), hint="give data=edgekit.Data(train=...)"
         )
     specs = [InputSpec(v.name, dtype_name(v.type.dtype), v.type.at(1)[1:]) for v in analysis.graph.inputs]
+    source = looked_at(source, [spec.name for spec in specs], root)
+    targets = None
     if labels:
-        arrays, targets = evaluation_arrays(source, specs, limit=SAMPLES)
+        arrays, targets = training_arrays(source, specs, root=root, limit=SAMPLES)
+        if targets is None:
+            raise InputError("no labels to prune with", where="the training data", hint="batches of (x, y), or 'y' in the .npz")
     else:
-        arrays, targets = calibration_arrays(source, specs, limit=SAMPLES), None
+        arrays = calibration_arrays(source, specs, root=root, limit=SAMPLES)
     starts = _starts(analysis.graph, len(arrays[0]))
     batches = [[torch.from_numpy(array[start]) for array in arrays] for start in starts]
     wanted = None if targets is None else [torch.from_numpy(targets[start]) for start in starts]

@@ -22,6 +22,7 @@ def select(
     ratio: float,
     scope: str,
     round_to: int = 1,
+    sizes: Sequence[int] | None = None,
 ) -> Gone:
     """Flags of the atoms that go.
 
@@ -34,10 +35,11 @@ def select(
             are divided by their group's mean first.
         scope: "local" or "global".
         round_to: each layer keeps a multiple of so many channels, rounded up.
+        sizes: channels that each group once had; ``ratio`` is of these, and counts what is gone already.
     """
     gone = np.zeros(len(analysis.root), np.bool_)
     score_of = np.zeros(len(analysis.root))
-    for group, values, goes in zip(groups, scores, _lowest(scores, ratio, scope), strict=True):
+    for group, values, goes in zip(groups, scores, _lowest(scores, ratio, scope, sizes), strict=True):
         gone[group.roots[goes]] = True
         score_of[group.roots] = normalised(values)
     for classes in limits:
@@ -48,20 +50,28 @@ def select(
     return gone[analysis.root]
 
 
-def _lowest(scores: Sequence[Scores], ratio: float, scope: str) -> list[np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+def _lowest(
+    scores: Sequence[Scores], ratio: float, scope: str, sizes: Sequence[int] | None
+) -> list[np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+    once = [len(values) for values in scores] if sizes is None else sizes
     if scope == "local":
         out = []
-        for values in scores:
+        for values, size in zip(scores, once, strict=True):
             goes = np.zeros(len(values), np.bool_)
-            goes[np.argsort(values, kind="stable")[: int(ratio * len(values) + 1e-9)]] = True
+            goes[np.argsort(values, kind="stable")[: _count(ratio, size, len(values))]] = True
             out.append(goes)
         return out
     if not scores:
         return []
     everything = np.concatenate([normalised(values) for values in scores])
     goes = np.zeros(len(everything), np.bool_)
-    goes[np.argsort(everything, kind="stable")[: int(ratio * len(everything) + 1e-9)]] = True
+    goes[np.argsort(everything, kind="stable")[: _count(ratio, sum(once), len(everything))]] = True
     return np.split(goes, np.cumsum([len(values) for values in scores])[:-1])
+
+
+def _count(ratio: float, size: int, left: int) -> int:
+    """How many of the ``left`` go so that ``ratio`` of ``size`` are gone."""
+    return max(int(ratio * size + 1e-9) - (size - left), 0)
 
 
 def _round(analysis: Analysis, groups: Sequence[Group], gone: Gone, score_of: Scores, round_to: int) -> None:

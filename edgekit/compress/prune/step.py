@@ -6,8 +6,11 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from edgekit.compress.context import Context
 from edgekit.errors import UsageError
 from edgekit.tables import did_you_mean
+from edgekit.train.distillation.settings import Distillation
+from edgekit.train.settings import Training
 
 if TYPE_CHECKING:
     from edgekit.ir import Graph
@@ -43,6 +46,13 @@ class Prune:
         absorb: the mean of what is removed goes into its readers' biases; needs data.
         reestimate: batch-norm statistics are measured again; needs data.
         seed: of the random criterion.
+        rounds: importance is judged anew, and a part of what is to go removed, so many times, with a training after each. The
+            share that is kept after each round falls evenly (by the same factor), and the last round meets the amount.
+        epochs: of the training after each round.
+        training: its other settings; those of ``Training`` by default, and its ``epochs`` do not count.
+        distillation: of these trainings.
+        sparsity: L1 on the scales of batch norms (Network Slimming, arXiv:1708.06519: 1e-4 or 1e-5) in a training of
+            ``epochs`` before the first round and in those between rounds; with criterion "bn_scale".
     """
 
     ratio: float | None = None
@@ -56,6 +66,11 @@ class Prune:
     absorb: bool = False
     reestimate: bool = False
     seed: int = 0
+    rounds: int = 1
+    epochs: int = 0
+    training: Training | None = None
+    distillation: Distillation | None = None
+    sparsity: float = 0.0
 
     def __post_init__(self) -> None:
         given = [name for name in ("ratio", "macs", "parameters", "bytes") if getattr(self, name) is not None]
@@ -74,13 +89,28 @@ class Prune:
             raise UsageError(f"unknown scope '{self.scope}'", hint=did_you_mean(self.scope, ("local", "global")))
         if self.round_to < 1:
             raise UsageError(f"'round_to' is a number of channels from 1, not {self.round_to}")
+        self._check_rounds()
 
-    def apply(self, graph: Graph, data: object | None = None) -> Graph:
+    def _check_rounds(self) -> None:
+        if self.rounds < 1:
+            raise UsageError(f"'rounds' is a number from 1, not {self.rounds}")
+        if self.epochs < 0:
+            raise UsageError(f"'epochs' is a number from 0, not {self.epochs}")
+        if not self.sparsity >= 0:
+            raise UsageError(f"'sparsity' is 0 or above, not {self.sparsity}", hint="1e-4, or 1e-5 for networks with shortcuts")
+        if self.sparsity and self.criterion != "bn_scale":
+            raise UsageError("'sparsity' makes scales of batch norms small", hint='criterion = "bn_scale" ranks by them')
+        trains = [n for n in ("training", "distillation", "sparsity") if getattr(self, n)]
+        if trains and not self.epochs:
+            raise UsageError(f"'{trains[0]}' is for the training after each round", hint="epochs = 2")
+
+    def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """A smaller graph whose history has one record more.
 
         Args:
             graph: float; is left as it is.
             data: an ``edgekit.Data`` (or what may stand for its training part), where the criterion or an option needs it.
+            context: of the recipe.
 
         Raises:
             UsageError: data is needed and missing.
@@ -89,13 +119,24 @@ class Prune:
             ParityError: the smaller graph does not compute what the masked original does.
         """
         from edgekit.compress.prune.application import prune
+        from edgekit.compress.prune.rounds import prune_in_rounds
 
-        return prune(self, graph, data)
+        place = context or Context()
+        if self.rounds == 1 and not self.epochs:
+            return prune(self, graph, data, root=place.root)
+        return prune_in_rounds(self, graph, data, place)
 
     def options(self) -> dict[str, Any]:
         """The fields that were given, as they stand in a recipe."""
         return {
-            field.name: list(value) if isinstance(value := getattr(self, field.name), tuple) else value
+            field.name: _plain(getattr(self, field.name))
             for field in dataclasses.fields(self)
             if getattr(self, field.name) != field.default
         }
+
+
+def _plain(value: Any) -> Any:
+    """A field as it stands in a recipe."""
+    if isinstance(value, Training | Distillation):
+        return value.options()
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,115 @@
+"""Pruning in rounds: importance is judged, a little removed, the rest trained, until the amount is met."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from edgekit.compress.context import Context
+from edgekit.compress.prune.analysis import analyse
+from edgekit.compress.prune.application import prune
+from edgekit.compress.prune.budget import MEASURES, weight_bytes
+from edgekit.compress.prune.groups import find_groups
+from edgekit.compress.prune.step import Prune
+from edgekit.compress.tuning import tune
+from edgekit.ir import Graph
+from edgekit.ir.history import StepRecord
+from edgekit.train.settings import Training
+
+#: Indices that were removed: parameter -> axis -> indices.
+_Removed = Mapping[str, Mapping[int, tuple[int, ...]]]
+
+
+def prune_in_rounds(step: Prune, graph: Graph, data: object | None, context: Context) -> Graph:
+    """See ``Prune.apply``. Every round has its oracle; a budget that can't be met is refused before anything is trained."""
+    started = time.perf_counter()
+    once = replace(step, rounds=1, epochs=0, training=None, distillation=None, sparsity=0.0)
+    prune(replace(once, criterion="l1", absorb=False, reestimate=False), graph, None)  # raises OverBudget
+    sizes = {group.name: len(group) for group in find_groups(analyse(graph))}
+    settings = replace(step.training or Training(), epochs=step.epochs)
+    current = graph
+    warnings: list[str] = []
+    rounds: list[dict[str, Any]] = []
+    record: StepRecord | None = None
+    gone = _Gone(graph)
+    details: dict[str, Any] = {}
+    if step.sparsity:
+        tuned = tune(graph, data, replace(settings, sparsity=step.sparsity), step.distillation, context.inside("sparsity"))
+        current, details["sparsity"] = tuned.trained.graph, tuned.details()
+    for number in range(1, step.rounds + 1):
+        small = prune(_amount(once, graph, number / step.rounds), current, data, root=context.root, sizes=sizes)
+        record = small.history[-1]
+        gone.add(record.removed)
+        row: dict[str, Any] = {"macs": small.macs, "parameters": small.parameters, **record.details}
+        if step.epochs:
+            last = number == step.rounds
+            how = settings if last else replace(settings, sparsity=step.sparsity)
+            tuned = tune(small, data, how, step.distillation, context.inside(f"round-{number}"))
+            small, warnings = tuned.trained.graph, [*warnings, *tuned.warnings]
+            row |= tuned.details()
+        rounds.append(row)
+        current = small
+    assert record is not None
+    removed = gone.removed()
+    details |= {"parity_error": max(row["parity_error"] for row in rounds), "groups": len(sizes), "rounds": rounds}
+    current.history = (
+        *graph.history,
+        StepRecord(
+            step="prune",
+            options=step.options(),
+            macs=(graph.macs, current.macs),
+            parameters=(graph.parameters, current.parameters),
+            weight_bytes=(weight_bytes(graph), weight_bytes(current)),
+            seconds=time.perf_counter() - started,
+            removed=removed,
+            declined=record.declined,
+            warnings=(*dict.fromkeys(warnings), *(() if removed else record.warnings)),
+            details=details,
+        ),
+    )
+    return current
+
+
+def _amount(step: Prune, graph: Graph, done: float) -> Prune:
+    """The step with the amount that is to be met when so much of the rounds is done.
+
+    What is kept after the share t of the rounds is k^t of the whole, k being what is kept in the end: each round removes the
+    same share of what is left to it.
+    """
+    if step.ratio is not None:
+        return replace(step, ratio=step.ratio if done == 1 else 1 - (1 - step.ratio) ** done)
+    measure = next(name for name in MEASURES if getattr(step, name) is not None)
+    whole, budget = MEASURES[measure](graph), float(getattr(step, measure))
+    share = budget if budget <= 1.0 else min(budget / whole, 1.0)
+    # As an amount, because a share would be one of the graph that is left.
+    amount = max(whole * (share if done == 1 else share**done), 1 + 1e-9)
+    changes: dict[str, Any] = {measure: amount}
+    return replace(step, **changes)
+
+
+class _Gone:
+    """What all rounds removed, in the indices of the graph that the first one was given."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._sizes = {name: value.tensor_shape for name, value in graph.state.items()}
+        self._left: dict[tuple[str, int], np.ndarray[Any, Any]] = {}
+
+    def add(self, removed: _Removed) -> None:
+        """One round, in the indices of the graph that it was given."""
+        for name, axes in removed.items():
+            for axis, indices in axes.items():
+                left = self._left.get((name, axis), np.arange(self._sizes[name][axis]))
+                self._left[name, axis] = np.delete(left, list(indices))
+
+    def removed(self) -> dict[str, dict[int, tuple[int, ...]]]:
+        """All of it."""
+        found: dict[str, dict[int, tuple[int, ...]]] = {}
+        for (name, axis), left in self._left.items():
+            lost = np.setdiff1d(np.arange(self._sizes[name][axis]), left)
+            if len(lost):
+                found.setdefault(name, {})[axis] = tuple(int(i) for i in lost)
+        return found
