@@ -23,6 +23,7 @@ from edgekit.errors import (
 
 if TYPE_CHECKING:
     from edgekit.comparison import compare
+    from edgekit.compress.distill import BornAgain, MutualLearning, TeacherAssistant
     from edgekit.compress.fine_tune import FineTune
     from edgekit.compress.low_rank import LowRank
     from edgekit.compress.prune import Prune
@@ -37,22 +38,28 @@ if TYPE_CHECKING:
     from edgekit.runtime.artifact import run
     from edgekit.target import Device, Target
     from edgekit.train import Training
+    from edgekit.train.distillation import Distillation, Hint
 
 __version__ = "0.1.0"
 
 #: Public name -> the module that defines it. No module may be called like a public function (a test looks).
 _HOME = {
+    "BornAgain": "edgekit.compress.distill",
     "Data": "edgekit.data",
     "Device": "edgekit.target",
+    "Distillation": "edgekit.train.distillation",
     "FineTune": "edgekit.compress.fine_tune",
     "Graph": "edgekit.ir.graph",
+    "Hint": "edgekit.train.distillation",
     "LowRank": "edgekit.compress.low_rank",
+    "MutualLearning": "edgekit.compress.distill",
     "Prune": "edgekit.compress.prune",
     "QuantParams": "edgekit.ir.quant",
     "Recipe": "edgekit.compress.recipe",
     "Report": "edgekit.report",
     "Separable": "edgekit.compress.separable",
     "Target": "edgekit.target",
+    "TeacherAssistant": "edgekit.compress.distill",
     "Training": "edgekit.train",
     "build": "edgekit.flow",
     "compare": "edgekit.comparison",
@@ -61,16 +68,20 @@ _HOME = {
 }
 
 __all__ = [
+    "BornAgain",
     "ConfigError",
     "Data",
     "Device",
     "DeviceError",
+    "Distillation",
     "EdgekitError",
     "FineTune",
     "Graph",
+    "Hint",
     "Inconclusive",
     "InputError",
     "LowRank",
+    "MutualLearning",
     "OutputError",
     "OverBudget",
     "ParityError",
@@ -80,6 +91,7 @@ __all__ = [
     "Report",
     "Separable",
     "Target",
+    "TeacherAssistant",
     "Training",
     "Unsupported",
     "UsageError",

@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
 #: Name -> the module and class of the step: a frozen dataclass whose fields are the keys of its table.
 STEPS: dict[str, tuple[str, str]] = {
+    "born_again": ("edgekit.compress.distill.born_again", "BornAgain"),
     "fine_tune": ("edgekit.compress.fine_tune", "FineTune"),
     "low_rank": ("edgekit.compress.low_rank.step", "LowRank"),
+    "mutual_learning": ("edgekit.compress.distill.mutual_learning", "MutualLearning"),
     "prune": ("edgekit.compress.prune", "Prune"),
     "separable": ("edgekit.compress.separable.step", "Separable"),
+    "teacher_assistant": ("edgekit.compress.distill.teacher_assistant", "TeacherAssistant"),
 }
 
 
