@@ -49,6 +49,11 @@ class DistillationObjective:
                 f"'hint_epochs' = {settings.hint_epochs} leaves none of {training.epochs} epochs for the second stage",
                 hint="more epochs, or fewer hint_epochs",
             )
+        if settings.hint_epochs and 0 < training.patience <= settings.hint_epochs:
+            raise UsageError(
+                f"'patience' = {training.patience} would end the training within its {settings.hint_epochs} hint_epochs",
+                hint=f"patience = {settings.hint_epochs + 1} or more: the first stage does not improve predictions",
+            )
         self._settings, self._training = settings, training
         self.teachers: list[Teacher] = [
             make_teacher(source, name, student, [f.teacher or f.student for f in settings.features if f.of == index])

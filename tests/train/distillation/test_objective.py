@@ -263,6 +263,13 @@ def test_fitnets_learn_the_hint_first_and_then_without_it() -> None:
         Distillation(features=features, hint_epochs=2).objective(student, [teacher], Training(epochs=2))
 
 
+def test_patience_does_not_end_the_first_stage() -> None:
+    graph, settings = graph_of(convolutions(1)), Distillation(features=(Hint("first", loss="hint"),), hint_epochs=2)
+    with pytest.raises(UsageError, match="would end the training within its 2 hint_epochs"):
+        settings.objective(graph, [graph], Training(epochs=9, patience=2))
+    settings.objective(graph, [graph], Training(epochs=9, patience=3))
+
+
 def test_a_second_teacher_gives_hints_too() -> None:
     student, teachers = graph_of(convolutions(1)), [graph_of(convolutions(2)), convolutions(3, width=6)]
     settings = Distillation(alpha=0.0, teachers=("source", "net:b"), features=(Hint("first", of=1),))
