@@ -51,5 +51,22 @@ class DecomposeHardsigmoid(Rewrite):
         graph.replace(node.output, graph.add(ops.Mul(), shifted, sixth, where=node.where, before=node))
 
 
+@dataclass(frozen=True)
+class DecomposeNeg(Rewrite):
+    """Write a change of sign as a product with -1.
+
+    Given::   %y = neg(%x)
+    Result::  %y = mul(%x, -1)
+    """
+
+    def match(self, graph: Graph, node: Node) -> bool:
+        return isinstance(node.op, ops.Neg) and node.output.type.is_float
+
+    def rewrite(self, graph: Graph, node: Node) -> None:
+        require_unquantized(node.output)
+        minus = graph.constant(torch.tensor(-1.0, dtype=node.output.type.dtype), f"{node.name}.minus")
+        graph.replace(node.output, graph.add(ops.Mul(), node.input(0), minus, where=node.where, before=node))
+
+
 #: Before quantisation.
-DECOMPOSE_FOR_INTEGERS: tuple[Pass, ...] = (DecomposeSilu(), DecomposeHardsigmoid())
+DECOMPOSE_FOR_INTEGERS: tuple[Pass, ...] = (DecomposeSilu(), DecomposeHardsigmoid(), DecomposeNeg())

@@ -12,6 +12,7 @@ from edgekit.passes.fuse_activation import FuseActivation
 from edgekit.passes.merge_pad import MergePad
 from edgekit.passes.merge_shapes import MergeShapes
 from edgekit.passes.pools import GlobalPoolToMean, MergeMeanReshape
+from edgekit.passes.trim_convolution import TrimConvolution
 
 #: What every exporter reads: run before quantisation, so that scales belong to tensors that the exporter sees.
 EXACT: tuple[Pass, ...] = (
@@ -20,6 +21,7 @@ EXACT: tuple[Pass, ...] = (
     EliminateDuplicates(),
     MergeShapes(),  # before folding: it clears the way between layers
     MergePad(),
+    TrimConvolution(),  # after MergePad: what is cut off may be padding of its own op
     FoldBatchNorm(),  # before FuseActivation: it folds through no activation
     LowerBatchNorm(),  # what FoldBatchNorm left
     FoldAffine(),  # after LowerBatchNorm: a norm behind a product goes in with it

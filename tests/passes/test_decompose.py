@@ -7,7 +7,7 @@ import torch
 
 from edgekit.ir import Graph, N, TensorType, ops
 from edgekit.passes.decompose import DecomposeAttention
-from edgekit.passes.decompose_activations import DecomposeHardsigmoid, DecomposeSilu
+from edgekit.passes.decompose_activations import DecomposeHardsigmoid, DecomposeNeg, DecomposeSilu
 from tests.rewrites import assert_rewrites
 
 
@@ -76,8 +76,18 @@ def test_hardsigmoid_is_a_clipped_sum_and_a_product() -> None:
     )
 
 
-@pytest.mark.parametrize("step", [DecomposeSilu(), DecomposeHardsigmoid()], ids=["silu", "hardsigmoid"])
-def test_a_quantised_activation_stays_one_op(step: DecomposeSilu | DecomposeHardsigmoid) -> None:
+def test_a_change_of_sign_is_a_product() -> None:
+    assert_rewrites(
+        DecomposeNeg(),
+        "graph g(%x: float32[N,4], %i: int64[N,4])\n%y = neg(%x)\n%z = neg(%i)\nreturn %y, %z",
+        count=1,
+        becomes="graph g(%x: float32[N,4], %i: int64[N,4])\n@minus: float32[] = -1\n%y = mul(%x, @minus)\n%z = neg(%i)\n"
+        "return %y, %z",
+    )
+
+
+@pytest.mark.parametrize("step", [DecomposeSilu(), DecomposeHardsigmoid(), DecomposeNeg()], ids=["silu", "hardsigmoid", "neg"])
+def test_a_quantised_activation_stays_one_op(step: DecomposeSilu | DecomposeHardsigmoid | DecomposeNeg) -> None:
     op = step.name.removeprefix("decompose_")
     text = f"graph g(%x: float32[N,4])\n%y: float32[N,4] ~ int8(scale=0.1, zero_point=0) = {op}(%x)\nreturn %y"
     assert_rewrites(step, text, count=0, skips=["%y is quantised"])

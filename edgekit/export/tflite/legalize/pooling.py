@@ -34,7 +34,7 @@ class LowerAveragePool(Lowering):
         if divisor is None and average_plan(windows, op.count_include_pad) is not None:
             raise Skip("TFLite's AVERAGE_POOL_2D")
         if y.quant is not None:
-            raise Skip("no integer form")
+            return _in_integers(build, x, op, windows)
         pads = tuple(window.explicit for window in windows)
         plain = type(op)(op.kernel, op.stride, (0,) * len(op.kernel))
         padding = ops.Pad(((0, 0), (0, 0), *pads))
@@ -42,6 +42,32 @@ class LowerAveragePool(Lowering):
         correction = op.run(ones) / plain.run(padding.run(ones))
         padded = build(padding, x) if any(any(pair) for pair in pads) else x
         return build(ops.Mul(), build(plain, padded), build.tensor(correction))
+
+
+def _in_integers(build: Build, x: Value, op: ops.AvgPool1d | ops.AvgPool2d, windows: list[Window]) -> Value:
+    """In integers a correction would round twice. With stride 1 the kernel counts as torch does: every window is centred on
+    an element, and what it covers beyond the input does not count. Of its results those are taken that the pool wants.
+
+    Raises:
+        Skip: the windows are not centred on elements of the input.
+    """
+    lows = [window.low for window in windows]
+    sizes = [window.size for window in windows]
+    if op.count_include_pad and any(lows):  # zeros that count are elements; what ceil_mode adds behind them is none
+        x = build(ops.Pad(((0, 0), (0, 0), *((low, low) for low in lows))), x, quant=x.quant)
+        sizes, lows = [size + 2 * low for size, low in zip(sizes, lows, strict=True)], [0] * len(lows)
+    middles = [(window.reach - 1) // 2 for window in windows]
+    starts = [middle - low for middle, low in zip(middles, lows, strict=True)]
+    lasts = [start + (window.out - 1) * window.stride for start, window in zip(starts, windows, strict=True)]
+    if getattr(op, "divisor", None) is not None or any(window.reach % 2 == 0 for window in windows):
+        raise Skip("no integer form")
+    if any(start < 0 for start in starts) or any(last >= size for last, size in zip(lasts, sizes, strict=True)):
+        raise Skip("no integer form")
+    y = build(type(op)(op.kernel, (1,) * len(sizes), tuple(middles), count_include_pad=False), x, quant=x.quant)
+    for axis, (start, last, window) in enumerate(zip(starts, lasts, windows, strict=True)):
+        if (start, last, window.stride) != (0, sizes[axis] - 1, 1):
+            y = slice_of(build, y, axis + 2, (start, last + 1), window.stride)
+    return y
 
 
 def adaptive_bounds(size: int, out: int) -> list[tuple[int, int]]:
