@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,49 @@ def test_they_are_written_and_read_as_tables_of_a_recipe() -> None:
     assert tables[2]["assistants"] == ["net:middle", {"step": "prune", "macs": 0.75}]
     assert parse_steps(tables, None) == steps
     assert [step.options() for step in parse_steps([{"step": "born_again"}], None)] == [{}]
+
+
+RECIPE = """
+[[recipe]]
+step = "prune"
+ratio = 0.5
+
+[[recipe]]
+step = "fine_tune"
+epochs = 3
+batch_size = 32
+validation = 0.25
+
+[recipe.distillation]
+alpha = 0.5
+hint_epochs = 1
+
+[[recipe.distillation.features]]
+student = "conv"
+loss = "hint"
+
+[[recipe.distillation.features]]
+student = "norm"
+loss = "attention"
+
+[[recipe]]
+step = "teacher_assistant"
+epochs = 1
+batch_size = 32
+assistants = [{ step = "prune", ratio = 0.25 }]
+"""
+
+
+def test_a_recipe_as_it_is_written_distils_the_pruned_network_by_its_source(
+    data: tuple[np.ndarray, np.ndarray], teacher: Graph
+) -> None:
+    steps = parse_steps(tomllib.loads(RECIPE)["recipe"], None)
+    result = Recipe(steps).apply(teacher, data)
+    tuned, assisted = result.history[1:]
+    terms = [list(epoch["terms"]) for epoch in tuned.details["epochs"]]
+    assert terms == [["hint:conv"], *[["attention:norm", "task", "soft_targets"]] * 2]
+    assert "source" in tuned.details["teachers"] and len(assisted.details["assistants"]) == 1
+    assert result.parameters < teacher.parameters
 
 
 def test_a_recipe_that_was_stopped_between_two_trainings_goes_on(
