@@ -14,6 +14,7 @@ from torch import nn
 
 from edgekit.export.tflite.exporter import export
 from edgekit.export.tflite.options import TfliteOptions
+from edgekit.formats.tflite.model import Tensor
 from edgekit.formats.tflite.read import read
 from edgekit.frontend.source import load
 from edgekit.ir import Graph, N, TensorType, Value, ops
@@ -159,6 +160,21 @@ def test_units_in_a_row_that_split_join_and_shuffle_take_one_transpose_each_at_m
     file = assert_equal_to_torch(graph_of(network, 3, 16, 16))
     # The last shuffle is an order of the weights that follow.
     assert op_counts(file).get("TRANSPOSE", 0) == 3 and op_counts(file)["RESHAPE"] <= 6
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_a_group_norm_between_convolutions_divides_no_image(affine: bool) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 12, 3), nn.GroupNorm(4, 12, affine=affine), nn.ReLU(), nn.Conv2d(12, 2, 1))
+    for parameter in network.parameters():
+        nn.init.uniform_(parameter, -1.0, 1.0)
+    file = assert_equal_to_torch(graph_of(network, 3, 10, 12))
+    assert "TRANSPOSE" not in op_counts(file)
+    assert all(len(t.shape) < 4 or t.shape[1:3] == (1, 1) for t in reshaped_tensors(file))
+
+
+def reshaped_tensors(file: bytes) -> list[Tensor]:
+    main = read(file).main
+    return [main.tensors[operator.inputs[0]] for operator in main.operators if operator.name == "RESHAPE"]
 
 
 def test_a_maximum_over_flattened_positions_needs_no_transpose() -> None:

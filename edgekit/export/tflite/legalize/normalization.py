@@ -25,10 +25,15 @@ def affine(build: Build, x: Value, weight: Value | None, bias: Value | None, sha
         if value is None:
             continue
         if shape is not None:
-            constant = value.is_constant and value.quant is None
-            value = build.tensor(value.tensor.reshape(shape)) if constant else build(ops.Reshape(shape), value)
+            value = _shaped(build, value, shape)
         x = build(op, x, value)
     return x
+
+
+def _shaped(build: Build, value: Value, shape: tuple[int, ...]) -> Value:
+    """A parameter under another shape, at once where it is a constant."""
+    constant = value.is_constant and value.quant is None
+    return build.tensor(value.tensor.reshape(shape)) if constant else build(ops.Reshape(shape), value)
 
 
 @dataclass(frozen=True)
@@ -77,25 +82,37 @@ class LowerInstanceNorm(Lowering):
 
 @dataclass(frozen=True)
 class LowerGroupNorm(Lowering):
-    """Each group of channels over its channels and positions."""
+    """Each group of channels over its channels and positions.
+
+    The mean of a group is the mean of its channels' means, so that only (N, C) numbers are ever divided into groups: an image
+    stays as it stands.
+    """
 
     kind = ops.GroupNorm
 
     def lower(self, build: Build, node: Node, op: ops.GroupNorm) -> Value:
-        """With the channels divided into (groups, channels of a group)."""
+        """Means over positions, then over the channels of a group; the weight goes into what each channel is scaled by."""
         _refuse_integers(node)
         x = node.input(0)
-        shape: tuple[Dim, ...] = x.type.shape
-        channels = shape[1]
+        batch, channels, rank = x.type.shape[0], x.type.shape[1], x.type.rank
         if not isinstance(channels, int):
             raise Skip("the number of channels depends on the batch")
-        if op.groups == 1:
-            y = standardized(build, x, tuple(range(1, x.type.rank)), op.eps)
-        else:
-            divided = (shape[0], op.groups, channels // op.groups, *shape[2:])
-            y = standardized(build, build(ops.Reshape(divided), x), tuple(range(2, x.type.rank + 1)), op.eps)
-            y = build(ops.Reshape(shape), y)
-        return affine(build, y, node.optional(1), node.optional(2), (-1, *[1] * (x.type.rank - 2)))
+        ones = (1,) * (rank - 2)
+        divided: tuple[Dim, ...] = (batch, op.groups, channels // op.groups)
+
+        def mean(value: Value) -> Value:
+            value = build(ops.Mean(tuple(range(2, rank)), keepdim=True), value) if rank > 2 else value
+            return build(ops.Mean((2,), keepdim=True), build(ops.Reshape(divided), value))
+
+        def spread(value: Value, factor: Value) -> Value:
+            return build(ops.Reshape((batch, channels, *ones)), build(ops.Mul(), value, factor))
+
+        plain = build.tensor(torch.ones(channels // op.groups, dtype=x.type.dtype))
+        centred = build(ops.Sub(), x, spread(mean(x), plain))
+        factor = build(ops.Rsqrt(), build(ops.Add(), mean(build(ops.Square(), centred)), op.eps))
+        weight = node.optional(1)
+        weight = plain if weight is None else _shaped(build, weight, (op.groups, channels // op.groups))
+        return affine(build, build(ops.Mul(), centred, spread(factor, weight)), None, node.optional(2), (-1, *ones))
 
 
 @dataclass(frozen=True)
