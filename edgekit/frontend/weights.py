@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import warnings
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -126,8 +128,11 @@ def _read_zip(path: Path) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except zipfile.BadZipFile as error:
+            broken = archive.testzip()  # torch reads parts whose checksum is wrong without a word
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError) as error:
         raise _damaged(path, error) from None
+    if broken is not None:
+        raise _damaged(path, ValueError(f"the checksum of '{broken}' in it is wrong"))
     if any(name.endswith("constants.pkl") for name in names):
         raise InputError(f"'{path}' is TorchScript, not weights", where=path, hint=_HINT_RESAVE)
     if any(name.endswith("data.pkl") for name in names):
@@ -146,12 +151,15 @@ def _read_torch(path: Path) -> Any:
     # Numpy scalars (a best accuracy) and argparse's namespace are plain data that training scripts like to keep.
     plain = [argparse.Namespace, np.dtype, np._core.multiarray.scalar, *_numpy_types()]  # type: ignore[attr-defined]
     try:
-        with torch.serialization.safe_globals(plain):
+        with torch.serialization.safe_globals(plain), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickles of other protocols: whether they can be read is said below
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        found = str(error).partition("GLOBAL ")[2].partition(" ")[0] or _first_line(error)
+        # torch's own advice, to read the file without weights_only, is no advice to pass on.
+        name = str(error).partition("GLOBAL ")[2].partition(" ")[0]
+        found = f" ({name})" if name else ", or is a pickle that was not written by torch.save"
         raise InputError(
-            f"'{path}' holds more than tensors ({found}): reading it could run code, so it is not read",
+            f"'{path}' holds more than tensors{found}: reading it could run code, so it is not read",
             where=path,
             hint=_HINT_RESAVE,
         ) from None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -150,10 +153,57 @@ def _flipped(data: bytes) -> bytes:
     return data[:middle] + bytes(64) + data[middle + 64 :]
 
 
-@pytest.mark.parametrize("damage", [_cut, _flipped, lambda data: b"", lambda data: b"not an archive"])
+def _one_weight_wrong(data: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        weight = next(n for n in archive.namelist() if n.endswith("weights/weight_0"))
+        where = data.index(archive.read(weight))
+    return data[:where] + bytes([data[where] ^ 0x40]) + data[where + 1 :]
+
+
+@pytest.mark.parametrize("damage", [_cut, _flipped, _one_weight_wrong, lambda data: b"", lambda data: b"not an archive"])
 def test_a_damaged_file_is_an_input_error(module: Net, tmp_path: Path, damage: Any) -> None:
     path = saved(program(module), tmp_path)
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(InputError) as error:
         ek.load(path)
     assert str(path) == error.value.where and "torch.export.save" in (error.value.hint or "")
+
+
+class _Trap:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return Path.touch, (self.path,)
+
+
+def _with_part(source: Path, path: Path, name: str, content: bytes) -> Path:
+    """The archive with one part replaced or added."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w") as new:
+        root = old.namelist()[0].partition("/")[0]
+        for part in old.namelist():
+            if part != f"{root}/{name}":
+                new.writestr(part, old.read(part))
+        new.writestr(f"{root}/{name}", content)
+    return path
+
+
+@pytest.mark.parametrize("name", ["data/sample_inputs/model.pt", "data/constants/opaque_obj_0", "data/aotinductor/model/a.so"])
+def test_code_in_a_file_is_not_run(
+    module: Net, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    trace, content = tmp_path / "ran", io.BytesIO()
+    torch.save(((_Trap(trace),), {}), content)
+    path = _with_part(saved(program(module), tmp_path), tmp_path / "bad.pt2", name, content.getvalue())
+    with pytest.raises(InputError, match="could run code"):
+        ek.load(path)
+    assert not trace.exists() and capfd.readouterr().err == ""
+    assert os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] == "1" and "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
+
+
+def test_another_archive_is_no_program(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    torch.save(nn.Linear(2, 2).state_dict(), tmp_path / "net.pt2")
+    with pytest.raises(InputError, match="holds no exported program") as error:
+        ek.load(tmp_path / "net.pt2")
+    assert "--weights" in (error.value.hint or "") and capfd.readouterr().err == ""
