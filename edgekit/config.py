@@ -208,6 +208,12 @@ def find_config(start: Path) -> Path | None:
     return None
 
 
+def project_folder(start: Path) -> Path:
+    """The folder that callables are imported from: that of the nearest edgekit.toml, else this one."""
+    config = find_config(start)
+    return start if config is None else config.parent
+
+
 def load_config(path: Path) -> Config:
     """The validated content of an edgekit.toml; ConfigError names file, table and nearest key."""
     table = tables.read_toml(path)

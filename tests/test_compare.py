@@ -109,8 +109,55 @@ def test_a_graph_with_a_fixed_batch_is_run_in_such_batches() -> None:
     fixed = parse("graph g(%x: float32[4,3])\n %y = relu(%x)\n return %y")
     free = parse("graph g(%x: float32[N,3])\n %y = relu(%x)\n return %y")
     assert compare(free, fixed, samples=8).identical
-    with pytest.raises(ek.Unsupported, match="does not stack samples"):
-        compare(free, fixed, samples=7)
+    for found in (compare(free, fixed, samples=7), compare(fixed, free, samples=7)):
+        assert found.samples == 7 and found.identical and [row.name for row in found.layers] == ["y"]
+    other = parse("graph g(%x: float32[3,3])\n %y = relu(%x)\n return %y")
+    assert compare(other, fixed, samples=7).layers == ()
+
+
+def test_samples_stand_along_the_models_own_batch_axis(tmp_path: Path) -> None:
+    graph = parse("graph g(%x: float32[3,N,2])\n %y = relu(%x)\n return %y")
+    for target, write in (("net.tflite", to_tflite), ("net.onnx", to_onnx)):
+        (tmp_path / target).write_bytes(write(graph))
+        found = compare(graph, tmp_path / target, samples=5)
+        assert found.outputs[0].shape == (3, 2) and found.outputs[0].sqnr_db > 120 and found.samples == 5
+        assert compare(tmp_path / target, graph, np.ones((4, 3, 2), np.float32)).identical
+
+
+def test_a_file_of_another_maker_may_take_scalars_and_open_dimensions(tmp_path: Path) -> None:
+    from onnx import TensorProto, helper, save
+
+    kind = TensorProto.FLOAT
+    inputs = [
+        helper.make_tensor_value_info("x", kind, ["batch", "steps"]),
+        helper.make_tensor_value_info("state", kind, [2, "batch", 1]),
+        helper.make_tensor_value_info("rate", kind, []),
+    ]
+    nodes = [helper.make_node("Mul", ["x", "rate"], ["y"]), helper.make_node("Add", ["state", "rate"], ["next"])]
+    outputs = [
+        helper.make_tensor_value_info("y", kind, ["batch", "steps"]),
+        helper.make_tensor_value_info("next", kind, [2, "batch", 1]),
+    ]
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", inputs, outputs), opset_imports=[helper.make_opsetid("", 17)], ir_version=8
+    )
+    path = tmp_path / "foreign.onnx"
+    save(model, path)
+    found = compare(path, path, samples=3, input_shapes=["x=1,7"])
+    assert found.identical and [row.shape for row in found.outputs] == [(7,), (2, 1)]
+    data = {"x": np.ones((4, 7), np.float32), "state": np.ones((4, 2, 1), np.float32), "rate": np.arange(4, dtype=np.float32)}
+    assert compare(path, path, data, input_shapes=["x=1,7"]).samples == 4
+    with pytest.raises(InputError, match="has 2 dimensions, not 3"):
+        compare(path, path, input_shapes=["x=1,7,1"])
+
+
+def test_the_folder_of_the_configuration_is_where_models_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "net_above.py").write_text("from torch import nn\n\n\ndef build():\n    return nn.Linear(3, 2)\n")
+    (tmp_path / "edgekit.toml").write_text("")
+    (tmp_path / "app").mkdir()
+    monkeypatch.chdir(tmp_path / "app")
+    assert main(["compare", "net_above:build", "net_above:build", "--input-shape", "1,3", "--samples", "2"]) == 0
+    assert main(["inspect", "net_above:build", "--input-shape", "1,3"]) == 0
 
 
 def test_what_does_not_correspond_is_refused(files: Path) -> None:

@@ -56,7 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "reference",
     },
     "flow": {"*"},
-    "comparison": {*GRAPH, "formats", "frontend", "data", "runtime", "metrics", "layer_errors"},
+    "comparison": {*GRAPH, "config", "formats", "frontend", "data", "runtime", "metrics", "layer_errors", "stages"},
     "op_support": {*GRAPH, "passes", "compress", "export", "frontend"},
     "inspection": {*GRAPH, *FACTS, "formats", "frontend", "report", "diagram"},
     "cli": {"*"},

@@ -20,6 +20,7 @@ from edgekit.config import (
     find_config,
     parse_input_shape,
     parse_share,
+    project_folder,
     request_from_config,
     unnamed_input,
     with_input_settings,
@@ -110,8 +111,7 @@ def _base(model: str | None, here: Path) -> BuildRequest:
     if config is not None:
         # Its other settings (preprocessing, recipe) belong to the model that it names, so they are not applied to this one.
         click.echo(f"note: MODEL is given, so {config} is not read; its folder is on sys.path", err=True)
-    root = here if config is None else config.parent
-    return BuildRequest(model=absolute_source(model, here), root=root, targets=(), output=here / DEFAULT_OUTPUT)
+    return BuildRequest(model=absolute_source(model, here), root=project_folder(here), targets=(), output=here / DEFAULT_OUTPUT)
 
 
 def _override(request: BuildRequest, options: dict[str, Any]) -> BuildRequest:

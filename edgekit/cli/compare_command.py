@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgekit.config import project_folder
+
 if TYPE_CHECKING:
     from edgekit.comparison import Comparison
     from edgekit.runtime.litert import Kernels
@@ -27,7 +29,7 @@ KERNELS = ("default", "reference", "builtin")
     "input_shapes",
     multiple=True,
     metavar="[NAME=]1,3,32,32[:int64]",
-    help="Shape of an example input of package.module:callable, batch first.",
+    help="Shape of an input of package.module:callable, batch first, or of a file that leaves it open.",
 )
 @click.option(
     "--kernels", type=click.Choice(KERNELS), default="default", show_default=True, help="LiteRT's, for .tflite files."
@@ -47,7 +49,14 @@ def compare(
     from edgekit import comparison
 
     found = comparison.compare(
-        a, b, data, samples=samples, weights=weights, input_shapes=list(input_shapes) or None, kernels=kernels
+        a,
+        b,
+        data,
+        samples=samples,
+        weights=weights,
+        input_shapes=list(input_shapes) or None,
+        kernels=kernels,
+        root=project_folder(Path.cwd()),
     )
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=2))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgekit.config import project_folder
 from edgekit.errors import OutputError
 
 if TYPE_CHECKING:
@@ -32,12 +33,13 @@ def inspect(model: str, weights: Path | None, input_shapes: tuple[str, ...], as_
     """Show the ops of a model with shapes, MACs, parameters, bytes and peak memory."""
     from edgekit.inspection import look_into
 
-    found = look_into(model, weights=weights, input_shapes=input_shapes)
+    found = look_into(model, weights=weights, input_shapes=input_shapes, root=project_folder(Path.cwd()))
     if svg is not None:
         try:
             svg.write_text(found.svg(), encoding="utf-8")
         except OSError as error:
-            raise OutputError(f"'{svg}' can't be written: {error.strerror}", where="--svg") from error
+            hint = "the path of a file in a folder that is there and may be written"
+            raise OutputError(f"'{svg}' can't be written: {error.strerror}", where="--svg", hint=hint) from error
     if as_json:
         click.echo(json.dumps(found.description.as_dict(), indent=2))
         return

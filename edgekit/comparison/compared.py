@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgekit.comparison.result import Comparison, LayerRow, OutputError
-from edgekit.comparison.sides import Array, Side, graph_batches, open_side
+from edgekit.comparison.sides import Array, Side, open_side
 from edgekit.data.sources import calibration_arrays, describe
 from edgekit.errors import InputError
 from edgekit.metrics import has_scores, max_abs_error, sqnr_db, top1_agreement
@@ -45,7 +45,7 @@ def compare(
             raw values, zeros and ones for other integers; the same ones every time.
         example_inputs: for a module.
         weights: a checkpoint for a callable.
-        input_shapes: for a callable without example inputs.
+        input_shapes: for a callable without example inputs, and for dimensions that a file leaves to the caller.
         samples: at most so many; default all of the data, 64 random ones.
         kernels: of LiteRT, for .tflite files.
         root: the folder that callables are imported from.
@@ -78,11 +78,16 @@ def compare(
 def _check_correspondence(a: Side, b: Side) -> None:
     for what, ours, theirs in (("inputs", len(a.specs), len(b.specs)), ("outputs", len(a.outputs), len(b.outputs))):
         if ours != theirs:
-            raise InputError(f"'{a.name}' has {ours} {what} and '{b.name}' has {theirs}", hint="compare forms of one model")
+            raise InputError(
+                f"'{a.name}' has {ours} {what} and '{b.name}' has {theirs}",
+                where=f"{a.name}, {b.name}",
+                hint="compare forms of one model",
+            )
     for x, y in zip(a.specs, b.specs, strict=True):
         if x.shape != y.shape:
             raise InputError(
                 f"the input '{x.name}' of '{a.name}' is {list(x.shape)}, '{y.name}' of '{b.name}' is {list(y.shape)}",
+                where=f"{a.name}, {b.name}",
                 hint="compare forms of one model; a file without edgekit's record of its inputs keeps its own order of axes",
             )
 
@@ -114,6 +119,7 @@ def _output_error(name: str, wanted: Array, got: Array) -> OutputError:
     if wanted.shape != got.shape:
         raise InputError(
             f"the output '{name}' has the shape {list(wanted.shape)} in one and {list(got.shape)} in the other",
+            where=f"the output '{name}'",
             hint="compare forms of one model",
         )
     agreement = top1_agreement(wanted, got) if has_scores(wanted.shape) else None
@@ -127,9 +133,16 @@ def _layers(a: Side, b: Side, given: list[list[Array]]) -> tuple[LayerRow, ...]:
         return ()  # the two take their inputs in different ranges
     from edgekit.ir.types import where_text
     from edgekit.layer_errors import layer_errors
+    from edgekit.stages.feeding import batches, fixed_batch, stacking
 
+    graphs = (a.graph, b.graph)
+    sizes = {size for graph in graphs if (size := fixed_batch(graph)) is not None}
+    places = [[stacking(value, graph) for value in graph.inputs] for graph in graphs]
+    if len(sizes) > 1 or places[0] != places[1]:
+        return ()  # no batch goes through both
+    feeding = a.graph if fixed_batch(a.graph) else b.graph
     producers = {v.name: node for node in b.graph.nodes for v in node.outputs}
-    errors = layer_errors(a.graph, b.graph, graph_batches(b.graph, given[0]))
+    errors = layer_errors(a.graph, b.graph, batches(given[0], feeding))
     return tuple(
         LayerRow(
             name,

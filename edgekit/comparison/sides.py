@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.config import parse_input_shape
 from edgekit.data.check import InputSpec
-from edgekit.errors import Unsupported
+from edgekit.errors import InputError
 from edgekit.formats.io_metadata import Preprocessing, TensorIo
 from edgekit.runtime.artifact import Artifact
 from edgekit.runtime.litert import Kernels
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from edgekit.ir.graph import Graph
 
 Array = NDArray[Any]
-
-#: Samples that run through a graph at once.
-_AT_ONCE = 32
 
 _ARTIFACTS = (".tflite", ".onnx")
 
@@ -66,7 +64,7 @@ def open_side(
 ) -> Side:
     """A graph, a module, a callable's name, or a file, ready to run; errors as ``ek.load`` and ``ek.run`` raise them."""
     if isinstance(model, str | Path) and Path(model).suffix.lower() in _ARTIFACTS:
-        return _artifact(Path(model), kernels)
+        return _artifact(Path(model), kernels, input_shapes or ())
     if hasattr(model, "nodes") and hasattr(model, "module"):
         return _graph(model, model.name)
     from edgekit.frontend.source import load
@@ -75,42 +73,23 @@ def open_side(
     return _graph(graph, str(model) if isinstance(model, str | Path) else graph.name)
 
 
-def graph_batches(graph: Graph, arrays: Sequence[Array]) -> list[list[torch.Tensor]]:
-    """Samples as inputs of a graph, some at a time; as many as the graph demands where its batch is fixed.
-
-    Raises:
-        Unsupported: an input has no batch, or the number of samples is no multiple of the fixed one.
-    """
-    import torch
-
-    from edgekit.ir.types import Batch
-
-    first = [value.type.shape[0] if value.type.shape else None for value in graph.inputs]
-    fixed = next((size for size in first if not isinstance(size, Batch)), _AT_ONCE)
-    count = len(arrays[0])
-    size = fixed if isinstance(fixed, int) else 0
-    if size < 1 or (any(not isinstance(s, Batch) for s in first) and (count % size or len(set(first)) > 1)):
-        raise Unsupported(
-            f"'{graph.name}' does not stack samples along axis 0 of every input",
-            hint="compare graphs with a batch axis, or give a number of samples that is a multiple of the fixed batch",
-        )
-    tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
-    return [[tensor[start : start + size] for tensor in tensors] for start in range(0, count, size)]
-
-
 def _graph(graph: Graph, name: str) -> Side:
     from edgekit.ir.types import dtype_name
+    from edgekit.stages.feeding import at_once, run, sample_shape
 
-    def run(arrays: Sequence[Array]) -> list[Array]:
+    def execute(arrays: Sequence[Array]) -> list[Array]:
         import torch
 
         module = graph.module().eval()
-        with torch.no_grad():
-            results = [module.run(batch) for batch in graph_batches(graph, arrays)]
-        return [_numpy(torch.cat([result[i] for result in results])) for i in range(len(graph.outputs))]
 
-    specs = tuple(InputSpec(v.name, dtype_name(v.type.dtype), v.type.at(1)[1:]) for v in graph.inputs)
-    return Side(name, specs, tuple(v.name for v in graph.outputs), run, graph)
+        def once(batch: list[Array]) -> list[Array]:
+            return [_numpy(tensor) for tensor in module.run([torch.from_numpy(array) for array in batch])]
+
+        with torch.no_grad():
+            return run(once, arrays, graph, at_once(graph)).arrays
+
+    specs = tuple(InputSpec(v.name, dtype_name(v.type.dtype), sample_shape(v, graph)) for v in graph.inputs)
+    return Side(name, specs, tuple(v.name for v in graph.outputs), execute, graph)
 
 
 def _numpy(tensor: torch.Tensor) -> Array:
@@ -119,22 +98,53 @@ def _numpy(tensor: torch.Tensor) -> Array:
     return array
 
 
-def _artifact(path: Path, kernels: Kernels) -> Side:
+def _artifact(path: Path, kernels: Kernels, input_shapes: Sequence[str]) -> Side:
     file = Artifact(path, kernels=kernels)
     record = file.record
     functions = {t.file.name: _normalizer(t.preprocessing) for t in record.inputs if t.preprocessing is not None}
-    return Side(
-        str(path),
-        tuple(_spec(tensor) for tensor in record.inputs),
-        tuple(tensor.file.name for tensor in record.outputs),
-        lambda arrays: file.run_flat(tuple(arrays)),
-        None,
-        functions,
-    )
+
+    def execute(arrays: Sequence[Array]) -> list[Array]:
+        axes = [tensor.batch for tensor in record.inputs]
+        if None not in axes:
+            outputs = file.run_flat(tuple(np.moveaxis(a, 0, axis or 0) for a, axis in zip(arrays, axes, strict=True)))
+            return [_stacked(a, t.batch) for a, t in zip(outputs, record.outputs, strict=True)]
+        results = []  # an input that belongs to no sample: one sample at a time
+        for index in range(len(arrays[0])):
+            given = (a[index] if axis is None else np.expand_dims(a[index], axis) for a, axis in zip(arrays, axes, strict=True))
+            results.append(file.run_flat(tuple(given)))
+        parts = zip(*results, strict=True)
+        return [np.concatenate([_stacked(a, t.batch) for a in part]) for part, t in zip(parts, record.outputs, strict=True)]
+
+    specs = tuple(map(_spec, record.inputs, _sizes(record.inputs, input_shapes)))
+    return Side(str(path), specs, tuple(tensor.file.name for tensor in record.outputs), execute, None, functions)
 
 
-def _spec(tensor: TensorIo) -> InputSpec:
-    shape = tuple(size or 1 for axis, size in enumerate(tensor.source_shape) if axis != tensor.batch)
+def _stacked(output: Array, axis: int | None) -> Array:
+    """With samples along axis 0; an output that belongs to none counts as one."""
+    return output[None] if axis is None else np.moveaxis(output, axis, 0)
+
+
+def _sizes(inputs: Sequence[TensorIo], input_shapes: Sequence[str]) -> list[tuple[int, ...]]:
+    """The shape that was given for each input, or ones: what a dimension is that the file leaves to the caller."""
+    given = [parse_input_shape(text) for text in input_shapes]
+    named = {name: shape for name, shape, _ in given if name}
+    unnamed = iter([shape for name, shape, _ in given if not name])
+    shapes = []
+    for tensor in inputs:
+        rank = len(tensor.source_shape)
+        shape = named[tensor.file.name] if tensor.file.name in named else next(unnamed, (1,) * rank)
+        if len(shape) != rank:
+            raise InputError(
+                f"the input '{tensor.file.name}' has {rank} dimensions, not {len(shape)}",
+                where="--input-shape",
+                hint="`edgekit inspect` shows the file's inputs",
+            )
+        shapes.append(shape)
+    return shapes
+
+
+def _spec(tensor: TensorIo, sizes: tuple[int, ...]) -> InputSpec:
+    shape = tuple(size or sizes[axis] for axis, size in enumerate(tensor.source_shape) if axis != tensor.batch)
     dtype = "float32" if tensor.file.scale is not None else tensor.file.dtype
     return InputSpec(tensor.file.name, dtype, shape, raw=tensor.preprocessing is not None)
 

@@ -152,7 +152,8 @@ def decode(
     """The record of an artifact, completed with what the file itself says.
 
     Args:
-        data: the record, or None for a file of another maker: its tensors then are as they are, stacked along axis 0.
+        data: the record, or None for a file of another maker: its tensors then are as they are, stacked along the first axis
+            that the caller chooses, or axis 0 where the file fixes all.
         inputs: the file's inputs in its order.
         outputs: the file's outputs in its order.
         where: what to name in an error.
@@ -179,7 +180,8 @@ def decode(
 
 
 def _plain(tensor: FileTensor) -> TensorIo:
-    return TensorIo(tensor, batch=0 if tensor.shape else None)
+    free = next((axis for axis, size in enumerate(tensor.shape) if size is None), 0)
+    return TensorIo(tensor, batch=free if tensor.shape else None)
 
 
 def _decode_tensor(entry: dict[str, Any], tensor: FileTensor) -> TensorIo:

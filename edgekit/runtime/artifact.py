@@ -44,12 +44,12 @@ class Artifact:
         self._litert: LiteRT | None = None
         self._onnx: OnnxRuntime | None = None
         record: bytes | str | None
-        if is_tflite(content):
-            self._litert = LiteRT(content, kernels, threads)
-            record = read(content, where=self.where).metadata.get(IO_KEY)
+        if is_tflite(content) if self.where is None else self.where.lower().endswith(".tflite"):
+            record = read(content, where=self.where).metadata.get(IO_KEY)  # before the runtime, whose words for damage are few
+            self._litert = LiteRT(content, kernels, threads, where=self.where)
             inputs, outputs = self._litert.inputs, self._litert.outputs
         else:
-            self._onnx = OnnxRuntime(content, threads)
+            self._onnx = OnnxRuntime(content, threads, where=self.where)
             record, inputs, outputs = self._onnx.record, self._onnx.inputs, self._onnx.outputs
         self.record: IoRecord = decode(record, inputs, outputs, where=self.where)
 
@@ -86,21 +86,32 @@ class Artifact:
         names = [tensor.file.name for tensor in self.record.inputs]
         if isinstance(inputs, Mapping):
             if set(inputs) != set(names):
-                raise InputError(f"inputs {sorted(inputs)} were given, this artifact takes {sorted(names)}", where=self.where)
+                raise InputError(
+                    f"inputs {sorted(map(str, inputs))} were given, this artifact takes {sorted(names)}",
+                    where=self.where,
+                    hint="one array for each of these names",
+                )
             return [np.asarray(inputs[name]) for name in names]
         given: list[Any] = list(inputs) if isinstance(inputs, tuple | list) else [inputs]
         if len(names) == 1 and (len(given) != 1 or np.ndim(given[0]) < len(self.record.inputs[0].source_shape)):
             given = [inputs]  # a list of samples
         if len(given) != len(names):
-            raise InputError(f"{len(given)} inputs were given, this artifact takes {len(names)}: {names}", where=self.where)
+            raise InputError(
+                f"{len(given)} inputs were given, this artifact takes {len(names)}: {names}",
+                where=self.where,
+                hint="a tuple in this order, or a dict by name",
+            )
         return [np.asarray(array) for array in given]
 
     def _to_file(self, tensor: TensorIo, array: Array) -> Array:
         name, shape = tensor.file.name, tensor.source_shape
         if array.ndim != len(shape) or any(want not in (None, have) for want, have in zip(shape, array.shape, strict=True)):
             wanted = ", ".join("N" if size is None else str(size) for size in shape)
+            single = array.ndim == len(shape) - 1
             raise InputError(
-                f"input {name!r} has the shape {list(array.shape)}, this artifact takes [{wanted}]", where=self.where
+                f"input {name!r} has the shape {list(array.shape)}, this artifact takes [{wanted}]",
+                where=self.where,
+                hint="stacked samples: a single one is x[None]" if single else "stacked samples in the source's order of axes",
             )
         if array.dtype == np.uint8 and tensor.file.dtype != "uint8" and tensor.preprocessing is None:
             raise InputError(
@@ -118,11 +129,19 @@ class Artifact:
         dtype = np.dtype(file.dtype)
         if file.scale is None:
             if dtype.kind in "iub" and array.dtype.kind == "f":
-                raise InputError(f"input {file.name!r} takes {dtype.name}, {array.dtype.name} was given", where=self.where)
+                raise InputError(
+                    f"input {file.name!r} takes {dtype.name}, {array.dtype.name} was given",
+                    where=self.where,
+                    hint=f"convert it: x.astype('{dtype.name}')",
+                )
             return array.astype(dtype)
         real = array.astype(np.float32)
         if not np.isfinite(real).all():
-            raise InputError(f"input {file.name!r} holds NaN or infinity, this artifact takes integers", where=self.where)
+            raise InputError(
+                f"input {file.name!r} holds NaN or infinity, this artifact takes integers",
+                where=self.where,
+                hint="leave such samples out",
+            )
         limits = np.iinfo(dtype)
         rounded: Array = np.rint(real / np.float32(file.scale)) + file.zero_point
         return rounded.clip(limits.min, limits.max).astype(dtype)
@@ -145,7 +164,9 @@ def _content(path: str | Path | bytes) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise InputError(f"cannot read the artifact: {error.strerror}", where=str(path)) from error
+        raise InputError(
+            f"cannot read the artifact: {error.strerror}", where=str(path), hint="the path of a .tflite or .onnx file"
+        ) from error
 
 
 def _normalized(array: Array, tensor: TensorIo) -> Array:

@@ -20,6 +20,8 @@ Array = NDArray[Any]
 #: that TFLite Micro and `edgekit.ir.simulate` agree with, ``builtin`` LiteRT's own optimised kernels without a delegate.
 Kernels = Literal["default", "reference", "builtin"]
 
+_LOOK = "compare the inputs' shapes and types with those of the file: `edgekit inspect`"
+
 _RESOLVERS: dict[Kernels, str] = {
     "default": "AUTO",
     "reference": "BUILTIN_REF",
@@ -30,13 +32,16 @@ _RESOLVERS: dict[Kernels, str] = {
 class LiteRT:
     """A .tflite file, loaded and ready to run."""
 
-    def __init__(self, model: str | Path | bytes, kernels: Kernels = "default", threads: int = 1) -> None:
+    def __init__(
+        self, model: str | Path | bytes, kernels: Kernels = "default", threads: int = 1, *, where: object | None = None
+    ) -> None:
         """Load a file.
 
         Args:
             model: a path, or the bytes of a file.
             kernels: which implementation runs it.
             threads: CPU threads.
+            where: what to name in an error; the path where one is given.
 
         Raises:
             UsageError: ai-edge-litert is not installed, or ``kernels`` is unknown.
@@ -49,7 +54,7 @@ class LiteRT:
         if kernels not in _RESOLVERS:
             raise UsageError(f"unknown kernels {kernels!r}", hint="one of " + ", ".join(_RESOLVERS))
         content = model if isinstance(model, bytes) else Path(model).read_bytes()
-        self.where = None if isinstance(model, bytes) else str(model)
+        self.where = where if isinstance(model, bytes) else str(model)
         try:
             with captured_stderr() as log:
                 self._interpreter = Interpreter(
@@ -59,7 +64,11 @@ class LiteRT:
                 )
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            raise InputError(f"LiteRT cannot load this file: {error} {log.text}".rstrip(), where=self.where) from error
+            raise InputError(
+                f"LiteRT cannot load this file: {error} {log.text}".rstrip(),
+                where=self.where,
+                hint="a file of another maker may need a newer runtime, a delegate or custom ops",
+            ) from error
         names = self._signature_names()
         self.inputs = self._describe(self._interpreter.get_input_details(), names)
         self.outputs = self._describe(self._interpreter.get_output_details(), names)
@@ -96,18 +105,21 @@ class LiteRT:
             InputError: the number of inputs, a shape or a type differs, or the runtime fails.
         """
         if len(inputs) != len(self.inputs):
-            raise InputError(f"{len(inputs)} inputs were given, this file takes {len(self.inputs)}", where=self.where)
+            raise InputError(
+                f"{len(inputs)} inputs were given, this file takes {len(self.inputs)}", where=self.where, hint=_LOOK
+            )
         for info, index, array in zip(self.inputs, self._input_ids, inputs, strict=True):
             if array.shape != info.shape or array.dtype != info.dtype:
                 raise InputError(
                     f"input {info.name!r} is {array.dtype}{list(array.shape)}, this file takes {info.dtype}{list(info.shape)}",
                     where=self.where,
+                    hint=_LOOK,
                 )
             self._interpreter.set_tensor(index, np.ascontiguousarray(array))
         try:
             self._interpreter.invoke()
         except (ValueError, RuntimeError) as error:
-            raise InputError(f"LiteRT failed while running: {error}", where=self.where) from error
+            raise InputError(f"LiteRT failed while running: {error}", where=self.where, hint=_LOOK) from error
         return [self._interpreter.get_tensor(index) for index in self._output_ids]
 
     def run(self, inputs: Sequence[Array], batch_axes: Sequence[int | None] | None = None) -> list[Array]:
@@ -153,7 +165,9 @@ class LiteRT:
     def _samples(self, inputs: Sequence[Array], axes: Sequence[int | None]) -> tuple[int | None, int]:
         """How many samples the inputs hold, and how many the file takes at a time."""
         if len(inputs) != len(self.inputs):
-            raise InputError(f"{len(inputs)} inputs were given, this file takes {len(self.inputs)}", where=self.where)
+            raise InputError(
+                f"{len(inputs)} inputs were given, this file takes {len(self.inputs)}", where=self.where, hint=_LOOK
+            )
         sizes = [_size(info, axis) for info, axis in zip((*self.inputs, *self.outputs), axes, strict=True) if axis is not None]
         batch = gcd(*sizes) or 1  # an axis can hold several entries of each sample
         samples: int | None = None
@@ -162,14 +176,20 @@ class LiteRT:
                 continue
             if array.ndim != len(info.shape):
                 raise InputError(
-                    f"input {info.name!r} has {array.ndim} dimensions, this file takes {list(info.shape)}", where=self.where
+                    f"input {info.name!r} has {array.ndim} dimensions, this file takes {list(info.shape)}",
+                    where=self.where,
+                    hint=_LOOK,
                 )
             own = array.shape[axis] // (_size(info, axis) // batch)
             if samples is not None and own != samples:
-                raise InputError(f"input {info.name!r} holds {own} samples, another one {samples}", where=self.where)
+                raise InputError(
+                    f"input {info.name!r} holds {own} samples, another one {samples}",
+                    where=self.where,
+                    hint="as many samples of every input",
+                )
             samples = own
         if samples == 0:
-            raise InputError("the inputs hold no sample", where=self.where)
+            raise InputError("the inputs hold no sample", where=self.where, hint="stacked samples: axis 0 is the sample")
         return samples, batch
 
     def op_counts(self) -> dict[str, int]:

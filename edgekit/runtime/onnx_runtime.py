@@ -21,12 +21,13 @@ _TYPES = {"float": "float32", "double": "float64"}
 class OnnxRuntime:
     """An .onnx file, loaded and ready to run on the CPU."""
 
-    def __init__(self, model: str | Path | bytes, threads: int = 1) -> None:
+    def __init__(self, model: str | Path | bytes, threads: int = 1, *, where: object | None = None) -> None:
         """Load a file.
 
         Args:
             model: a path, or the bytes of a file.
             threads: CPU threads.
+            where: what to name in an error; the path where one is given.
 
         Raises:
             UsageError: onnxruntime is not installed.
@@ -40,7 +41,7 @@ class OnnxRuntime:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # fatal errors only: the reason of any other is in the exception
-        self.where = None if isinstance(model, bytes) else str(model)
+        self.where = where if isinstance(model, bytes) else str(model)
         try:
             self._session = onnxruntime.InferenceSession(
                 model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
@@ -62,7 +63,11 @@ class OnnxRuntime:
             InputError: the inputs do not fit the file, or the runtime fails.
         """
         if len(inputs) != len(self.inputs):
-            raise InputError(f"{len(inputs)} inputs were given, this file takes {len(self.inputs)}", where=self.where)
+            raise InputError(
+                f"{len(inputs)} inputs were given, this file takes {len(self.inputs)}",
+                where=self.where,
+                hint=", ".join(info.name for info in self.inputs),
+            )
         feed = {info.name: np.ascontiguousarray(array) for info, array in zip(self.inputs, inputs, strict=True)}
         try:
             return list(self._session.run(None, feed))
@@ -70,7 +75,8 @@ class OnnxRuntime:
             raise InputError(
                 f"ONNX Runtime failed while running: {error}",
                 where=self.where,
-                hint="compare the inputs' shapes and types with those of the file: `edgekit inspect`",
+                hint="compare the inputs' shapes and types with those of the file: `edgekit inspect`; "
+                "`edgekit compare --input-shape` sizes the dimensions that it leaves open",
             ) from error
 
 

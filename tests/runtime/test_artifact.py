@@ -134,8 +134,15 @@ def test_missing_and_foreign_files_are_errors_of_the_user(tmp_path: Path) -> Non
         run(tmp_path / "net.pt", samples(1))
     path = tmp_path / "net.onnx"
     path.write_bytes(b"nonsense")
-    with pytest.raises(InputError, match="ONNX Runtime cannot load"):
+    with pytest.raises(InputError, match="ONNX Runtime cannot load") as caught:
         run(path, samples(1))
+    assert caught.value.where == str(path)
+    path = tmp_path / "net.tflite"
+    for content, message in ((b"nonsense", "not a TensorFlow Lite file"), (doubler(int8=True)[:300], "damaged")):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=message) as caught:
+            run(path, samples(1))
+        assert caught.value.where == str(path) and caught.value.hint
 
 
 def test_running_imports_no_torch(tmp_path: Path) -> None:
