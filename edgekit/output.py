@@ -28,6 +28,7 @@ PATIENCE = 2.0
 _NEW, _OLD = "new-", "old-"
 _PART = ".edgekit-part"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP}
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
 
@@ -47,7 +48,10 @@ def exclusive(output: Path, *, say: Callable[[str], None] | None = None) -> Iter
     """
     with writing(output):
         state = output / STATE_FOLDER
-        state.mkdir(parents=True, exist_ok=True)
+        try:
+            state.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError as error:  # a link to nowhere, or a file system without folders of one's own
+            raise OutputError(f"cannot make this folder: {error.strerror}", where=output, hint="another --output") from error
         ignore = state / ".gitignore"
         if not ignore.exists():
             ignore.write_text("*\n")
@@ -119,7 +123,7 @@ def writing(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL:
             raise OutputError("the disk is full", where=folder, hint="free some space, or another --output") from error
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        if error.errno in _REFUSED:
             raise OutputError(f"cannot write here: {error.strerror}", where=folder, hint="another --output") from error
         if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
             raise OutputError(

@@ -143,6 +143,12 @@ def test_a_file_in_the_way_is_an_output_error(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize("folder", ["/proc/edgekit", "x" * 300])
+def test_a_folder_that_cannot_be_is_an_output_error(tmp_path: Path, folder: str) -> None:
+    with pytest.raises(OutputError, match=r"cannot (make this folder|write here)"), output.exclusive(tmp_path / folder):
+        pass
+
+
 def test_other_failures_are_not_dressed_up(tmp_path: Path) -> None:
     with pytest.raises(ConnectionResetError), output.exclusive(tmp_path), output.whole_folder(tmp_path, "t"):
         raise ConnectionResetError(errno.ECONNRESET, "reset")

@@ -15,6 +15,7 @@ import numpy as np
 from edgekit import __version__
 from edgekit.compress.quantize.borders import FloatIsland
 from edgekit.config import BuildRequest, is_reference
+from edgekit.errors import InputError
 from edgekit.ir import Graph
 from edgekit.ir.types import where_text
 from edgekit.layer_errors import layer_errors
@@ -62,6 +63,8 @@ def assemble(
         for row in verification
         if row.against == "source" and row.passed and row.sqnr_db < _LOW_SQNR_DB
     ]
+    labels = _labels(request)
+    warnings += _check_labels(labels, lowered.graph)
     errors = None
     if lowered.graph is not lowered.float_graph:
         per_sample = sum(v.type.numel() for v in lowered.graph.values() if not v.is_constant)
@@ -80,7 +83,7 @@ def assemble(
         history=tuple(dataclasses.asdict(step) for step in source.history),
         passes=pass_info(lowered.passes),
         artifact=artifact_info(path, relative_to=path.parent, arena_bytes=micro.arena_bytes),
-        io=io_info(Artifact(path).record, path.name, _labels(request)),
+        io=io_info(Artifact(path).record, path.name, labels),
         layers=layers(lowered.graph, errors, float_reasons=reasons),
         verification=verification,
         evaluation=evaluation,
@@ -186,14 +189,20 @@ def _plain(value: Any) -> Any:
 def _labels(request: BuildRequest) -> tuple[str, ...]:
     if request.labels is None:
         return ()
-    from edgekit.errors import InputError
-
     try:
-        return tuple(line.strip() for line in request.labels.read_text().splitlines() if line.strip())
-    except OSError as error:
-        raise InputError(
-            f"cannot read the labels: {error.strerror}", where=request.labels, hint="one name a line, as UTF-8"
-        ) from error
+        return tuple(line.strip() for line in request.labels.read_text(encoding="utf-8").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise InputError(f"cannot read the labels: {reason}", where=request.labels, hint="one name a line, as UTF-8") from error
+
+
+def _check_labels(labels: tuple[str, ...], graph: Graph) -> list[str]:
+    """A warning where there are more or fewer names than classes."""
+    shape = graph.outputs[0].tensor_shape if graph.outputs else ()
+    classes = shape[-1] if shape else 1
+    if not labels or len(labels) == classes:
+        return []
+    return [f"there are {len(labels)} labels, and the output '{graph.outputs[0].name}' has {classes} classes"]
 
 
 def _device_checks(path: Path, device: Device | None) -> tuple[BudgetCheck, ...]:

@@ -241,6 +241,15 @@ def test_labels_go_into_the_report(project: Project) -> None:
     assert project.report("tflite-fp32")["io"]["labels"][3] == "class 3"
 
 
+def test_labels_that_do_not_fit_the_classes_are_a_warning_and_unreadable_ones_an_error(project: Project) -> None:
+    project.write("left\nright\n", "labels.txt")
+    result = project.build(project.model(SMALL), *FLOAT, "--labels", "labels.txt")
+    assert result.code == 0 and "there are 2 labels, and the output 'head' has 10 classes" in result.err
+    (project.folder / "labels.txt").write_bytes(b"\xff\xfe")
+    result = project.build(project.model(SMALL), *FLOAT, "--labels", "labels.txt")
+    assert result.code == 2 and result.parts()[0] == "cannot read the labels: it is not UTF-8"
+
+
 def test_an_artifact_is_called_as_it_was_asked_for_or_as_the_model(project: Project) -> None:
     reference = project.model(SMALL)
     assert project.build(reference, *FLOAT).code == 0 and project.artifact("tflite-fp32").name == "build.tflite"

@@ -13,6 +13,7 @@ import torch
 
 from edgekit.export.onnx.convert import export as to_onnx
 from edgekit.export.tflite.exporter import export as to_tflite
+from edgekit.export.tflite.options import TfliteOptions
 from edgekit.ir import Graph, QuantParams
 from edgekit.ir.text import parse
 from edgekit.report import IoTensor
@@ -128,11 +129,40 @@ def test_raw_bytes_become_the_files_integers_where_its_quantisation_preprocesses
 
 def test_windows_are_signals_and_nothing_else() -> None:
     def of(shape: tuple[int, ...], layout: str = "source", dtype: str = "float32") -> object:
-        return window(IoTensor("x", shape, shape, layout, dtype))  # type: ignore[arg-type]
+        return window(IoTensor("x", shape, (None, *shape[1:]), layout, dtype))  # type: ignore[arg-type]
 
     assert of((1, 128, 6)) and of((1, 6, 128)) and of((1, 128, 6), "channels_last", "int8")
     assert not of((1, 32, 32, 3)) and not of((1, 10)) and not of((1, 7, 7)) and not of((1, 77, 768))
     assert not of((1, 128, 6), dtype="int64")
+    assert not of((3, 128, 6))  # three windows at once
+
+
+@pytest.mark.parametrize("form", ["float.tflite", "int8.tflite"])
+@pytest.mark.parametrize("text", [IMAGE, SIGNAL], ids=["image", "signal"])
+def test_a_file_of_a_larger_batch_takes_that_many_samples(
+    text: str, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = quantised(parse(text)) if form.startswith("int8") else parse(text)
+    (tmp_path / form).write_bytes(to_tflite(graph, TfliteOptions(batch=3)))
+    artifact = Artifact(tmp_path / form)
+    snippet = io_info(artifact.record, form).snippets["python"]
+    assert "3 samples in, floats out" in snippet and "in the order sample, " in snippet and "class Window" not in snippet
+    sample = np.random.default_rng(0).normal(size=graph.inputs[0].type.at(3)).astype(np.float32)
+    got = run_python(snippet, tmp_path, monkeypatch)["predict"](np.moveaxis(sample, 1, -1))
+    for ours, theirs in zip(got if isinstance(got, tuple) else [got], artifact.run_flat(sample), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-6)
+
+
+def test_bytes_that_are_no_raw_values_are_quantised() -> None:
+    unsigned = IoTensor("x", (1, 4), (None, 4), "source", "uint8", 0.5, 128)
+    output = IoTensor("y", (1, 2), (None, 2), "source", "uint8", 0.25, 0)
+    code = python_snippet("net.tflite", [unsigned], [output])
+    assert "np.rint(np.asarray(x, np.float32) / np.float32(0.5)) + 128" in code and "np.clip(x, 0, 255)" in code
+    assert "return out0[0].astype(np.float32) * np.float32(0.25)" in code
+    assert "fun predict(x: FloatArray)" in (kotlin := kotlin_snippet("net.tflite", [unsigned], [output]))
+    assert "quantize(value, 0.5f, 128).coerceIn(0, 255).toByte()" in kotlin
+    camera = IoTensor("x", (1, 4), (None, 4), "source", "uint8", 1.0, 0, {"scale": 255.0})
+    assert "np.asarray(x, np.uint8)" in python_snippet("net.tflite", [camera], [output])
 
 
 def test_names_become_identifiers() -> None:

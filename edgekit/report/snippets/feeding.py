@@ -36,14 +36,25 @@ class Window:
     time_first: bool
 
 
+def is_single(tensor: IoTensor) -> bool:
+    """Whether axis 0 is the sample and one call takes or gives one."""
+    return len(tensor.shape) > 1 and tensor.source_shape[0] is None and tensor.shape[0] in (1, None)
+
+
+def samples(tensors: Sequence[IoTensor]) -> int:
+    """How many samples one call takes: 1 except in files of a larger batch."""
+    first = [t.shape[0] for t in tensors if t.shape and t.source_shape[0] is None]
+    return max((size or 1 for size in first), default=1)
+
+
 def sample_shape(tensor: IoTensor) -> tuple[int, ...]:
-    """The file's shape without the batch; a dimension that the caller chooses counts 1."""
-    shape = tuple(1 if size is None else size for size in tensor.shape)
-    return shape[1:] if len(shape) > 1 else shape
+    """The file's shape, without axis 0 where that is the one sample of a call; a dimension that the caller chooses counts 1."""
+    shape = file_shape(tensor)
+    return shape[1:] if is_single(tensor) else shape
 
 
 def file_shape(tensor: IoTensor) -> tuple[int, ...]:
-    """The file's shape at one sample."""
+    """The file's shape at one sample, or at the file's own batch."""
     return tuple(1 if size is None else size for size in tensor.shape)
 
 
@@ -57,7 +68,7 @@ def window(tensor: IoTensor) -> Window | None:
     time.
     """
     shape = file_shape(tensor)
-    if len(shape) != 3 or tensor.dtype not in ("float32", *RANGES) or shape[1] == shape[2]:
+    if len(shape) != 3 or not is_single(tensor) or tensor.dtype not in ("float32", *RANGES) or shape[1] == shape[2]:
         return None
     time_first = tensor.layout == "channels_last" or shape[1] > shape[2]
     steps, channels = (shape[1], shape[2]) if time_first else (shape[2], shape[1])
@@ -81,7 +92,12 @@ def identifiers(tensors: Sequence[IoTensor], fallback: str, *, snake: bool = Fal
 
 
 def axes(tensor: IoTensor) -> str:
-    """The order of the file's axes in words, without the batch: ``height, width, channel``."""
+    """The order of the file's axes in words, without the batch of one: ``height, width, channel``."""
+    order = _axes_of_sample(tensor)
+    return f"sample, {order}" if len(tensor.shape) > 1 and samples([tensor]) > 1 else order
+
+
+def _axes_of_sample(tensor: IoTensor) -> str:
     rank = len(tensor.shape)
     if tensor.layout == "channels_last":
         return {4: "height, width, channel", 3: "time, channel"}.get(rank, "as in the model, the channel last")
@@ -122,4 +138,4 @@ def quantization(tensor: IoTensor) -> tuple[float, int]:
 
 def takes_bytes(tensor: IoTensor) -> bool:
     """Whether the app's own bytes are the file's bytes: uint8 without a conversion on the way."""
-    return tensor.dtype == "uint8"
+    return tensor.dtype == "uint8" and (tensor.scale is None or quantization(tensor) == (1.0, 0))

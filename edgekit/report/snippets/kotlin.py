@@ -147,7 +147,8 @@ def _put(buffer: str, tensor: IoTensor) -> str:
     value = "value"
     if _is_quantized(tensor):
         scale, zero_point = quantization(tensor)
-        value = f"quantize(value, {_float(scale)}, {zero_point})"
+        low, high = RANGES[tensor.dtype]
+        value = f"quantize(value, {_float(scale)}, {zero_point}).coerceIn({low}, {high})"
         value += ".toShort()" if tensor.dtype == "int16" else ".toByte()"
     return f"{buffer}.put{_ACCESS[tensor.dtype]}({value})"
 
@@ -169,14 +170,12 @@ def _float(value: float | None) -> str:
 
 
 def _quantize(inputs: Sequence[IoTensor]) -> list[str]:
-    dtypes = {t.dtype for t in inputs if _is_quantized(t)}
-    if not dtypes:
+    if not any(_is_quantized(tensor) for tensor in inputs):
         return []
-    low, high = RANGES[max(dtypes, key=lambda dtype: RANGES[dtype][1])]
     return [
         "",
         "    private fun quantize(value: Float, scale: Float, zeroPoint: Int) =",
-        f"        (Math.rint((value / scale).toDouble()).toInt() + zeroPoint).coerceIn({low}, {high})",
+        "        Math.rint((value / scale).toDouble()).toInt() + zeroPoint",
     ]
 
 

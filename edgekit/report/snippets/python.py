@@ -10,9 +10,11 @@ from edgekit.report.snippets.feeding import (
     axes,
     file_shape,
     identifiers,
+    is_single,
     quantization,
     raw_values,
     sample_shape,
+    samples,
     takes_bytes,
     window,
 )
@@ -40,7 +42,9 @@ def python_snippet(file_name: str, inputs: Sequence[IoTensor], outputs: Sequence
         lines += [f"labels = {list(labels)!r}"]
     for name, tensor in zip(names, inputs, strict=True):
         lines += _window_class(name, tensor, alone=len(inputs) == 1)
-    lines += ["", "", f"def predict({', '.join(names)}):", '    """One sample in, floats out.', ""]
+    count = samples(inputs)
+    heading = "One sample in" if count == 1 else f"{count} samples in"
+    lines += ["", "", f"def predict({', '.join(names)}):", f'    """{heading}, floats out.', ""]
     lines += [
         f"    {name}: {sample_shape(t)} in the order {axes(t)}; {raw_values(t)}" for name, t in zip(names, inputs, strict=True)
     ]
@@ -71,7 +75,7 @@ def _feed(index: int, name: str, tensor: IoTensor, tflite: bool) -> list[str]:
     else:
         (low, high), (scale, zero_point) = RANGES[tensor.dtype], quantization(tensor)
         lines = [
-            f"    {name} = np.rint(np.asarray({name}, np.float32) / np.float32({scale!r})) + {zero_point}",
+            f"    {name} = np.rint(np.asarray({name}, np.float32) / np.float32({scale!r})){_plus(zero_point)}",
             f"    {name} = np.clip({name}, {low}, {high}).astype(np.{tensor.dtype}).reshape({shape})",
         ]
     if tflite:
@@ -80,9 +84,16 @@ def _feed(index: int, name: str, tensor: IoTensor, tflite: bool) -> list[str]:
 
 
 def _result(index: int, tensor: IoTensor) -> str:
+    out = f"out{index}[0]" if is_single(tensor) else f"out{index}"
     if tensor.scale is None:
-        return f"out{index}[0]" if len(tensor.shape) > 1 else f"out{index}"
-    return f"(out{index}[0].astype(np.float32) - {tensor.zero_point}) * np.float32({tensor.scale!r})"
+        return out
+    real = f"{out}.astype(np.float32)"
+    return f"{f'({real}{_plus(-tensor.zero_point)})' if tensor.zero_point else real} * np.float32({tensor.scale!r})"
+
+
+def _plus(number: int) -> str:
+    """`` + 3``, `` - 3`` or nothing."""
+    return f" {'-' if number < 0 else '+'} {abs(number)}" if number else ""
 
 
 def _numpy(dtype: str) -> str:
