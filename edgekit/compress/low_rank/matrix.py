@@ -15,8 +15,8 @@ from edgekit.compress.rewriting.factorization import (
     balanced,
     error_curve,
 )
-from edgekit.compress.rewriting.layers import Layer
-from edgekit.ir import Node, ops
+from edgekit.compress.rewriting.layer import Layer
+from edgekit.ir import Node
 from edgekit.ir.ops.base import Op
 
 
@@ -36,15 +36,16 @@ class MatrixSvd(Factorization):
 
     @property
     def full(self) -> Rank:
-        return (min(self.layer.weight.tensor_shape[0], self.layer.parameters // self.layer.weight.tensor_shape[0]),)
+        return (min(self.layer.shape[0], self.layer.parameters // self.layer.shape[0]),)
 
     def shapes(self, rank: Rank) -> tuple[tuple[int, ...], ...]:
-        outputs, *rest = self.layer.weight.tensor_shape
+        outputs, *rest = self.layer.shape
         return (rank[0], *rest), (outputs, rank[0], *[1] * len(self.layer.kernel))
 
     def ops(self, node: Node, rank: Rank) -> tuple[Op, ...]:
-        if isinstance(node.op, ops.Linear):
-            return node.op.with_(activation="none"), node.op
+        if not self.layer.is_convolution:
+            op = self.layer.op(node)
+            return op.with_(activation="none"), op
         return node.op.with_(activation="none"), pointwise(node, activation=True)
 
     @cached_property
@@ -62,7 +63,7 @@ class MatrixSvd(Factorization):
         return down.reshape(first), up.reshape(last)
 
     def dense(self, factors: Factors) -> torch.Tensor:
-        return (factors[1].flatten(1) @ factors[0].flatten(1)).reshape(self.layer.weight.tensor_shape)
+        return (factors[1].flatten(1) @ factors[0].flatten(1)).reshape(self.layer.shape)
 
 
 def pointwise(node: Node, *, activation: bool = False) -> Op:

@@ -16,7 +16,7 @@ from edgekit.compress.rewriting.factorization import (
     balanced,
     error_curve,
 )
-from edgekit.compress.rewriting.layers import Layer
+from edgekit.compress.rewriting.layer import Layer
 from edgekit.ir import Node
 from edgekit.ir.ops.base import Op
 
@@ -42,11 +42,11 @@ class SpatialSvd(Factorization):
 
     @property
     def full(self) -> Rank:
-        outputs, inputs, high, wide = self.layer.weight.tensor_shape
+        outputs, inputs, high, wide = self.layer.shape
         return (min(outputs * wide, inputs * high),)
 
     def shapes(self, rank: Rank) -> tuple[tuple[int, ...], ...]:
-        outputs, inputs, high, wide = self.layer.weight.tensor_shape
+        outputs, inputs, high, wide = self.layer.shape
         return (rank[0], inputs, high, 1), (outputs, rank[0], 1, wide)
 
     def ops(self, node: Node, rank: Rank) -> tuple[Op, ...]:
@@ -57,7 +57,7 @@ class SpatialSvd(Factorization):
 
     @cached_property
     def _svd(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        outputs, inputs, high, wide = self.layer.weight.tensor_shape
+        outputs, inputs, high, wide = self.layer.shape
         return thin_svd(self.layer.dense.permute(0, 3, 1, 2).reshape(outputs * wide, inputs * high))
 
     def candidates(self, measure: str, round_to: int = 1) -> list[Candidate]:
@@ -65,7 +65,7 @@ class SpatialSvd(Factorization):
         return [self.candidate((r,), errors[r - 1]) for r in allowed_ranks(self.full[0], round_to)]
 
     def factors(self, rank: Rank) -> Factors:
-        outputs, inputs, high, wide = self.layer.weight.tensor_shape
+        outputs, inputs, high, wide = self.layer.shape
         u, s, v = self._svd
         horizontal, vertical = balanced(u[:, : rank[0]] * s[: rank[0]], v[: rank[0]])
         last = horizontal.reshape(outputs, wide, rank[0]).permute(0, 2, 1).unsqueeze(2)

@@ -10,7 +10,7 @@ import torch
 
 from edgekit.compress.low_rank.matrix import basis, pointwise
 from edgekit.compress.rewriting.factorization import Candidate, Factorization, Factors, Rank, allowed_ranks
-from edgekit.compress.rewriting.layers import Layer
+from edgekit.compress.rewriting.layer import Layer
 from edgekit.ir import Node
 from edgekit.ir.ops.base import Op
 
@@ -33,19 +33,19 @@ class Tucker2(Factorization):
     @staticmethod
     def refuses(layer: Layer) -> str:
         if not layer.is_convolution:
-            return "it is a linear layer: Tucker-2 is for kernels of more than one element"
+            return f"it is {layer.kind}: Tucker-2 is for kernels of more than one element"
         if layer.groups > 1:
             return f"it is a convolution in {layer.groups} groups"
         return "its kernel has one element: Tucker-2 would be an SVD with one factor more" if prod(layer.kernel) == 1 else ""
 
     @property
     def full(self) -> Rank:
-        outputs, inputs = self.layer.weight.tensor_shape[:2]
+        outputs, inputs = self.layer.shape[:2]
         taps = prod(self.layer.kernel)
         return min(outputs, inputs * taps), min(inputs, outputs * taps)
 
     def shapes(self, rank: Rank) -> tuple[tuple[int, ...], ...]:
-        outputs, inputs, *kernel = self.layer.weight.tensor_shape
+        outputs, inputs, *kernel = self.layer.shape
         ones = [1] * len(kernel)
         return (rank[1], inputs, *ones), (rank[0], rank[1], *kernel), (outputs, rank[0], *ones)
 
@@ -72,7 +72,7 @@ class Tucker2(Factorization):
         a = np.array(allowed_ranks(self.full[0], round_to))[:, None]
         b = np.array(allowed_ranks(self.full[1], round_to))[None, :]
         lost = np.clip(1 - kept[a - 1, b - 1] / total, 0, None)
-        outputs, inputs = self.layer.weight.tensor_shape[:2]
+        outputs, inputs = self.layer.shape[:2]
         sizes = np.stack([b * inputs + 0 * a, a * b * prod(self.layer.kernel), a * outputs + 0 * b])
         weights = self.positions if measure == "macs" else (1, 1, 1)
         cost = sum(size * weight for size, weight in zip(sizes, weights, strict=True))
@@ -110,4 +110,4 @@ class Tucker2(Factorization):
     def dense(self, factors: Factors) -> torch.Tensor:
         down, core, up = factors
         w = torch.einsum("abk,bi,oa->oik", core.flatten(2), down.flatten(1), up.flatten(1))
-        return w.reshape(self.layer.weight.tensor_shape)
+        return w.reshape(self.layer.shape)

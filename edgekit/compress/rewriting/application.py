@@ -121,7 +121,7 @@ def _choose(step: Rewriting, plan: Plan, menus: list[Menu], graph: Graph, measur
 def _rewrite(dish: Dish, step: Rewriting, index: int) -> Rewrite:
     rank = dish.candidate.rank
     factors = dish.how.factors(rank) if step.init == "svd" else _random(dish.how, rank, step.seed + index)
-    dtype = dish.how.layer.weight.type.dtype
+    dtype = dish.how.layer.dtype
     return Rewrite(dish.how, rank, tuple(f.to(dtype).double() for f in factors))
 
 
@@ -141,7 +141,7 @@ def _random(how: Factorization, rank: tuple[int, ...], seed: int) -> Factors:
 def _check_costs(graph: Graph, small: Graph, served: Sequence[Dish]) -> None:
     """The formulas' sums are the graph's own counts; AssertionError otherwise, for that is a mistake of ours."""
     for measure, before, after in (("macs", graph.macs, small.macs), ("parameters", graph.parameters, small.parameters)):
-        trainable = [d for d in served if measure == "macs" or d.how.layer.weight.is_trainable]
+        trainable = [d for d in served if measure == "macs" or d.how.layer.weights[0].is_trainable]
         saved = sum(Menu(d.how.layer).cost(measure) - d.cost(measure) for d in trainable)
         if before - saved != after:
             raise AssertionError(f"the formulas give {before - saved} {measure}, the graph counts {after}")

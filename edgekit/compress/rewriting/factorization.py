@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import torch
 
-from edgekit.compress.rewriting.layers import Layer
+from edgekit.compress.rewriting.layer import Layer
 from edgekit.ir import Node, TensorType
 from edgekit.ir.ops.base import Op
 
@@ -116,7 +116,7 @@ class Factorization(ABC):
         for node in self.layer.nodes:
             type = node.input(0).type
             for index, (op, shape) in enumerate(zip(self.ops(node, rank), self.shapes(rank), strict=True)):
-                (type,) = op.infer(type, TensorType(self.layer.weight.type.dtype, shape))
+                (type,) = op.infer(type, TensorType(self.layer.dtype, shape))
                 totals[index] += type.numel() // shape[0]
         return tuple(totals)
 

@@ -3,71 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import torch
-
+from edgekit.compress.rewriting.layer import CONVOLUTIONS, Layer, names_of
+from edgekit.compress.rewriting.recurrent import find_recurrent
 from edgekit.errors import UsageError
 from edgekit.ir import Graph, Node, Value, ops
 from edgekit.tables import did_you_mean
 
-CONVOLUTIONS = (ops.Conv1d, ops.Conv2d)
 _TRANSPOSED = (ops.ConvTranspose1d, ops.ConvTranspose2d)
-_RECURRENT = (ops.Lstm, ops.Gru, ops.Rnn)
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """One weight and its readers: more than one where it is tied or its module is called several times.
-
-    Attributes:
-        names: of the weight in the user's model; the value's own name where it is no state.
-        weight: (O, I / groups, *kernel) of a convolution, (O, I) of a linear layer.
-        nodes: all of one op class and, for convolutions, of one number of groups; each reads ``weight`` as input 1.
-    """
-
-    names: tuple[str, ...]
-    weight: Value
-    nodes: tuple[Node, ...]
-
-    @property
-    def name(self) -> str:
-        """The first name."""
-        return self.names[0]
-
-    @property
-    def dense(self) -> torch.Tensor:
-        """The weight in double precision."""
-        return self.weight.tensor.detach().double()
-
-    @property
-    def is_convolution(self) -> bool:
-        """Its nodes are convolutions, not linear layers."""
-        return isinstance(self.nodes[0].op, CONVOLUTIONS)
-
-    @property
-    def groups(self) -> int:
-        """Groups of the convolution; 1 for a linear layer."""
-        return int(getattr(self.nodes[0].op, "groups", 1))
-
-    @property
-    def kernel(self) -> tuple[int, ...]:
-        """Sizes of the kernel; empty for a linear layer."""
-        return self.weight.tensor_shape[2:]
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of all of its nodes for one sample."""
-        return sum(node.op.macs(node) for node in self.nodes)
-
-    @property
-    def parameters(self) -> int:
-        """Elements of the weight (the bias stays)."""
-        return self.weight.tensor.numel()
 
 
 def find_layers(graph: Graph) -> tuple[list[Layer], dict[str, str]]:
-    """Convolutions and linear layers with constant weights in the order of the graph; and what cannot be rewritten, and why."""
+    """Layers with constant weights in the order of the graph; and what cannot be rewritten, and why."""
     found: dict[int, list[Node]] = {}
     declined: dict[str, str] = {}
     for node in graph.nodes:
@@ -78,14 +25,11 @@ def find_layers(graph: Graph) -> tuple[list[Layer], dict[str, str]]:
                 declined[node.name] = "its weight is computed, not constant"
         elif isinstance(node.op, _TRANSPOSED) and node.input(1).is_constant:
             declined[names_of(graph, node.input(1))[0]] = "it is a transposed convolution"
-        elif isinstance(node.op, _RECURRENT):
-            for value in node.inputs[1 + node.op.STATES :]:
-                if value is not None and value.is_constant and value.type.rank == 2:
-                    declined[names_of(graph, value)[0]] = f"it is a matrix inside one '{node.op.name}'"
         elif isinstance(node.op, ops.Matmul) and any(v is not None and v.is_trainable for v in node.inputs):
             value = next(v for v in node.inputs if v is not None and v.is_trainable)
             declined[names_of(graph, value)[0]] = "it is read by 'matmul', not by a linear layer"
-    layers = []
+    layers, inside = find_recurrent(graph)
+    declined |= inside
     for nodes in found.values():
         weight = nodes[0].input(1)
         names = names_of(graph, weight)
@@ -93,13 +37,9 @@ def find_layers(graph: Graph) -> tuple[list[Layer], dict[str, str]]:
         if reason:
             declined[names[0]] = reason
         else:
-            layers.append(Layer(names, weight, tuple(nodes)))
-    return layers, declined
-
-
-def names_of(graph: Graph, value: Value) -> tuple[str, ...]:
-    """All names of a value in the user's model, or the value's own."""
-    return tuple(name for name, v in graph.state.items() if v is value) or (value.name,)
+            layers.append(Layer(names, (weight,), tuple(nodes)))
+    order = {id(node): index for index, node in enumerate(graph.nodes)}
+    return sorted(layers, key=lambda layer: order[id(layer.nodes[0])]), declined
 
 
 def select(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from edgekit.compress.rewriting.factorization import Candidate, Factorization
-from edgekit.compress.rewriting.layers import Layer
+from edgekit.compress.rewriting.layer import Layer
 
 #: Candidates of a layer and method whose outputs are computed on data, at most.
 _TRIED = 48

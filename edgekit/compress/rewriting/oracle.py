@@ -30,9 +30,11 @@ def check(graph: Graph, small: Graph, rewrites: Sequence[Rewrite], *, seed: int 
     reference = in_double(graph)
     value_of = dict(zip((id(v) for v in graph.values()), reference.values(), strict=True))
     for rewrite in rewrites:
-        value = value_of[id(rewrite.layer.weight)]
-        dense = rewrite.how.dense(rewrite.factors)
-        value.data = torch.nn.Parameter(dense) if value.is_trainable else dense
+        heights = [w.tensor_shape[0] for w in rewrite.layer.weights]
+        rows = torch.split(rewrite.how.dense(rewrite.factors), heights)
+        for weight, dense in zip(rewrite.layer.weights, rows, strict=True):
+            value = value_of[id(weight)]
+            value.data = torch.nn.Parameter(dense) if value.is_trainable else dense
     wide = [x.double() if x.is_floating_point() else x for x in inputs]
     with torch.no_grad():
         wanted = _on_cpu(reference).run([x.clone() for x in wide])

@@ -8,7 +8,7 @@ from math import prod
 import torch
 from torch.nn import functional as F
 
-from edgekit.compress.rewriting.layers import Layer
+from edgekit.compress.rewriting.layer import Layer
 from edgekit.errors import InputError, UsageError
 from edgekit.ir import Graph, Value, ops
 from edgekit.ir.ops.base import Op
@@ -57,7 +57,7 @@ def sample(graph: Graph, layers: Sequence[Layer], batches: list[list[torch.Tenso
     readers: dict[int, list[tuple[Layer, Op]]] = {}
     for layer in layers:
         for node in layer.nodes:
-            readers.setdefault(id(node.input(0)), []).append((layer, node.op))
+            readers.setdefault(id(node.input(0)), []).append((layer, layer.op(node)))
     generator = torch.Generator().manual_seed(seed)
     found: dict[int, list[torch.Tensor]] = {}
 

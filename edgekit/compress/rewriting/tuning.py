@@ -65,7 +65,8 @@ def tune(
         if len(chain.last) == 1:
             by_last[id(chain.last[0])] = chain
         else:
-            done.left[chain.rewrite.layer.name] = "it is called several times"
+            layer = chain.rewrite.layer
+            done.left[layer.name] = f"it is {layer.kind}" if layer.is_recurrent else "it is called several times"
     rows = _targets(graph, list(by_last.values()), batches, seed)
     norms = {id(node): chain for chain in chains for node in chain.norms}
 
@@ -100,7 +101,7 @@ def _targets(graph: Graph, chains: Sequence[Chain], batches: list[list[torch.Ten
         count = min(_MOST, max(_FEWEST, _ROWS_EACH * features))
         rows = _Rows([pick(positions(x, node.op, layer.kernel), -(-count // len(inputs)), generator) for x in inputs])
         for x, picks in zip(inputs, rows.picks, strict=True):
-            y = patches(x, node.op, layer.kernel, picks) @ layer.dense.cpu().flatten(1).T
+            y = patches(x, node.op, layer.kernel, picks) @ layer.dense.flatten(1).T
             rows.targets.append(y + _bias(node))
         found[id(chain.last[0])] = rows
 

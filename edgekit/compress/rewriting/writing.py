@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from edgekit.compress.rewriting.factorization import Factorization, Factors, Rank
-from edgekit.compress.rewriting.layers import Layer
+from edgekit.compress.rewriting.layer import Layer
+from edgekit.compress.rewriting.recurrent import write_input
 from edgekit.ir import Graph, Node, Value, ops
 from edgekit.ir.ops.base import Op
 
@@ -32,7 +33,10 @@ class Rewrite:
 
 @dataclass(eq=False)
 class Chain:
-    """A rewritten layer in the graph after: the nodes of its last factor and the batch norms between, one a call."""
+    """A rewritten layer in the graph after: the nodes of its last factor and the batch norms between, one a call.
+
+    A recurrent layer has none: its last factor is inside.
+    """
 
     rewrite: Rewrite
     last: list[Node] = field(default_factory=list)
@@ -54,12 +58,15 @@ def write(graph: Graph, rewrites: Sequence[Rewrite], between: str = "none") -> t
     chains = []
     for rewrite in rewrites:
         layer = rewrite.layer
-        weight = value_of[id(layer.weight)]
-        weights, norm = _constants(small, weight, rewrite, between)
+        old, nodes = [value_of[id(w)] for w in layer.weights], [node_of[id(n)] for n in layer.nodes]
         chain = Chain(rewrite)
-        for node in (node_of[id(n)] for n in layer.nodes):
-            _replace(small, node, weights, norm, between, chain)
         chains.append(chain)
+        if layer.is_recurrent:
+            write_input(small, layer, old, nodes, *rewrite.factors)
+            continue
+        weights, norm = _constants(small, old[0], rewrite, between)
+        for node in nodes:
+            _replace(small, node, weights, norm, between, chain)
     small.verify()
     return small, chains
 

@@ -18,7 +18,7 @@ from edgekit.compress.rewriting.factorization import (
     balanced,
     error_curve,
 )
-from edgekit.compress.rewriting.layers import Layer
+from edgekit.compress.rewriting.layer import Layer
 from edgekit.ir import Node
 from edgekit.ir.ops.base import Op
 
@@ -48,9 +48,9 @@ class DepthwisePointwise(Factorization):
     @staticmethod
     def refuses(layer: Layer) -> str:
         if not layer.is_convolution:
-            return "it is a linear layer, not a convolution"
+            return f"it is {layer.kind}, not a convolution"
         if layer.groups > 1:
-            depthwise = layer.weight.tensor_shape[1] == 1
+            depthwise = layer.shape[1] == 1
             return "it is a depthwise convolution already" if depthwise else f"it is a convolution in {layer.groups} groups"
         if prod(layer.kernel) == 1:
             return "it is a pointwise convolution already"
@@ -58,16 +58,16 @@ class DepthwisePointwise(Factorization):
 
     @property
     def full(self) -> Rank:
-        return (min(prod(self.layer.kernel), self.layer.weight.tensor_shape[0]),)
+        return (min(prod(self.layer.kernel), self.layer.shape[0]),)
 
     def shapes(self, rank: Rank) -> tuple[tuple[int, ...], ...]:
-        outputs, inputs, *kernel = self.layer.weight.tensor_shape
+        outputs, inputs, *kernel = self.layer.shape
         between = inputs * rank[0]
         return (between, 1, *kernel), (outputs, between, *[1] * len(kernel))
 
     def ops(self, node: Node, rank: Rank) -> tuple[Op, ...]:
         ones = (1,) * len(self.layer.kernel)
-        groups = self.layer.weight.tensor_shape[1] * self.copies(rank)
+        groups = self.layer.shape[1] * self.copies(rank)
         depthwise = node.op.with_(groups=groups, activation="none")
         return depthwise, node.op.with_(stride=ones, padding=((0, 0),) * len(ones), dilation=ones)
 
@@ -94,7 +94,7 @@ class DepthwisePointwise(Factorization):
 
     def dense(self, factors: Factors) -> torch.Tensor:
         depthwise, pointwise = self._split(factors)
-        return torch.einsum("oir,irk->oik", pointwise, depthwise).reshape(self.layer.weight.tensor_shape)
+        return torch.einsum("oir,irk->oik", pointwise, depthwise).reshape(self.layer.shape)
 
     def outputs(self, factors: Factors, rows: torch.Tensor) -> torch.Tensor:
         depthwise, pointwise = self._split(factors)
@@ -111,7 +111,7 @@ class DepthwisePointwise(Factorization):
 
     def _split(self, factors: Factors) -> tuple[torch.Tensor, torch.Tensor]:
         """The inverse."""
-        outputs, inputs = self.layer.weight.tensor_shape[:2]
+        outputs, inputs = self.layer.shape[:2]
         if not self.with_copies:
             pointwise = factors[1].reshape(outputs, inputs, -1)
             return factors[0].reshape(inputs, pointwise.shape[2], -1), pointwise

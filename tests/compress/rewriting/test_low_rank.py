@@ -190,3 +190,59 @@ def test_a_weight_of_zeros_and_one_of_low_rank_are_rewritten_without_nan() -> No
 
 def test_the_step_is_public() -> None:
     assert edgekit.LowRank is LowRank
+
+
+class Sequence(nn.Module):
+    """A recurrent network of one kind over (B, T, I), or (T, B, I)."""
+
+    def __init__(self, kind: str, twice: bool = False, **settings: Any) -> None:
+        super().__init__()
+        self.twice = twice
+        self.rnn = getattr(nn, kind)(24, 24, **settings)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.rnn(x)[0]
+        return self.rnn(x)[0] if self.twice else x  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("LSTM", {"batch_first": True}),
+        ("LSTM", {"batch_first": True, "num_layers": 2, "bidirectional": True}),
+        ("GRU", {"batch_first": True, "bidirectional": True, "bias": False}),
+        ("RNN", {"batch_first": True}),
+        ("LSTM", {"batch_first": True, "twice": True}),
+    ],
+)
+def test_the_input_matrices_of_recurrent_layers_become_thinner(kind: str, settings: dict[str, Any]) -> None:
+    graph = loaded(Sequence(kind, **settings), 10, 24)
+    x = torch.randn(3, 10, 24)
+    exact = LowRank(energy=1.0, allow_dearer=True).apply(graph)
+    assert largest_difference(outputs(graph, x), outputs(exact, x)) < 1e-5
+    small = LowRank(rank=4, method="svd").apply(graph)
+    (row,) = small.history[-1].details["layers"].values()
+    directions, calls = 1 + settings.get("bidirectional", False), 1 + settings.get("twice", False)
+    rows = directions * graph.state["rnn.weight_ih_l0"].tensor_shape[0]
+    assert row["parameters"] == [24 * rows, 4 * (24 + rows)] and row["macs"] == [10 * calls * n for n in row["parameters"]]
+    assert small.parameters - graph.parameters == row["parameters"][1] - row["parameters"][0]
+    assert small.state["rnn.down.weight"].tensor_shape == (4, 24)
+    assert small.state["rnn.weight_ih_l0"].tensor_shape == (rows // directions, 4)
+    assert small.history[-1].declined["rnn.weight_hh_l0"] == f"it is a matrix inside one '{kind.lower()}'"
+    assert small.state["rnn.weight_ih_l0"].name == graph.state["rnn.weight_ih_l0"].name
+    loss = small.module().train()(x).square().sum()
+    loss.backward()
+    assert all(p.grad is not None for name, p in small.module().named_parameters() if "ih_l0" in name or "down" in name)
+
+
+def test_recurrent_layers_are_judged_on_data_and_named_where_they_are_not_fitted(tmp_path: Any) -> None:
+    graph = loaded(Sequence("LSTM", batch_first=True), 10, 24)
+    x = torch.randn(32, 10, 24)
+    small = LowRank(error=0.7, refit=True).apply(graph, x.numpy())
+    (row,) = small.history[-1].details["layers"].values()
+    assert 0 < row["output_error"] <= 0.7
+    assert small.history[-1].details["not_fitted"] == {"rnn.weight_ih_l0": "it is the input matrix of one 'lstm'"}
+    built = edgekit.build(small, target=["tflite-fp32", "onnx-fp32"], output=tmp_path, name="net")
+    for one in built:
+        got = torch.as_tensor(edgekit.run(one.artifact, x[:2].numpy()))
+        assert largest_difference(outputs(small, x[:2]), got) < 1e-4
