@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from edgekit.bench.measurement import Measurement
@@ -131,7 +132,8 @@ def _latency(
     if kind != headline.calls.value:
         note = f"the older figure is of {kind} calls, this one of {headline.calls.value} calls"
         return _not_comparable(result.artifact, name, note)
-    ratio = ratio_of_sessions(latency["launch_medians"], headline.medians)
+    scale = latency["median"] / median(latency["launch_medians"])  # the older figure is the stated one, whoever wrote it
+    ratio = ratio_of_sessions([scale * launch for launch in latency["launch_medians"]], headline.medians)
     return Finding(result.artifact, name, latency["median"], result.latency.median.value, ratio, change_of(ratio, margin))
 
 

@@ -225,6 +225,16 @@ def test_a_slower_build_fails_the_regression_gate(artifact: Path, tmp_path: Path
     assert slower.exit_code() == 3
 
 
+def test_a_baseline_that_was_set_by_hand_is_taken_at_its_word(artifact: Path, tmp_path: Path) -> None:
+    session = measure(artifact, Each(launch(100.0)))
+    old = documents(session, tmp_path)
+    content = json.loads(old.read_text())
+    content["results"][0]["metrics"]["latency_us"]["median"] = 80.0
+    old.write_text(json.dumps(content))
+    [finding] = [f for f in compare(old, session.results, session.on).findings if f.metric.startswith("latency")]
+    assert (finding.old, finding.new, finding.change) == (80.0, 100.0, Change.SLOWER)
+
+
 def test_the_same_build_passes_the_regression_gate(artifact: Path, tmp_path: Path) -> None:
     old = documents(measure(artifact, Each(launch(100.0))), tmp_path)
     same = measure(artifact, Each(launch(101.0)))
