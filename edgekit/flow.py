@@ -187,6 +187,7 @@ def _shapes(request: BuildRequest) -> list[str] | None:
 
 def _build_all(job: _Job, graph: Graph) -> list[Build]:
     """Every target on its own: one that fails leaves the others alone."""
+    from edgekit.stages.evaluate import read
     from edgekit.stages.inputs import load_samples, settings_of
 
     settings = settings_of(graph, job.request.inputs)
@@ -196,6 +197,9 @@ def _build_all(job: _Job, graph: Graph) -> list[Build]:
             samples = load_samples(job.calibration, graph, settings, job.request.root)
     if job.request.dump is not None:
         _dump(job.request.dump, "0-source", graph)
+    if job.evaluation is not None:
+        with job.stage("data"):
+            job = replace(job, evaluation=read(job.evaluation, graph, settings, job.request.root))
     builds = []
     for target in job.targets:
         try:
@@ -209,9 +213,8 @@ def _build_one(job: _Job, graph: Graph, target: Target, settings: Mapping[str, A
     """One target, from the graph to the report. The order of the lines is the order of the work."""
     from edgekit.stages.artifact import export
     from edgekit.stages.assemble import assemble
-    from edgekit.stages.evaluate import evaluate
+    from edgekit.stages.evaluate import evaluate, verification_samples
     from edgekit.stages.feeding import batches
-    from edgekit.stages.inputs import synthetic_samples
     from edgekit.stages.io_types import byte_inputs, io_types
     from edgekit.stages.micro import write_micro_files
     from edgekit.stages.precision import lower
@@ -230,7 +233,7 @@ def _build_one(job: _Job, graph: Graph, target: Target, settings: Mapping[str, A
         _dump(request.dump, f"{target.name}-2-lowered", lowered.graph)
     with job.stage("export"):
         content = export(lowered.graph, target, request, prepared)
-    raw = samples if samples is not None else synthetic_samples(graph, 16)
+    raw = verification_samples(samples, job.evaluation, graph, settings)
     with job.stage("verify"):
         rows = verify(
             content,

@@ -7,8 +7,9 @@ mean squared error over all elements.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from edgekit.config import is_reference
 from edgekit.data.check import InputSpec
@@ -23,6 +24,35 @@ if TYPE_CHECKING:
 Predict = Callable[[Sequence["np.ndarray"]], "np.ndarray"]
 
 
+@dataclass(frozen=True)
+class Labelled:
+    """Labelled data that has been read, for several measures.
+
+    Attributes:
+        inputs: stacked samples of every input, in the user's layout.
+        labels: one a sample.
+        where: how the data is called in errors.
+    """
+
+    inputs: Sequence[np.ndarray]
+    labels: np.ndarray
+    where: str
+
+
+def read_once(evaluate: object, inputs: Sequence[InputSpec], *, root: Path | None = None) -> object:
+    """What :func:`measure` takes, ready to be used several times: labelled data is read, a callable is left as it is.
+
+    Raises:
+        InputError: the data does not fit.
+    """
+    folder = root or Path.cwd()
+    target = load_reference(evaluate, folder) if isinstance(evaluate, str) and is_reference(evaluate) else evaluate
+    if isinstance(target, Labelled) or _is_function(target):
+        return evaluate
+    arrays, labels = evaluation_arrays(target, inputs, root=folder)
+    return Labelled(arrays, labels, describe(evaluate))
+
+
 def measure(
     predict: Predict,
     evaluate: object,
@@ -35,8 +65,8 @@ def measure(
 
     Args:
         predict: gives the first output for stacked inputs.
-        evaluate: inputs and labels as :func:`edgekit.data.evaluation_arrays` takes them, or a callable (or its
-            ``package.module:callable``) that takes a prediction function and returns ``{metric: value}``.
+        evaluate: inputs and labels as :func:`edgekit.data.evaluation_arrays` takes them or :func:`read_once` gives them, or a
+            callable (or its ``package.module:callable``) that takes a prediction function and returns ``{metric: value}``.
         inputs: what the model takes.
         user_predict: what a user's callable is given: takes one array, a tuple or a dict, and gives the source's output
             structure. Default: ``predict`` for a single array.
@@ -47,11 +77,17 @@ def measure(
     """
     folder = root or Path.cwd()
     target = load_reference(evaluate, folder) if isinstance(evaluate, str) and is_reference(evaluate) else evaluate
-    if callable(target) and not hasattr(target, "__array__"):
+    if isinstance(target, Labelled):
+        return score(predict(target.inputs), target.labels, where=target.where)
+    if _is_function(target):
         scored = call(target, user_predict or (lambda x: predict([x])), what=f"'{describe(evaluate)}'", root=folder)
         return _as_metrics(scored, describe(evaluate))
     arrays, labels = evaluation_arrays(target, inputs, root=folder)
     return score(predict(arrays), labels, where=describe(evaluate))
+
+
+def _is_function(target: object) -> TypeGuard[Callable[..., object]]:
+    return callable(target) and not hasattr(target, "__array__")
 
 
 def score(outputs: np.ndarray, labels: np.ndarray, *, where: str = "the labels") -> dict[str, float]:

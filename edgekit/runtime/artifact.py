@@ -67,7 +67,7 @@ class Artifact:
             InputError: an input is missing, unknown, of the wrong shape, of a type that cannot hold the source's values,
                 or NaN where the file takes integers.
         """
-        return _nest(self.record.structure, self.run_flat(inputs))
+        return nest(self.record.structure, self.run_flat(inputs))
 
     def run_flat(self, inputs: Inputs) -> list[Array]:
         """Like `run`, but the outputs as a list in the file's order."""
@@ -189,13 +189,14 @@ def _to_source(tensor: TensorIo, array: Array) -> Array:
     return np.moveaxis(array, -1, 1) if tensor.layout == "channels_last" else array
 
 
-def _nest(structure: Structure, leaves: list[Array]) -> Any:
+def nest(structure: Structure, leaves: list[Array]) -> Any:
+    """Outputs in their order, nested as the source nested them (``IoRecord.structure``)."""
     if structure is None:
         return None
     if isinstance(structure, dict):
-        return {key: _nest(item, leaves) for key, item in structure.items()}
+        return {key: nest(item, leaves) for key, item in structure.items()}
     if isinstance(structure, list):
-        return [_nest(item, leaves) for item in structure]
+        return [nest(item, leaves) for item in structure]
     if isinstance(structure, tuple):
-        return tuple(_nest(item, leaves) for item in structure)
+        return tuple(nest(item, leaves) for item in structure)
     return leaves[structure]

@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgekit.config import InputSettings
-from edgekit.data.metrics import measure
+from edgekit.data.metrics import Labelled, measure, read_once
+from edgekit.errors import InputError
 from edgekit.ir import Graph
 from edgekit.report import Evaluation
-from edgekit.runtime.artifact import Artifact
-from edgekit.stages.inputs import input_specs, to_graph_layout
+from edgekit.runtime.artifact import Artifact, nest
+from edgekit.stages.feeding import first
+from edgekit.stages.inputs import input_specs, synthetic_samples, to_graph_layout
 from edgekit.stages.preprocessing import Prepared
-from edgekit.stages.verify import run_file, run_graph, run_source
+from edgekit.stages.verify import SAMPLES, run_file, run_graph, run_source
 
 Array = np.ndarray[Any, Any]
+
+#: Random samples where no data was given.
+_SYNTHETIC = 16
+
+
+def read(what: object, source: Graph, settings: Mapping[str, InputSettings], root: Path | None) -> object:
+    """The user's labelled data, read once for all targets and all forms of the model; a callable as it is.
+
+    Raises:
+        InputError: the data does not fit.
+    """
+    return read_once(what, input_specs(source, settings), root=root)
+
+
+def verification_samples(
+    calibration: list[Array] | None, evaluation: object | None, source: Graph, settings: Mapping[str, InputSettings]
+) -> list[Array]:
+    """Inputs to compare the artifact on, in the graph's order of axes: the calibration's, else the evaluation's, else random
+    ones.
+    """
+    if calibration is not None:
+        return calibration
+    if isinstance(evaluation, Labelled):
+        return first(to_graph_layout(evaluation.inputs, source, settings), source, SAMPLES)
+    return synthetic_samples(source, _SYNTHETIC)
 
 
 def evaluate(
@@ -29,10 +56,10 @@ def evaluate(
     settings: Mapping[str, InputSettings],
     root: Path | None,
 ) -> tuple[Evaluation, ...]:
-    """One row per metric.
+    """One row per metric. A user's callable is given ``predict``, which takes inputs and gives outputs as ``edgekit.run`` does.
 
     Args:
-        what: labelled data, or a callable ``predict -> {metric: value}``.
+        what: labelled data, best as :func:`read` gives it, or a callable ``predict -> {metric: value}``.
         source: the graph as it was loaded (its own module is run where it is at hand).
         lowered: the graph that was exported.
         prepared: how raw samples become what either takes.
@@ -45,20 +72,45 @@ def evaluate(
     """
     specs = input_specs(source, settings)
     file = Artifact(artifact)
+    names = [value.name for value in source.inputs]
 
-    def on_source(raw: Sequence[Array]) -> Array:
+    def on_source(raw: Sequence[Array]) -> list[Array]:
         arrays = prepared.normalized(to_graph_layout(raw, source, settings))
-        return (run_source(source, arrays) or run_graph(source, arrays)).arrays[0]
+        return (run_source(source, arrays) or run_graph(source, arrays)).arrays
 
-    def on_graph(raw: Sequence[Array]) -> Array:
-        return run_graph(lowered, prepared.taken(to_graph_layout(raw, source, settings))).arrays[0]
+    def on_graph(raw: Sequence[Array]) -> list[Array]:
+        return run_graph(lowered, prepared.taken(to_graph_layout(raw, source, settings))).arrays
 
-    def on_artifact(raw: Sequence[Array]) -> Array:
-        return run_file(file, lowered, to_graph_layout(raw, source, settings)).arrays[0]
+    def on_artifact(raw: Sequence[Array]) -> list[Array]:
+        return run_file(file, lowered, to_graph_layout(raw, source, settings)).arrays
 
-    def users(predict: Any) -> Any:
-        """What a user's callable is given: one array, or a tuple of them, to the first output."""
-        return lambda x: predict([np.asarray(a) for a in x] if isinstance(x, tuple) else [np.asarray(x)])
+    def scored(run: Callable[[Sequence[Array]], list[Array]]) -> dict[str, float]:
+        def user_predict(x: object) -> object:
+            return nest(file.record.structure, run(arranged(x, names)))
 
-    scores = [measure(p, what, specs, user_predict=users(p), root=root) for p in (on_source, on_graph, on_artifact)]
+        return measure(lambda raw: run(raw)[0], what, specs, user_predict=user_predict, root=root)
+
+    scores = [scored(run) for run in (on_source, on_graph, on_artifact)]
     return tuple(Evaluation(name, *(score.get(name) for score in scores)) for name in scores[0])
+
+
+def arranged(x: object, names: Sequence[str]) -> list[Array]:
+    """What a user's metric passes to ``predict``, an array an input: one array, a tuple (or list) of them, or a dict by name.
+
+    Raises:
+        InputError: other names, or another number of arrays.
+    """
+    if isinstance(x, Mapping):
+        if set(x) != set(names):
+            given = ", ".join(map(str, x))
+            raise InputError(f"predict was given the inputs {given}", where="--evaluate", hint=f"they are {', '.join(names)}")
+        return [np.asarray(x[name]) for name in names]
+    several = isinstance(x, tuple) or (isinstance(x, list) and len(names) > 1)
+    arrays = [np.asarray(a) for a in x] if several else [np.asarray(x)]  # type: ignore[attr-defined]
+    if len(arrays) != len(names):
+        raise InputError(
+            f"predict was given {len(arrays)} arrays for {len(names)} inputs",
+            where="--evaluate",
+            hint=f"predict(({', '.join(names)}))",
+        )
+    return arrays

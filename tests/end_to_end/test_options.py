@@ -235,6 +235,46 @@ def test_a_metric_of_ones_own_is_a_callable(project: Project) -> None:
     assert row["metric"] == "largest" and row["source"] == pytest.approx(row["artifact"], abs=1e-4)
 
 
+def test_a_metric_predicts_as_the_artifact_runs_with_a_tuple_or_a_dict(project: Project) -> None:
+    reference = project.model(
+        """    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 4), nn.Linear(3, 4)
+
+    def forward(self, left, right):
+        y = self.a(left) + self.b(right)
+        return {"y": y, "both": (y, y * 2)}""",
+        "torch.randn(1, 6), torch.randn(1, 3)",
+    )
+    with (project.folder / f"{project.module}.py").open("a") as file:
+        file.write(
+            "\n\ndef score(predict):\n    import numpy as np\n"
+            "    left, right = np.ones((5, 6), np.float32), np.ones((5, 3), np.float32)\n"
+            "    one, two = predict((left, right)), predict({'right': right, 'left': left})\n"
+            "    return {'same': float((one['y'] == two['y']).all()), 'twice': float((one['both'][1] / one['y']).mean())}\n"
+            "\n\ndef wrong(predict):\n    return {'y': predict({'left': 1, 'rihgt': 2})}\n"
+        )
+    assert project.build(reference, *FLOAT, "--evaluate", f"{project.module}:score").code == 0
+    rows = {row["metric"]: row for row in project.report("tflite-fp32")["evaluation"]}
+    assert [rows["same"][form] for form in ("source", "graph", "artifact")] == [1, 1, 1]
+    assert rows["twice"]["artifact"] == pytest.approx(2, abs=1e-5)
+    what, _, hint = project.build(reference, *FLOAT, "--evaluate", f"{project.module}:wrong").parts()
+    assert what == "predict was given the inputs left, rihgt" and hint == "they are left, right"
+
+
+def test_evaluation_batches_that_come_only_once_serve_every_target_and_form(tmp_path: Path) -> None:
+    module = torch.nn.Sequential(torch.nn.Linear(4, 3))
+    x = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+    y = module(torch.from_numpy(x)).argmax(1).numpy()
+    batches = ((x[i : i + 10], y[i : i + 10]) for i in range(0, 40, 10))
+    built = ek.build(
+        module, ["tflite-fp32", "onnx-fp32"], example_inputs=torch.zeros(1, 4), evaluate=batches, output=tmp_path / "out"
+    )
+    for one in built:
+        assert [(row.source, row.artifact) for row in one.report.evaluation if row.metric == "top1"] == [(1.0, 1.0)]
+        assert one.report.verification[0].samples == 40  # compared on the same inputs: there are no others
+
+
 def test_labels_go_into_the_report(project: Project) -> None:
     project.write("\n".join(f"class {i}" for i in range(10)), "labels.txt")
     assert project.build(project.model(SMALL), *FLOAT, "--labels", "labels.txt").code == 0
