@@ -76,13 +76,14 @@ class Tucker2(Factorization):
         sizes = np.stack([b * inputs + 0 * a, a * b * prod(self.layer.kernel), a * outputs + 0 * b])
         weights = self.positions if measure == "macs" else (1, 1, 1)
         cost = sum(size * weight for size, weight in zip(sizes, weights, strict=True))
-        found, best = [], np.inf
-        for index in np.lexsort((lost.ravel(), np.asarray(cost).ravel())).tolist():
-            row, column = divmod(index, b.size)
-            if lost[row, column] < best:
-                best = float(lost[row, column])
-                found.append(self.candidate((int(a[row, 0]), int(b[0, column])), best**0.5))
-        return found
+        order = np.lexsort((lost.ravel(), np.asarray(cost).ravel()))
+        losses = lost.ravel()[order]
+        closer = losses < np.concatenate([[np.inf], np.minimum.accumulate(losses)[:-1]])
+        rows, columns = np.divmod(order[closer], b.size)
+        return [
+            self.candidate((row, column), loss**0.5)
+            for row, column, loss in zip(a[rows, 0].tolist(), b[0, columns].tolist(), losses[closer].tolist(), strict=True)
+        ]
 
     def draft(self, rank: Rank) -> Factors:
         return self._improved(rank, 0)

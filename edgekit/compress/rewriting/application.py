@@ -61,6 +61,9 @@ def apply(step: Rewriting, plan: Plan, graph: Graph, data: object | None) -> Gra
     outputs = bool(batches) and step.judge != "weights" and not plan.of_weights
     rows = sample(graph, layers, batches, step.seed) if outputs else {}
     measure = "parameters" if step.parameters is not None else "macs"
+    if measure == "parameters":
+        unwanted |= {x.name: "it is no parameter: a budget of parameters gains nothing" for x in layers if not x.is_trainable}
+        layers = [layer for layer in layers if layer.is_trainable]
     menus = [
         make_menu(
             layer,
@@ -141,7 +144,7 @@ def _random(how: Factorization, rank: tuple[int, ...], seed: int) -> Factors:
 def _check_costs(graph: Graph, small: Graph, served: Sequence[Dish]) -> None:
     """The formulas' sums are the graph's own counts; AssertionError otherwise, for that is a mistake of ours."""
     for measure, before, after in (("macs", graph.macs, small.macs), ("parameters", graph.parameters, small.parameters)):
-        trainable = [d for d in served if measure == "macs" or d.how.layer.weights[0].is_trainable]
+        trainable = [d for d in served if measure == "macs" or d.how.layer.is_trainable]
         saved = sum(Menu(d.how.layer).cost(measure) - d.cost(measure) for d in trainable)
         if before - saved != after:
             raise AssertionError(f"the formulas give {before - saved} {measure}, the graph counts {after}")

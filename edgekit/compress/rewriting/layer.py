@@ -88,6 +88,11 @@ class Layer:
         """Elements of the weight (the bias stays)."""
         return sum(weight.tensor.numel() for weight in self.weights)
 
+    @property
+    def is_trainable(self) -> bool:
+        """It is a parameter, not a constant."""
+        return self.weights[0].is_trainable
+
     def op(self, node: Node) -> Op:
         """The op by which the weight meets the input of a node."""
         return ops.Linear() if self.is_recurrent else node.op

@@ -14,8 +14,8 @@ from edgekit.ir import Graph, Node, Value, ops
 from edgekit.ir.module import batch_size_of
 from edgekit.ir.ops.base import as_tuple
 
-#: Rows that a factor is fitted on: so many for each of its inputs, between two bounds.
-_ROWS_EACH, _FEWEST, _MOST = 8, 2048, 16384
+#: Rows that a factor is fitted on: so many for each of its inputs, between two bounds, and so many numbers at most.
+_ROWS_EACH, _FEWEST, _MOST, _NUMBERS = 8, 2048, 16384, 1 << 24
 
 #: The fit is drawn towards the factor that it starts with: ridge, relative to the features' mean energy.
 _RIDGE = 1e-4
@@ -98,7 +98,7 @@ def _targets(graph: Graph, chains: Sequence[Chain], batches: list[list[torch.Ten
         if chain is None:
             return
         layer, features = chain.rewrite.layer, chain.rewrite.factors[-1][0].numel()
-        count = min(_MOST, max(_FEWEST, _ROWS_EACH * features))
+        count = min(_MOST, max(_FEWEST, _ROWS_EACH * features), _NUMBERS // max(features, layer.dense[0].numel()))
         rows = _Rows([pick(positions(x, node.op, layer.kernel), -(-count // len(inputs)), generator) for x in inputs])
         for x, picks in zip(inputs, rows.picks, strict=True):
             y = patches(x, node.op, layer.kernel, picks) @ layer.dense.flatten(1).T

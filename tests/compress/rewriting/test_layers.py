@@ -144,3 +144,16 @@ def test_a_quantised_graph_is_refused() -> None:
     graph.inputs[0].quant = QuantParams("int8", (0.1,), (0,))
     with pytest.raises(Unsupported, match="quantised"):
         Separable(multiplier=1).apply(graph)
+
+
+def test_constants_count_for_macs_but_not_for_a_budget_of_parameters() -> None:
+    graph = cnn()
+    for name in ("stem.0.weight", "fc.weight"):
+        graph.state[name].data = graph.state[name].tensor.detach()
+    record = LowRank(parameters=0.8).apply(graph).history[-1]
+    assert record.parameters[1] <= 0.8 * record.parameters[0] and "it is no parameter" in record.declined["fc.weight"]
+    small = LowRank(error=0.8).apply(graph)
+    assert not any(
+        v.is_trainable for name, v in small.state.items() if name.startswith(("stem.0.", "fc.")) and "bias" not in name
+    )
+    assert "fc.weight" in small.history[-1].details["layers"] and small.macs < graph.macs
