@@ -16,7 +16,7 @@ from edgekit.compress.prune.evidence import evidence
 from edgekit.compress.prune.groups import Group, find_groups, limits
 from edgekit.compress.prune.oracle import check
 from edgekit.compress.prune.reestimate import reestimate
-from edgekit.compress.prune.removal import Gone, removed_by, shrink
+from edgekit.compress.prune.removal import Gone, removed_by, removed_of_groups, shrink
 from edgekit.compress.prune.selection import select
 from edgekit.compress.prune.step import NEEDS, Prune
 from edgekit.ir import Graph
@@ -58,6 +58,8 @@ def prune(
     error = check(analysis, gone, small)
     left = declined(analysis, groups, gone, reasons)
     details: dict[str, object] = {"parity_error": error, "groups": len(groups)}
+    if apart := removed_of_groups(analysis, gone):
+        details["removed_of_groups"] = apart
     if step.absorb:
         details["not_absorbed"] = absorb(analysis, gone, small, seen.batches)
     if step.reestimate:

@@ -71,7 +71,10 @@ def gone_with(analysis: Analysis, removed: Mapping[str, Mapping[int, Sequence[in
 
 
 def removed_by(analysis: Analysis, gone: Gone) -> Removed:
-    """What goes of every parameter and buffer, by its first name (and by each further name of a tied one)."""
+    """What goes of every parameter and buffer, by its first name (and by each further name of a tied one).
+
+    Inputs of which a grouped convolution loses others in every group are in ``removed_of_groups``.
+    """
     out: Removed = {}
     for name, value in analysis.graph.state.items():
         rows = analysis.coupling.axes.get(id(value), ())
@@ -80,9 +83,29 @@ def removed_by(analysis: Analysis, gone: Gone) -> Removed:
             for axis, labels in enumerate(rows)
             if labels is not None and gone[labels].any()
         }
+        if (own := _inputs_gone(analysis, gone, value)) is not None and own.any() and (own == own[0]).all():
+            axes[1] = tuple(np.flatnonzero(own[0]).tolist())
         if axes:
             out[name] = axes
     return out
+
+
+def removed_of_groups(analysis: Analysis, gone: Gone) -> dict[str, list[list[int]]]:
+    """For every grouped convolution whose groups lose different inputs: the indices along the weight's axis 1, by group."""
+    out = {}
+    for name, value in analysis.graph.state.items():
+        own = _inputs_gone(analysis, gone, value)
+        if own is not None and (own != own[0]).any():
+            out[name] = [np.flatnonzero(row).tolist() for row in own]
+    return out
+
+
+def _inputs_gone(analysis: Analysis, gone: Gone, weight: Value) -> NDArray[np.bool_] | None:
+    """Which inputs of each group go; None for what is no grouped convolution's weight."""
+    if id(weight) not in analysis.coupling.grouped:
+        return None
+    read, groups = analysis.coupling.grouped[id(weight)]
+    return gone[analysis.coupling.axis(read, 1)].reshape(groups, -1)
 
 
 def shrink(analysis: Analysis, gone: Gone, *, shapes_only: bool = False) -> Graph:
@@ -99,6 +122,9 @@ def shrink(analysis: Analysis, gone: Gone, *, shapes_only: bool = False) -> Grap
         return np.flatnonzero(~gone[labels])
 
     for old, new in zip(graph.values(), list(small.values()), strict=True):
+        if old.is_constant and id(old) in analysis.coupling.grouped:
+            read, groups = analysis.coupling.grouped[id(old)]
+            _slice_inputs(new, kept(read, 1), read.tensor_shape[1], groups)
         if old.is_constant and id(old) in axes:
             _slice(new, [None if row is None or not gone[row].any() else np.flatnonzero(~gone[row]) for row in axes[id(old)]])
     for old_node, node in zip(graph.nodes, list(small.nodes), strict=True):
@@ -123,12 +149,26 @@ def _slice(value: Value, kept: Sequence[Labels | None]) -> None:
     """Gives a constant of the copy data of its own."""
     if all(indices is None for indices in kept):
         return
-    old = value.tensor
-    data = old.detach()
+    data = value.tensor.detach()
     for axis, indices in enumerate(kept):
         if indices is not None:
             data = data.index_select(axis, torch.from_numpy(indices).to(data.device))
-    data = data.contiguous()
+    _replace(value, data.contiguous())
+
+
+def _slice_inputs(weight: Value, kept: Labels, channels: int, groups: int) -> None:
+    """Cuts each row of a grouped convolution's weight (O, I / groups, *kernel) to the inputs that its own group keeps."""
+    if len(kept) == channels:
+        return
+    own = kept.reshape(groups, -1) % (channels // groups)
+    rows = np.arange(weight.tensor_shape[0])
+    index = torch.from_numpy(own[rows // (len(rows) // groups)])
+    data = weight.tensor.detach()
+    _replace(weight, data[torch.from_numpy(rows)[:, None].to(data.device), index.to(data.device)])
+
+
+def _replace(value: Value, data: torch.Tensor) -> None:
+    old = value.tensor
     value.data = nn.Parameter(data, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else data
     value.type = TensorType.of(data)
 

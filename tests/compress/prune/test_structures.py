@@ -50,7 +50,7 @@ def test_a_structure_loses_half_its_channels_exactly(name: str) -> None:
     x = example(structure, 3)
     if not structure.statistics:
         with torch.no_grad():
-            masked = masked_source(model, record.removed)(x)
+            masked = masked_source(model, record.removed, record.details.get("removed_of_groups"))(x)
             assert largest_difference(masked, small.module().eval()(x)) < 1e-5
 
     # outputs keep their shape, and the smaller network trains

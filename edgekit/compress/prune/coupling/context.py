@@ -35,7 +35,8 @@ class Coupling:
     ``axes[id(value)][i]`` labels the indices of axis i: equal roots go together. Constants get labels when an op first asks.
     ``made`` are the (constant, axis) pairs along which an op makes channels. ``choices`` picks one of the ways of a node
     (by its position and the segment); what there was to pick is in ``open``. ``balanced`` are channels in groups of which each
-    must keep as many, with the number of groups and the place.
+    must keep as many, with the number of groups and the place. ``grouped`` gives for a grouped convolution's weight (by id)
+    what it reads, and the number of groups: its second axis has no labels, for every group may keep other inputs.
     """
 
     choices: Mapping[tuple[int, int], int] = field(default_factory=dict)
@@ -44,6 +45,7 @@ class Coupling:
     made: dict[tuple[int, int], Value] = field(default_factory=dict)
     open: dict[tuple[int, int], Choice] = field(default_factory=dict)
     balanced: list[tuple[Labels, int, str]] = field(default_factory=list)
+    grouped: dict[int, tuple[Value, int]] = field(default_factory=dict)
     position: int = 0
     place: str = ""
 

@@ -14,8 +14,8 @@ from edgekit.ir.ops import Op
 
 @couples(ops.Conv1d, ops.Conv2d)
 def conv(node: Node, c: Coupling) -> None:
-    """Weight (O, I / groups, *kernel). Every group keeps the same inputs and as many outputs; a depthwise group goes with its
-    channel, and where that must stay every group may still have fewer outputs.
+    """Weight (O, I / groups, *kernel). Every group keeps as many inputs and outputs; a depthwise group goes with its channel,
+    and where that must stay every group may still have fewer outputs.
     """
     x, weight, op = node.input(0), node.input(1), node.op
     assert isinstance(op, ops.Conv1d | ops.Conv2d)
@@ -29,7 +29,7 @@ def conv(node: Node, c: Coupling) -> None:
         c.join(out, np.repeat(c.axis(x, 1), size // groups))
     else:
         if per_group > 1:
-            c.bind(weight, 1, same_in_every_group(c, c.axis(x, 1), groups))
+            _inputs_of_groups(node, c, groups)
         c.balance(out, groups)
     finish(node, c, out)
 
@@ -55,13 +55,23 @@ def conv_transpose(node: Node, c: Coupling) -> None:
     finish(node, c, out)
 
 
-def same_in_every_group(c: Coupling, labels: Labels, groups: int) -> Labels:
-    """Index k of every group goes together; returns the labels of one group."""
-    rows: Labels = labels.reshape(groups, -1)
+def _inputs_of_groups(node: Node, c: Coupling, groups: int) -> None:
+    """Each group keeps inputs of its own choice, as many as the others: every row of the weight is cut by its group.
+
+    Where another op reads the weight too, or it is computed, all groups keep the same.
+    """
+    x, weight = node.input(0), node.input(1)
+    alike = all(type(user.op) is type(node.op) and user.op.groups == groups for user in weight.users)  # type: ignore[attr-defined]
+    if weight.is_constant and alike and all(user.input(1) is weight for user in weight.users):
+        c.balance(c.axis(x, 1), groups)
+        first, _ = c.grouped.setdefault(id(weight), (x, groups))
+        if first is not x:
+            c.join(c.axis(first, 1), c.axis(x, 1))
+        return
+    rows: Labels = c.axis(x, 1).reshape(groups, -1)
     for row in rows[1:]:
         c.join(rows[0], row)
-    first: Labels = rows[0]
-    return first
+    c.bind(weight, 1, rows[0])
 
 
 def fix_positions(node: Node, c: Coupling) -> None:
