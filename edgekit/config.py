@@ -124,6 +124,7 @@ class Config:
     targets: tuple[str, ...] = ()
     device: str | None = None
     output: Path | None = None
+    train: str | None = None
     calibration: str | None = None
     evaluate: str | None = None
     labels: Path | None = None
@@ -150,7 +151,7 @@ class BuildRequest:
         root: the folder that is put on sys.path for callables.
         targets: names or paths of target files.
         output: folder of the artifacts.
-        calibration, evaluate: path of an .npz, or ``package.module:callable``.
+        train, calibration, evaluate: path of an .npz, or ``package.module:callable``.
         inputs: settings by input name; ``""``, ``"#2"``, ``"#3"`` ... are for the inputs that no other key names, in their
             order.
         outputs: settings by output name.
@@ -166,6 +167,7 @@ class BuildRequest:
     weights: Path | None = None
     name: str | None = None
     device: str | None = None
+    train: str | None = None
     calibration: str | None = None
     evaluate: str | None = None
     labels: Path | None = None
@@ -248,6 +250,7 @@ def request_from_config(path: Path) -> BuildRequest:
         weights=None if config.weights is None else root / config.weights,
         name=config.name,
         device=None if config.device is None else _absolute_fact(config.device, root),
+        train=None if config.train is None else absolute_source(config.train, root),
         calibration=None if config.calibration is None else absolute_source(config.calibration, root),
         evaluate=None if config.evaluate is None else absolute_source(config.evaluate, root),
         labels=None if config.labels is None else root / config.labels,

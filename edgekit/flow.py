@@ -22,6 +22,7 @@ from edgekit.tables import did_you_mean
 from edgekit.target import Device, Target
 
 if TYPE_CHECKING:
+    from edgekit.compress.steps import Step
     from edgekit.ir import Graph
     from edgekit.report import Evaluation, Report, Verification
 
@@ -39,6 +40,8 @@ class _Job:
     calibration: object | None
     evaluation: object | None
     say: Callable[[str], None]
+    steps: Sequence[Step] = ()
+    train: object | None = None
     timings: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
@@ -148,13 +151,12 @@ def _job(request: BuildRequest, calibration: object | None, evaluation: object |
             hint="name each once; the name of a target file is that of its folder in the output",
         )
     device = None if request.device is None else _fact(Device, request.device, "device", request)
+    steps: Sequence[Step] = ()
     if request.recipe:
-        raise UsageError(
-            "this version has no compression steps for [[recipe]]",
-            where=request.config_file,
-            hint="remove the [[recipe]] tables",
-        )
-    return _Job(request, targets, device, calibration, evaluation, say)
+        from edgekit.compress.steps import parse_steps
+
+        steps = parse_steps(request.recipe, request.config_file)
+    return _Job(request, targets, device, calibration, evaluation, say, steps, request.train)
 
 
 def _fact(kind: type[_Fact], name: str, option: str, request: BuildRequest) -> _Fact:
@@ -197,20 +199,49 @@ def _build_all(job: _Job, graph: Graph) -> list[Build]:
             samples = load_samples(job.calibration, graph, settings, job.request.root)
     if job.request.dump is not None:
         _dump(job.request.dump, "0-source", graph)
+    compressed = _compress(job, graph, settings, samples)
     if job.evaluation is not None:
         with job.stage("data"):
             job = replace(job, evaluation=read(job.evaluation, graph, settings, job.request.root))
     builds = []
     for target in job.targets:
         try:
-            builds.append(_build_one(replace(job, timings=dict(job.timings)), graph, target, settings, samples))
+            builds.append(_build_one(replace(job, timings=dict(job.timings)), graph, compressed, target, settings, samples))
         except Exception as error:  # also a bug of ours: the other targets are still written
             builds.append(Build(target.name, None, None, error))
     return builds
 
 
-def _build_one(job: _Job, graph: Graph, target: Target, settings: Mapping[str, Any], samples: list[Any] | None) -> Build:
-    """One target, from the graph to the report. The order of the lines is the order of the work."""
+def _compress(job: _Job, graph: Graph, settings: Mapping[str, Any], samples: list[Any] | None) -> Graph:
+    """The graph after the recipe, once for all targets; the graph itself where there is none."""
+    if not job.steps:
+        return graph
+    from edgekit.stages.recipe import compress
+
+    with job.stage("recipe"):
+        compressed = compress(
+            job.steps,
+            graph,
+            settings,
+            train=job.train,
+            samples=samples,
+            evaluation=job.evaluation,
+            output=job.request.output,
+            root=job.request.root,
+            say=job.say,
+        )
+    if job.request.dump is not None:
+        _dump(job.request.dump, "0-compressed", compressed)
+    return compressed
+
+
+def _build_one(
+    job: _Job, source: Graph, graph: Graph, target: Target, settings: Mapping[str, Any], samples: list[Any] | None
+) -> Build:
+    """One target, from the graph to the report. The order of the lines is the order of the work.
+
+    ``source`` is the graph as it was loaded, ``graph`` the one after the recipe.
+    """
     from edgekit.stages.artifact import export
     from edgekit.stages.assemble import assemble
     from edgekit.stages.evaluate import evaluate, verification_samples
@@ -246,18 +277,19 @@ def _build_one(job: _Job, graph: Graph, target: Target, settings: Mapping[str, A
             prepared.taken(raw),
             target,
             full=quantized,
+            against="source" if graph is source else "graph",
         )
     scores: tuple[Evaluation, ...] = ()
     if job.evaluation is not None:
         with job.stage("evaluate"):
-            scores = evaluate(job.evaluation, graph, lowered.graph, prepared, content, settings, request.root)
+            scores = evaluate(job.evaluation, source, lowered.graph, prepared, content, settings, request.root)
     name = request.name or graph.name
     with whole_folder(request.output, target.name) as folder:
         path = folder / f"{name}{target.suffix}"
         with writing(folder):
             path.write_bytes(content)
         micro = write_micro_files(path, target)
-        report = assemble(request, target, job.device, graph, lowered, prepared, path, rows, scores, raw, job.timings, micro)
+        report = assemble(request, target, job.device, source, lowered, prepared, path, rows, scores, raw, job.timings, micro)
         error = _failure(report, target, request)
         if isinstance(error, ParityError):
             for written in folder.iterdir():

@@ -43,6 +43,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         *GRAPH,
         *FACTS,
         "data",
+        "output",
+        "train",
         "passes",
         "compress",
         "export",

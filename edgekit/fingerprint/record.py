@@ -152,7 +152,7 @@ def declared_files(request: BuildRequest) -> Iterator[Path]:
     """The files that the request itself names: config, model, weights, data, labels, baseline, target and device files."""
     named = (request.config_file, request.weights, request.labels, request.baseline)
     yield from (path for path in named if path is not None)
-    for source in (request.model, request.calibration, request.evaluate):
+    for source in (request.model, request.train, request.calibration, request.evaluate):
         if source is not None and not is_reference(source):
             path = Path(source)
             if path.is_dir():  # a SavedModel

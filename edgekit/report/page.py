@@ -22,6 +22,7 @@ from edgekit.report.numbers import (
     shape_text,
 )
 from edgekit.report.snippets.feeding import raw_values
+from edgekit.report.step_sections import step_section
 
 _STATUS = {"good": ("Verified", "good"), "over_budget": ("Over budget", "warn"), "below_floor": ("Below the floor", "bad")}
 
@@ -38,7 +39,7 @@ def to_html(report: Report) -> str:
         _budget(report),
         _feeding(report),
         layer_section(report),
-        _history(report),
+        step_section(report),
         _passes(report),
         section("The graph", Html(f'<div class="drawing">{report.drawing}</div>') if report.drawing else ""),
         _facts(report),
@@ -202,35 +203,6 @@ def _feeding(report: Report) -> Html:
     labels = element("p", f"Labels: {', '.join(report.io.labels)}") if report.io.labels else ""
     lead = "What the file takes and gives, and complete code that feeds it."
     return section("In the app", table(columns, rows), labels, *code, lead=lead)
-
-
-def _history(report: Report) -> Html:
-    def change(record: object, key: str, show: object) -> str:
-        before, after = record[key]  # type: ignore[index]
-        return f"{show(before)} → {show(after)}" if before or after else ""  # type: ignore[operator]
-
-    rows = []
-    for record in report.history:
-        metrics = [f"{k} {metric_text(before)} → {metric_text(after)}" for k, (before, after) in record["metrics"].items()]
-        options = ", ".join(f"{key} {value}" for key, value in record["options"].items())
-        rows.append(
-            (
-                element("span", record["step"], css="name"),
-                options,
-                change(record, "macs", count_text),
-                change(record, "parameters", count_text),
-                change(record, "weight_bytes", bytes_text),
-                "; ".join(metrics),
-                seconds_text(record["seconds"]),
-            )
-        )
-    columns = [Column("Step"), Column("options"), Column("MACs", True), Column("parameters", True), Column("bytes", True)]
-    declined = [(name, reason) for record in report.history for name, reason in record["declined"].items()]
-    left = details(f"What the steps left alone ({len(declined)})", table([Column("Layer"), Column("reason")], declined))
-    lead = "Each step changes the function: what it cost and gained."
-    return section(
-        "Compression", table([*columns, Column("cost"), Column("time", True)], rows), left if declined else "", lead=lead
-    )
 
 
 def _passes(report: Report) -> Html:

@@ -20,6 +20,7 @@ from edgekit.report.numbers import (
     seconds_text,
 )
 from edgekit.report.page import headline
+from edgekit.report.step_sections import change_text, name_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,6 +32,9 @@ _STATUS = {
     "below_floor": "[red]below the floor, nothing written[/red]",
 }
 
+
+#: What the steps declined: so many are named.
+_DECLINED = 6
 
 #: Width where there is no terminal: nothing is cut off in a file or a pipe.
 _WIDE = 200
@@ -74,10 +78,13 @@ def print_report(report: Report, console: Console | None = None, *, folder: str 
         console.print(f"  [dim]{escape(ops)} · {count_text(report.graph.macs)} MACs[/dim]", soft_wrap=True)
         if runtimes := dict.fromkeys(f"{row.runtime} {row.version}" for row in report.verification):
             console.print(f"  [dim]run in {escape(', '.join(runtimes))}[/dim]", soft_wrap=True)
-    for table in (_verification(report), _evaluation(report), _budget(report)):
+    for table in (_steps(report), _verification(report), _evaluation(report), _budget(report)):
         if table.row_count:
             console.print()
             console.print(table)
+    if left := [f"{name} ({reason})" for record in report.history for name, reason in record["declined"].items()]:
+        more = f"; and {len(left) - _DECLINED} more: report.html" if len(left) > _DECLINED else ""
+        console.print(f"\n  [dim]left alone: {escape('; '.join(left[:_DECLINED]) + more)}[/dim]", soft_wrap=True)
     floats = [layer for layer in report.layers if layer.float_reason]
     if floats:
         reasons = dict.fromkeys(f"{layer.op.split()[0]}: {layer.float_reason}" for layer in floats)
@@ -155,6 +162,22 @@ def _floor(row: Verification) -> str:
     if not floors:
         return ""
     return f"[green]≥ {', '.join(floors)}[/green]" if row.passed else f"[red]< {', '.join(floors)}[/red]"
+
+
+def _steps(report: Report) -> Table:
+    from rich.markup import escape
+
+    table = _table("step", "MACs", "parameters", "metric", "time")
+    for record in report.history:
+        name, (before, after) = next(iter(record["metrics"].items()), ("", (None, None)))
+        table.add_row(
+            f"  {escape(name_of(record))}",
+            change_text(record, "macs", count_text),
+            change_text(record, "parameters", count_text),
+            f"{escape(name)} {metric_text(before)} → {metric_text(after)}" if name else "–",
+            seconds_text(record["seconds"]),
+        )
+    return table
 
 
 def _evaluation(report: Report) -> Table:

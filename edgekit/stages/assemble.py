@@ -54,14 +54,15 @@ def assemble(
 ) -> Report:
     """The report of one target; the artifact must lie at ``path``."""
     reasons = {}
-    warnings = [*micro.warnings, *lowered.warnings]
+    warnings = [f"{step.step}: {line}" for step in lowered.float_graph.history for line in step.warnings]
+    warnings += [*micro.warnings, *lowered.warnings]
     if lowered.quantization is not None:
         reasons = {island.value: island.reason for island in lowered.quantization.islands}
         warnings += _stay_float(lowered.quantization.islands)
     warnings += [
-        f"the artifact is {row.sqnr_db:.1f} dB from the source: check its accuracy with --evaluate"
+        f"the artifact is {row.sqnr_db:.1f} dB from the {row.against}: check its accuracy with --evaluate"
         for row in verification
-        if row.against == "source" and row.passed and row.sqnr_db < _LOW_SQNR_DB
+        if row.against != "simulation" and row.passed and row.sqnr_db < _LOW_SQNR_DB
     ]
     labels = _labels(request)
     warnings += _check_labels(labels, lowered.graph)
@@ -80,7 +81,7 @@ def assemble(
         graph=graph_summary(lowered.graph),
         device=None if device is None else device.name,
         config=_config(request),
-        history=tuple(dataclasses.asdict(step) for step in source.history),
+        history=tuple(dataclasses.asdict(step) for step in lowered.float_graph.history),
         passes=pass_info(lowered.passes),
         artifact=artifact_info(path, relative_to=path.parent, arena_bytes=micro.arena_bytes),
         io=io_info(Artifact(path).record, path.name, labels),
@@ -173,7 +174,7 @@ def _config(request: BuildRequest) -> dict[str, Any]:
         if item.name in left_out or value == default:
             continue
         config[item.name] = _plain(value)
-        if item.name in ("calibration", "evaluate") and isinstance(value, str) and not is_reference(value):
+        if item.name in ("train", "calibration", "evaluate") and isinstance(value, str) and not is_reference(value):
             config[item.name] = Path(value).name  # a report says nothing of the machine's folders
     return config
 

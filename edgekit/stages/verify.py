@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -99,6 +99,7 @@ def verify(
     taken: list[Array],
     target: Target,
     full: bool,
+    against: Literal["source", "graph"] = "source",
 ) -> tuple[Verification, ...]:
     """One row per comparison.
 
@@ -116,6 +117,7 @@ def verify(
         taken: the same samples as ``lowered`` takes them.
         target: floors and runtime.
         full: compare with the simulation and the reference kernels too.
+        against: what ``source`` is: the user's own, or the graph after a recipe.
     """
     raw, normalized, taken = (first(arrays, lowered, SAMPLES) for arrays in (raw, normalized, taken))
     count = count_of(raw, lowered)
@@ -132,7 +134,7 @@ def verify(
         got_logits = run_file(Artifact(export_bytes(inner)), inner, raw)
     runtime, version = _runtime(target)
     floor, agreement_floor = target.parity.min_sqnr_db, target.parity.min_top1_agreement
-    rows = [_row("source", runtime, version, "default", count, wanted, got, wanted_logits, got_logits, floor, agreement_floor)]
+    rows = [_row(against, runtime, version, "default", count, wanted, got, wanted_logits, got_logits, floor, agreement_floor)]
     if full and lowered is not float_graph and target.exporter == "tflite":
         rows += _against_simulation(artifact, lowered, raw, taken, target)
     return tuple(rows)

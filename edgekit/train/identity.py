@@ -59,6 +59,8 @@ def _parts(source: Any, root: Path) -> Iterable[str | bytes]:
             yield from _parts(value, root)
     elif isinstance(source, torch.Tensor):
         yield from _parts(source.detach().cpu().float().numpy(), root)
+    elif hasattr(source, "identity"):
+        yield from _parts(source.identity, root)
     elif isinstance(source, Preprocessed):
         yield from _parts(source.source, root)
     elif hasattr(source, "__array__"):

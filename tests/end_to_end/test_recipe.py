@@ -1,0 +1,238 @@
+"""`edgekit build` with a recipe: it runs once for all targets, and the report tells what each step cost and gained."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from edgekit.report.files import SCHEMA_PATH
+from tests.end_to_end.projects import Project
+from tests.train.networks import blobs
+
+NET = """
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 8, 3, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+        self.inner = nn.Conv2d(8, 8, 3, padding=1)
+        self.head = nn.Linear(8 * 16, 4)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.norm(self.conv(x))), 2)
+        return self.head(F.relu(self.inner(x)).flatten(1))
+"""
+
+RECIPE = """
+[[recipe]]
+step = "fine_tune"
+epochs = 3
+batch_size = 16
+lr = 0.01
+
+[[recipe]]
+step = "prune"
+macs = 0.5
+rounds = 2
+epochs = 2
+training = { batch_size = 16, lr = 0.01 }
+distillation = { alpha = 0.5 }
+"""
+
+
+def written(project: Project, recipe: str = RECIPE, targets: str = '["tflite-int8", "onnx-fp32"]', extra: str = "") -> Project:
+    """A project with a network, data of three kinds and this recipe."""
+    model = project.model(NET)
+    for name, seed in (("train", 0), ("test", 1)):
+        x, y = blobs(96, seed=seed)
+        project.npz(f"{name}.npz", x=x, y=y)
+    project.write(
+        f'model = "{model}"\nname = "net"\ntargets = {targets}\ntrain = "train.npz"\ncalibration = "train.npz"\n'
+        f'evaluate = "test.npz"\n{extra}{recipe}',
+        "edgekit.toml",
+    )
+    return project
+
+
+def report(project: Project, target: str = "tflite-int8") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((project.folder / "edgekit-out" / target / "report.json").read_text())
+    return found
+
+
+def artifacts(project: Project) -> dict[str, bytes]:
+    out = project.folder / "edgekit-out"
+    return {path.parent.name: path.read_bytes() for path in [*out.rglob("net.tflite"), *out.rglob("net.onnx")]}
+
+
+def test_a_recipe_runs_once_before_all_targets_and_is_reported(project: Project) -> None:
+    result = written(project).build("--dump", "dump")
+    assert result.code == 0, result.err
+    for target in ("tflite-int8", "onnx-fp32"):
+        found = report(project, target)
+        jsonschema.validate(found, json.loads(SCHEMA_PATH.read_text()))
+        tune, prune = found["history"]
+        assert [tune["step"], prune["step"]] == ["fine_tune", "prune"]
+        assert tune["metrics"]["top1"][1] > 0.9
+        assert prune["metrics"]["top1"][0] == tune["metrics"]["top1"][1]
+        assert prune["macs"][1] <= 0.5 * prune["macs"][0]
+        assert prune["declined"]["head.weight"] == "it reaches the model's output 'head'"
+        assert [len(row["epochs"]) for row in prune["details"]["rounds"]] == [2, 2]
+        assert found["source_graph"]["macs"] > found["graph"]["macs"]
+        assert {row["against"] for row in found["verification"]} <= {"graph", "simulation"}
+        (top1,) = (row for row in found["evaluation"] if row["metric"] == "top1")
+        assert top1["source"] < 0.5 < 0.9 < top1["artifact"]  # the source was never trained
+        assert found["config"]["train"] == "train.npz"
+    assert (project.folder / "dump" / "0-compressed.ekg").is_file()
+    page = (project.folder / "edgekit-out" / "tflite-int8" / "report.html").read_text()
+    assert page.count('class="plot curve"') == 2  # loss and accuracy over all trainings
+    assert "What the steps left alone" in page
+
+
+def test_the_terminal_shows_every_step(project: Project) -> None:
+    text = written(project, targets='["tflite-int8"]').build().out
+    assert "fine tune" in text
+    assert "prune" in text
+    assert "top1" in text
+    assert "head.weight" in text
+
+
+def test_an_unchanged_build_with_a_recipe_is_a_no_op_and_its_own_files_do_not_disturb_it(project: Project) -> None:
+    written(project)
+    assert project.build().code == 0
+    first = artifacts(project)
+    again = project.build()
+    assert "up to date" in again.out
+    x, y = blobs(96, seed=3)
+    project.npz("train.npz", x=x, y=y)
+    changed = project.build()
+    assert "up to date" not in changed.out
+    assert artifacts(project) != first
+
+
+def test_another_target_takes_the_recipes_result_from_the_output_folder(project: Project) -> None:
+    written(project, targets='["onnx-fp32"]')
+    assert project.build().code == 0
+    before = report(project, "onnx-fp32")["history"]
+    assert project.build("--target", "tflite-fp32").code == 0
+    after = report(project, "tflite-fp32")["history"]
+    assert [r["seconds"] for r in before] == [r["seconds"] for r in after]
+
+
+@pytest.mark.slow
+def test_a_build_killed_in_its_recipe_goes_on_and_ends_with_the_same_artifacts(project: Project, tmp_path: Path) -> None:
+    written(project)
+    prelude = """
+import os, signal
+from edgekit.train.checkpoint import Checkpoint
+real, left = Checkpoint.save, [4]
+def save(self, folder):
+    real(self, folder)
+    left[0] -= 1
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+Checkpoint.save = save
+"""
+    assert project.process("build", prelude=prelude).code == -signal.SIGKILL
+    assert not artifacts(project)
+    assert project.process("build").code == 0
+    resumed = artifacts(project)
+    (project.folder / "edgekit-out").rename(tmp_path / "first")
+    assert project.process("build").code == 0
+    assert artifacts(project) == resumed
+
+
+def test_a_cameras_bytes_train_as_the_build_takes_them(project: Project) -> None:
+    """The same samples as bytes in another layout, with preprocessing declared, train to the same network."""
+    x, y = blobs(96)
+    raw = np.clip(x * 40 + 100, 0, 255).astype(np.uint8)
+    recipe = '\n[[recipe]]\nstep = "fine_tune"\nepochs = 2\nbatch_size = 16\n'
+    declared = '[input.x]\nscale = 255\nmean = 0.25\nstd = 0.5\nlayout = "NHWC"\n'
+    written(project, recipe, '["onnx-fp32"]', extra=declared)
+    for name in ("train", "test"):
+        project.npz(f"{name}.npz", x=raw.transpose(0, 2, 3, 1), y=y)
+    assert project.build().code == 0
+    as_bytes = report(project, "onnx-fp32")["history"][0]
+    written(project, recipe, '["onnx-fp32"]')
+    for name in ("train", "test"):
+        project.npz(f"{name}.npz", x=((raw / 255 - 0.25) / 0.5).astype(np.float32), y=y)
+    assert project.build("--force").code == 0
+    as_floats = report(project, "onnx-fp32")["history"][0]
+    losses = [[e["terms"]["task"] for e in record["details"]["epochs"]] for record in (as_bytes, as_floats)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert as_bytes["metrics"]["top1"] == pytest.approx(as_floats["metrics"]["top1"], abs=0.03)
+
+
+def test_a_callable_gives_a_loader_and_a_callable_of_the_users_evaluates(project: Project) -> None:
+    recipe = '\n[[recipe]]\nstep = "fine_tune"\nepochs = 1\nvalidation = 0.0\n'
+    declared = "[input.x]\nscale = 255\n"
+    written(project, recipe, '["onnx-fp32"]', extra=declared)
+    project.write(
+        """
+        import numpy as np
+        import torch
+        from torch.utils.data import DataLoader, TensorDataset
+
+        def train():
+            x = torch.randint(0, 256, (64, 1, 8, 8), dtype=torch.uint8)
+            return DataLoader(TensorDataset(x, (x.float().mean((1, 2, 3)) > 127).long()), batch_size=16)
+
+        def judge(predict):
+            outputs = predict(np.full((5, 1, 8, 8), 255, np.uint8))
+            return {"count": len(outputs), "mean": float(np.mean(outputs))}
+        """,
+        "my_data.py",
+    )
+    text = (project.folder / "edgekit.toml").read_text()
+    text = (
+        text.replace('"train.npz"', '"my_data:train"', 1)
+        .replace('"test.npz"', '"my_data:judge"')
+        .replace('calibration = "train.npz"\n', "")
+    )
+    (project.folder / "edgekit.toml").write_text(text)
+    result = project.build()
+    assert result.code == 0, result.err
+    assert report(project, "onnx-fp32")["history"][0]["metrics"]["count"] == [5.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "says", "hint"),
+    [
+        ('\n[[recipe]]\nstep = "prun"\n', "unknown step 'prun'", "did you mean 'prune'"),
+        ('\n[[recipe]]\nstep = "prune"\nmac = 0.5\n', "unknown key 'mac'", "did you mean 'macs'"),
+        ('\n[[recipe]]\nstep = "fine_tune"\noptimizer = "sdg"\n', "unknown optimizer 'sdg'", "did you mean 'sgd'"),
+        ('\n[[recipe]]\nstep = "prune"\nmacs = 0.0001\n', "cannot bring macs", "larger budget"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_in_three_parts(project: Project, recipe: str, says: str, hint: str) -> None:
+    result = written(project, recipe).build()
+    assert result.code in (2, 3)
+    assert says in result.err
+    assert hint in result.err
+    assert not artifacts(project)
+
+
+def test_training_without_data_says_which_key_names_it(project: Project) -> None:
+    written(project)
+    text = (project.folder / "edgekit.toml").read_text().replace('train = "train.npz"\n', "")
+    (project.folder / "edgekit.toml").write_text(text)
+    result = project.build()
+    assert result.code == 2
+    what, _, hint = result.parts()
+    assert what == "training needs data"
+    assert 'train = "data.npz"' in hint
+
+
+def test_training_without_accelerate_names_the_extra(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    result = written(project).build()
+    assert result.code == 2
+    what, _, hint = result.parts()
+    assert "needs 'accelerate'" in what
+    assert 'pip install "edgekit[train]"' in hint
