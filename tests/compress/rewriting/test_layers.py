@@ -10,6 +10,7 @@ from edgekit import UsageError
 from edgekit.compress.low_rank import LowRank
 from edgekit.compress.rewriting.layers import find_layers
 from edgekit.compress.separable import Separable
+from edgekit.compress.steps import parse_steps
 from edgekit.ir import QuantParams
 from edgekit.ir.text import to_text
 from tests.compress.prune.masked import largest_difference
@@ -157,3 +158,17 @@ def test_constants_count_for_macs_but_not_for_a_budget_of_parameters() -> None:
         v.is_trainable for name, v in small.state.items() if name.startswith(("stem.0.", "fc.")) and "bias" not in name
     )
     assert "fc.weight" in small.history[-1].details["layers"] and small.macs < graph.macs
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Separable(error=0.3, between="bn_relu", keep=("conv1",), refit=True),
+        Separable(multiplier=2, copies=False, seed=3),
+        LowRank(macs=0.5, method="tucker2", round_to=8, iterations=3),
+        LowRank(rank=4, method="svd", layers=("fc",), absorb=True),
+    ],
+)
+def test_a_step_is_spelt_the_same_in_a_recipe(step: Separable | LowRank) -> None:
+    name = "separable" if isinstance(step, Separable) else "low_rank"
+    assert parse_steps([{"step": name, **step.options()}], None) == (step,)
