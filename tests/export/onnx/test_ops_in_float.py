@@ -187,6 +187,7 @@ ELEMENTWISE = [
     case(ops.LogicalAnd(), "bool[N,40]", "bool[N,40]"),
     case(ops.LogicalOr(), "bool[N,40]", "int64[N,40]"),
     case(ops.LogicalNot(), "bool[N,40]"),
+    *[case(op, "bool[N,40]", "bool[N,40]") for op in (ops.Add(), ops.Mul(), ops.Maximum(), ops.Minimum())],
     *[
         case(ops.Where(), "bool[N,1,5]", kind, kind)
         for kind in ("float32[N,3,5]", "int64[N,3,5]", "int32[N,3,5]", "bool[N,3,5]")

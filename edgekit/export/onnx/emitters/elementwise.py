@@ -80,12 +80,18 @@ def _common(node: Node) -> torch.dtype:
     return torch.promote_types(node.input(0).type.dtype, node.input(1).type.dtype)
 
 
+#: What torch's arithmetic on bools is.
+_OF_BOOLS: dict[type[ops.Op], str] = {ops.Add: "Or", ops.Mul: "And", ops.Maximum: "Or", ops.Minimum: "And"}
+
+
 @emits(ops.Add, ops.Sub, ops.Mul, ops.Div, ops.Maximum, ops.Minimum, ops.Pow)
 def arithmetic(to: Emission, node: Node, op: ops.Add) -> Tensor:
     """One operator, then the fused activation."""
     dtype = node.output.type.dtype
     if isinstance(op, ops.Div) and not dtype.is_floating_point:
         raise Unsupported("integers are divided with '/'", hint="cast them to float first, or divide with '//'")
+    if dtype == torch.bool and type(op) in _OF_BOOLS:
+        return to.add(_OF_BOOLS[type(op)], *_pair(to, node, dtype))
     if dtype == torch.bool:
         raise Unsupported(f"arithmetic ('{op.name}') on bool tensors", hint="use the logical operators, or cast to int32 first")
     return activate(to, to.add(_ONE_OPERATOR[type(op)], *_pair(to, node, dtype)), op.activation, node.output)

@@ -53,7 +53,7 @@ def _transposed(site: Site, op: ops.ConvTranspose2d, weight: Array) -> None:
     elif all(p == 0 and o == (n - 1) * s + k for n, o, k, s, p in spans):
         low = (0, 0)
     exact = list(whole) == list(out[1:3])
-    plain = exact and op.groups == 1 and op.activation == "none"
+    plain = exact and op.activation == "none"
     result = site.give()
     shape = (out[0], *whole, out[3])
     target = result if plain else site.new_like(result, shape)
