@@ -343,10 +343,13 @@ def _shortfall(row: Verification) -> str:
 
 
 def _worst_layers(report: Report) -> str:
-    """The layers that lose most, where that was measured."""
-    worst = sorted((r for r in report.layers if r.sqnr_db is not None), key=lambda r: r.sqnr_db or 0.0)[:3]
-    listed = "; ".join(f"{r.name} {r.sqnr_db:.1f} dB ({r.where})" for r in worst)
-    return f"layers with the largest error: {listed}" if listed else ""
+    """The layers that lose most, where that was measured: by the error that each causes alone, else by the one after it."""
+    causes = [(layer, layer.alone_sqnr_db) for layer in report.layers if layer.alone_sqnr_db is not None]
+    along = [(layer, layer.sqnr_db) for layer in report.layers if layer.sqnr_db is not None]
+    worst = sorted(causes or along, key=lambda row: row[1])[:3]
+    listed = "; ".join(f"{layer.name} {found:.1f} dB ({layer.where})" for layer, found in worst)
+    kind = "that cause the largest error, each alone" if causes else "with the largest error"
+    return f"layers {kind}: {listed}" if listed else ""
 
 
 def _dump(folder: Path, name: str, graph: Graph) -> None:

@@ -64,14 +64,14 @@ def _add(sums: _Sums, expected: torch.Tensor, actual: torch.Tensor) -> None:
     if not expected.numel():
         return
     difference = expected - actual
-    signal, noise = _energy(expected), _energy(difference)
+    signal, noise = energy(expected), energy(difference)
     largest = max(abs(float(t)) for t in torch.aminmax(difference))
     sums.signal += signal
     sums.noise += noise if noise == noise else float("inf")
     sums.largest = max(sums.largest, largest if largest == largest else float("inf"))
 
 
-def _energy(x: torch.Tensor) -> float:
+def energy(x: torch.Tensor) -> float:
     """Sum of squares; in double precision only where single precision has no room for it."""
     norm = float(torch.linalg.vector_norm(x.float()))
     return (norm if math.isfinite(norm) else float(torch.linalg.vector_norm(x.double()))) ** 2

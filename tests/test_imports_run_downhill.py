@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ir": {"errors", "formats", "diagram"},
     "passes": GRAPH,
     "layer_errors": GRAPH | {"metrics"},
+    "alone_errors": GRAPH | {"metrics", "layer_errors"},
     "train": {*GRAPH, "passes", "data", "config", "reference", "tables", "output"},
     "runtime": {"errors", "formats", "target"},  # runs artifacts; knows files, no graph
     "frontend": {*GRAPH, "formats", "passes", "config", "reference", "tables"},
@@ -55,6 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "report",
         "metrics",
         "layer_errors",
+        "alone_errors",
         "reference",
     },
     "flow": {"*"},

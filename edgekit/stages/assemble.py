@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from edgekit import __version__
+from edgekit.alone_errors import alone_errors
 from edgekit.compress.quantize.borders import FloatIsland
+from edgekit.compress.quantize.sensitivity import logits
 from edgekit.config import BuildRequest, is_reference
 from edgekit.errors import InputError
 from edgekit.ir import Graph
@@ -24,7 +26,7 @@ from edgekit.report.from_artifact import artifact_info, io_info
 from edgekit.report.from_graph import graph_summary, layers, pass_info
 from edgekit.runtime.artifact import Artifact
 from edgekit.stages.baseline import check_growth, read_baseline
-from edgekit.stages.feeding import batches, first
+from edgekit.stages.feeding import batches, count_of, first
 from edgekit.stages.micro import MicroFacts
 from edgekit.stages.precision import Lowered
 from edgekit.stages.preprocessing import Prepared
@@ -33,6 +35,11 @@ from edgekit.target import Device, Target
 #: Samples on which the error of every layer is measured: so many, fewer (but some) where a network's values are this large.
 _LAYER_SAMPLES = (4, 16)
 _LAYER_ELEMENTS = 32 << 20
+
+#: What finding the error of each layer alone may cost, in multiply-accumulates: little beside a build, more where that is what
+#: the user must know.
+_EFFORT = 200_000_000
+_EFFORT_AFTER_FAILURE = 20_000_000_000
 
 #: Below it an artifact that passed its floor carries a warning.
 _LOW_SQNR_DB = 20.0
@@ -66,13 +73,15 @@ def assemble(
     ]
     labels = _labels(request)
     warnings += _check_labels(labels, lowered.graph)
-    errors = None
+    errors, alone = None, None
     if lowered.graph is not lowered.float_graph:
         per_sample = sum(v.type.numel() for v in lowered.graph.values() if not v.is_constant)
         least, most = _LAYER_SAMPLES
         count = max(least, min(most, _LAYER_ELEMENTS // max(per_sample, 1)))
         some = first(prepared.taken(raw), lowered.graph, count)
         errors = layer_errors(lowered.float_graph, lowered.graph, batches(some, lowered.graph))
+        failed = any(not row.passed for row in verification)
+        alone = _alone(lowered, first(some, lowered.graph, least), _EFFORT_AFTER_FAILURE if failed else _EFFORT)
     report = Report(
         source=_source_info(request, source),
         target=target.name,
@@ -85,7 +94,7 @@ def assemble(
         passes=pass_info(lowered.passes),
         artifact=artifact_info(path, relative_to=path.parent, arena_bytes=micro.arena_bytes),
         io=io_info(Artifact(path).record, path.name, labels),
-        layers=layers(lowered.graph, errors, float_reasons=reasons),
+        layers=layers(lowered.graph, errors, alone, reasons),
         verification=verification,
         evaluation=evaluation,
         budget=_device_checks(path, device),
@@ -102,6 +111,18 @@ def assemble(
             note = f"the baseline {request.baseline.name} has no report for {target.name}"
             report = dataclasses.replace(report, warnings=(*report.warnings, note))
     return report
+
+
+def _alone(lowered: Lowered, samples: list[np.ndarray[Any, Any]], effort: int) -> dict[str, float]:
+    """The error of each layer alone, on as many samples as the effort allows; nothing where it is too little for one."""
+    names = [value.name for value in logits(lowered.float_graph)]
+    count = count_of(samples, lowered.graph)
+    while count:
+        batch = batches(first(samples, lowered.graph, count), lowered.graph)[0]
+        if found := alone_errors(lowered.float_graph, lowered.graph, batch, names, effort=effort):
+            return found
+        count //= 2
+    return {}
 
 
 def _stay_float(islands: Sequence[FloatIsland]) -> list[str]:

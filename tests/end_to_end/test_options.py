@@ -275,6 +275,16 @@ def test_evaluation_batches_that_come_only_once_serve_every_target_and_form(tmp_
         assert one.report.verification[0].samples == 40  # compared on the same inputs: there are no others
 
 
+def test_the_report_says_which_layers_cause_the_error(project: Project) -> None:
+    assert project.build(project.model(SMALL), *INT8).code == 0
+    layers = project.report("tflite-int8")["layers"]
+    assert all(20 < layer["alone_sqnr_db"] <= 200 for layer in layers if layer["weight_bytes"])
+    page = (project.artifact("tflite-int8").parent / "report.html").read_text()
+    assert "Share of the output&#x27;s error that each layer causes when it alone is quantised" in page or (
+        "Share of the output's error that each layer causes when it alone is quantised" in page
+    )
+
+
 def test_labels_go_into_the_report(project: Project) -> None:
     project.write("\n".join(f"class {i}" for i in range(10)), "labels.txt")
     assert project.build(project.model(SMALL), *FLOAT, "--labels", "labels.txt").code == 0
