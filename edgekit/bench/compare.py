@@ -123,14 +123,14 @@ def _latency(
         return _not_comparable(result.artifact, name, "the older session ran on another device")
     if differing:
         return _not_comparable(result.artifact, name, f"the older session had another {', '.join(differing)}")
+    kind = latency.get("calls", headline.calls.value)
+    if kind != headline.calls.value:
+        note = f"the older figure is of {kind} calls, this one of {headline.calls.value} calls"
+        return _not_comparable(result.artifact, name, note)
     old_speed = entry["stability"]["sentinel_us"]
     if old_speed and result.sentinel_us and abs(result.sentinel_us / old_speed - 1) > _SAME_SPEED:
         shift = result.sentinel_us / old_speed - 1
         note = f"the machine itself runs a fixed loop {abs(shift):.0%} {'slower' if shift > 0 else 'faster'} than then"
-        return _not_comparable(result.artifact, name, note)
-    kind = latency.get("calls", headline.calls.value)
-    if kind != headline.calls.value:
-        note = f"the older figure is of {kind} calls, this one of {headline.calls.value} calls"
         return _not_comparable(result.artifact, name, note)
     scale = latency["median"] / median(latency["launch_medians"])  # the older figure is the stated one, whoever wrote it
     ratio = ratio_of_sessions([scale * launch for launch in latency["launch_medians"]], headline.medians)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edgekit.bench.budget import Check
-from edgekit.bench.headline import Headline
+from edgekit.bench.headline import Headline, full_speed
 from edgekit.bench.launch import Golden, Kernels, Launch, Memory, Mode, Soak
 from edgekit.bench.micro import Arena
 from edgekit.bench.qemu.counting import Count
@@ -57,7 +57,8 @@ class Measurement:
         output_sha256: of the first call's outputs; None where launches disagreed.
         unstable: why the latency is not to be relied on; empty where it is.
         warnings: what else the user should know.
-        sentinel_us: the fixed loop undisturbed (lower quartile of the launches' fastest rounds): the machine's own speed.
+        sentinel_us: the machine's own speed: the tick at full speed where the launches were watched, else the sentinel's loop
+            (lower quartile of the launches' fastest rounds).
     """
 
     artifact: Path
@@ -116,7 +117,7 @@ def condense(
         soak=first.soak,
         unstable=unstable,
         warnings=_warnings(launches, kernels),
-        sentinel_us=float(np.percentile(sentinels, 25)) if sentinels else None,
+        sentinel_us=full_speed(launches) or (float(np.percentile(sentinels, 25)) if sentinels else None),
     )
 
 

@@ -279,6 +279,18 @@ def test_figures_of_different_calls_are_not_compared(artifact: Path, tmp_path: P
     assert finding.note == "the older figure is of all calls, this one of undisturbed calls"
 
 
+def test_a_host_is_as_fast_as_its_tick_however_busy_it_is(artifact: Path, tmp_path: Path) -> None:
+    """The sentinel's longer loop may never have met full speed on a busy machine: that alone forbids no comparison."""
+    quiet = measure(artifact, Each(watched(90.0, 90.0)))
+    busy = replace(watched(150.0, 99.0), sentinel_fastest_us=90.0)
+    new = measure(artifact, Each(busy))
+    [finding] = [f for f in compare(documents(quiet, tmp_path), new.results, new.on).findings if "latency" in f.metric]
+    assert finding.change is Change.SLOWER
+    slower_clock = measure(artifact, Each(watched(150.0, 99.0, full_us=12.0)))
+    [finding] = [f for f in compare(documents(quiet, tmp_path), slower_clock.results, new.on).findings if "latency" in f.metric]
+    assert "20% slower" in finding.note
+
+
 def test_the_median_on_a_shared_host_is_of_the_undisturbed_calls_and_the_percentiles_of_all(artifact: Path) -> None:
     session = measure(artifact, Each(watched(70.0, 44.0)), transport=FakeTransport("local", replace(FACTS, abi="x86_64")))
     latency = as_document(session, version="0.1.0", exit_code=0)["results"][0]["metrics"]["latency_us"]
