@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edgekit.ir import Graph
 from edgekit.ir.history import StepRecord
 from tests.compress.prune.combinations.common import OverChannels
 from tests.compress.prune.masked import masked_source
@@ -30,6 +32,24 @@ def reference(model: nn.Module, record: StepRecord) -> nn.Module:
             gone = removed.get(parameter, {}).get(int(axis or 0), ())
             module.kept = torch.tensor([i for i in range(weight.shape[int(axis or 0)]) if i not in gone])
     return twin
+
+
+def reference_outputs(model: nn.Module, record: StepRecord, inputs: tuple[Tensor, ...]) -> Any:
+    """What the reference makes of inputs, in double precision."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # torch's fused layers read the weights of norms, and not the norms
+    try:
+        with torch.no_grad():
+            return reference(model, record)(*(x.double() if x.is_floating_point() else x for x in inputs))
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def outputs_in_double(graph: Graph, inputs: tuple[Tensor, ...]) -> Any:
+    """What a graph makes of inputs, in double precision; the graph is left as it is."""
+    with torch.no_grad():
+        module = copy.deepcopy(graph.module()).double().eval()
+        return module(*(x.double() if x.is_floating_point() else x for x in inputs))
 
 
 def flat(result: Any) -> list[Tensor]:
