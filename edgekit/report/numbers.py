@@ -19,6 +19,13 @@ def count_text(count: float) -> str:
     return f"{count:,.0f}" if abs(count) < 1000 else _scaled(count)
 
 
+def limit_text(name: str, value: float) -> str:
+    """The value of a limit in the unit that its name ends in: ``4.2 MB`` of ``model_bytes``, ``7 ms`` of ``p95_latency_ms``."""
+    if name.endswith("_bytes"):
+        return bytes_text(value)
+    return f"{value:.3g} ms" if name.endswith("_ms") else count_text(value)
+
+
 def _scaled(count: float) -> str:
     unit, size = next(((u, s) for u, s in _UNITS if abs(count) >= 0.9995 * s), ("", 1.0))
     number = count / size

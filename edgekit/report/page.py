@@ -15,6 +15,7 @@ from edgekit.report.numbers import (
     db_text,
     error_text,
     factor_text,
+    limit_text,
     metric_text,
     operators_text,
     percent_text,
@@ -160,13 +161,12 @@ def _budget(report: Report) -> Html:
     rows = []
     for check in report.budget:
         word, css = {True: ("kept", "good"), False: ("exceeded", "bad"), None: ("not measured", "soft")}[check.passed]
-        show = bytes_text if check.name.endswith("bytes") else count_text
         rows.append(
             (
                 element("span", check.name.replace("_", " "), css="name"),
                 check.origin,
-                "–" if check.value is None else show(check.value),
-                show(check.limit),
+                "–" if check.value is None else limit_text(check.name, check.value),
+                limit_text(check.name, check.limit),
                 percent_text(check.value / check.limit, 0) if check.value is not None and check.limit else "–",
                 element("span", word, css=css),
                 check.note,

@@ -14,6 +14,7 @@ from edgekit.report.numbers import (
     db_text,
     error_text,
     factor_text,
+    limit_text,
     metric_text,
     operators_text,
     percent_text,
@@ -194,12 +195,11 @@ def _budget(report: Report) -> Table:
 
     table = _table("limit", "is", "may be", "")
     for check in report.budget:
-        show = bytes_text if check.name.endswith("bytes") else count_text
         word = {True: "[green]kept[/green]", False: "[red]exceeded[/red]", None: "[dim]not measured[/dim]"}
         table.add_row(
             f"  {escape(check.name.replace('_', ' '))} ({check.origin})",
-            "–" if check.value is None else show(check.value),
-            show(check.limit),
+            "–" if check.value is None else limit_text(check.name, check.value),
+            limit_text(check.name, check.limit),
             word[check.passed],
         )
     return table

@@ -41,6 +41,14 @@ _LAYER_ELEMENTS = 32 << 20
 _EFFORT = 200_000_000
 _EFFORT_AFTER_FAILURE = 20_000_000_000
 
+#: What a measurement calls a limit -> its key in a device's budget, which says the unit.
+_BUDGET_KEYS = {
+    "latency_p95": "p95_latency_ms",
+    "memory": "peak_memory_bytes",
+    "model_size": "model_bytes",
+    "arena": "arena_bytes",
+}
+
 #: Below it an artifact that passed its floor carries a warning.
 _LOW_SQNR_DB = 20.0
 
@@ -233,7 +241,14 @@ def _device_checks(path: Path, device: Device | None) -> tuple[BudgetCheck, ...]
     from edgekit.bench.budget import Verdict, check_artifact
 
     return tuple(
-        BudgetCheck(c.name, c.limit, c.value, "device", {Verdict.PASS: True, Verdict.FAIL: False}.get(c.verdict), c.reason)
+        BudgetCheck(
+            _BUDGET_KEYS.get(c.name, c.name),
+            c.limit,
+            c.value,
+            "device",
+            {Verdict.PASS: True, Verdict.FAIL: False}.get(c.verdict),
+            c.reason,
+        )
         for c in check_artifact(path, device)
     )
 

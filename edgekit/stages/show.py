@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from edgekit.config import BuildRequest
 from edgekit.errors import EdgekitError
@@ -38,6 +39,12 @@ def show_up_to_date(request: BuildRequest) -> None:
         sys.stdout.write(f"up to date: {request.output}\n")
 
 
+def _short(path: Path) -> str:
+    """Relative to the current folder where it is in there."""
+    here = Path.cwd()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else str(path)
+
+
 def show_builds(request: BuildRequest, builds: Sequence[Build]) -> None:
     """The table of targets and every error; or one JSON document and nothing else on stdout."""
     _clear()
@@ -47,10 +54,12 @@ def show_builds(request: BuildRequest, builds: Sequence[Build]) -> None:
         from edgekit.report.terminal import print_report, print_summary
 
         reports = [b.report for b in builds if b.report is not None]
+        folder = _short(request.output)
         if len(reports) == 1:
-            print_report(reports[0], warnings=False)  # they go to stderr, below
+            print_report(reports[0], folder=f"{folder}/{reports[0].target}", warnings=False)  # they go to stderr, below
         elif reports:
             print_summary(reports)
+            sys.stdout.write(f"\n  artifacts and reports: {folder}\n")
     for built in builds:
         of_target = f"{built.target}: " if len(builds) > 1 else ""
         if isinstance(built.error, EdgekitError):

@@ -169,7 +169,7 @@ def test_what_cannot_be_measured_here_counts_only_under_strict(project: Project)
     arguments = (reference, *FLOAT, "--device", device(project, p95_latency_ms=5))
     assert project.build(*arguments).code == 0
     (check,) = project.report("tflite-fp32")["budget"]
-    assert check["passed"] is None and check["note"]
+    assert check["name"] == "p95_latency_ms" and check["passed"] is None and check["note"]
     strict = project.build(*arguments, "--strict")
     what, _, hint = strict.parts()
     assert strict.code == 3 and "--strict: " in what and "can't be measured here" in what and hint
@@ -182,6 +182,13 @@ def test_under_strict_a_warning_is_a_failure(project: Project) -> None:
     assert relaxed.code == 0 and "warning: " in relaxed.err
     strict = project.build(*arguments, "--strict")
     assert strict.code == 3 and " float" in strict.err and "--strict: " in strict.err
+
+
+def test_the_table_says_where_the_artifacts_are(project: Project) -> None:
+    reference = project.model(SMALL)
+    assert "  edgekit-out/tflite-fp32/build.tflite  " in project.build(reference, *FLOAT).out
+    several = project.build(reference, *FLOAT, "--target", "onnx-fp32", "--output", str(project.folder / "a" / "b"))
+    assert several.out.endswith("artifacts and reports: a/b\n")
 
 
 def test_json_is_one_document_and_nothing_else_on_stdout(project: Project) -> None:
