@@ -26,7 +26,7 @@ $(STAMP): setup.cfg setup.py pyproject.toml constraints.txt
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet -c constraints.txt setuptools
 	$(if $(TORCH_INDEX),$(PY) -m pip install --quiet -c constraints.txt --index-url $(TORCH_INDEX) torch)
-	$(PY) -m pip install --quiet -c constraints.txt --no-build-isolation --editable '.[build,micro,dev]'
+	$(PY) -m pip install --quiet -c constraints.txt --no-build-isolation --editable '.[build,micro,train,dev]'
 	touch $@
 
 demo: setup

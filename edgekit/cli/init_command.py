@@ -19,6 +19,7 @@ targets = ["tflite-fp32"]        # `edgekit targets` lists them; int8 targets ne
 # name = "model"                 # of the artifact
 # device = "wear-w5"             # its budget becomes binding
 # output = "edgekit-out"         # with [output.NAME] tables below: [output] folder = "edgekit-out"
+# train = "train.npz"            # inputs and labels for [[recipe]]: .npz, or a callable (arrays, Dataset, DataLoader)
 # calibration = "train.npz"      # inputs (stacked samples), or package.module:callable
 # evaluate = "test.npz"          # inputs and labels, or a callable predict -> {metric: value}
 # labels = "labels.txt"          # names of the classes, one a line
@@ -39,6 +40,18 @@ targets = ["tflite-fp32"]        # `edgekit targets` lists them; int8 targets ne
 # observer = "min_max"           # or "percentile", "mse", "output_error"
 # percentile = 0.99999           # with observer = "percentile"
 # bias_correction = true
+
+# [[recipe]]                     # compression steps, in order, before all targets (docs/recipes.md)
+# step = "prune"                 # prune, fine_tune, separable, low_rank ...
+# macs = 0.5                     # keep half the multiply-accumulates; or ratio, parameters, bytes
+# rounds = 3                     # judge, remove a little, train, three times
+# epochs = 2                     # of each of these trainings
+# training = { lr = 1e-3, batch_size = 64, augment = "flip_crop" }
+# distillation = { temperature = 4.0, alpha = 0.9 }
+
+# [[recipe]]
+# step = "fine_tune"
+# epochs = 20
 
 # [baseline]
 # report = "baseline/summary.json"
