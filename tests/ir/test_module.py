@@ -226,6 +226,22 @@ def test_networks_run_at_any_batch_with_equal_rows(build: object) -> None:
         torch.testing.assert_close(a[1:2], b, rtol=1e-4, atol=1e-4)
 
 
+def test_a_recurrent_layer_that_reads_the_input_trains_compiled() -> None:
+    graph = Graph("net")
+    x = graph.add_input("x", TensorType(torch.float32, (N, 5, 3)))
+    shapes = {"w_ih": (16, 3), "w_hh": (16, 4), "b_ih": (16,), "b_hh": (16,)}
+    weights = [graph.add_state(name, torch.nn.Parameter(torch.randn(shape))) for name, shape in shapes.items()]
+    graph.outputs = [graph.add_node(ops.Lstm(4), [x, None, None, *weights]).outputs[0]]
+    module, data = graph.module().train(), torch.randn(2, 5, 3)
+    module(data).sum().backward()
+    wanted = [parameter.grad.clone() for parameter in module.parameters() if parameter.grad is not None]
+    module.zero_grad()
+    torch.compile(module, backend="aot_eager")(data).sum().backward()
+    assert len(wanted) == 4
+    for parameter, gradient in zip(module.parameters(), wanted, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
+
+
 def test_a_module_is_compiled_by_torch() -> None:
     module = parse("graph g(%x: float32[N,4])\n @w: float32[3,4] parameter\n %y = linear(%x, @w)\n return %y").module().eval()
     compiled = torch.compile(module, backend="eager", fullgraph=True)

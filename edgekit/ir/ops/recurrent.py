@@ -78,6 +78,9 @@ class Lstm(_Recurrent):
         **_: Any,
     ) -> tuple[torch.Tensor, ...]:
         dropout = self.dropout if training else 0.0
+        if torch.compiler.is_compiling() and torch.is_grad_enabled() and not x.requires_grad:
+            # torch.compile takes a oneDNN layer without a gradient for its weights where the input needs none (2.13).
+            x = x + 0.0 * weights[0].flatten()[0]
         y, h, c = torch.lstm(
             x, self.states(x, (h, c)), weights, self.bias, self.layers, dropout, training, self.bidirectional, self.batch_first
         )
