@@ -96,6 +96,15 @@ def test_a_run_ends_when_its_time_is_up(device: TestDevice) -> None:
     assert gone_within(5, mark)
 
 
+def test_what_the_program_started_ends_with_it(device: TestDevice) -> None:
+    mark = {"local": "76.1", "ssh": "76.2", "adb": "76.3"}[device.name]
+    with device.open() as transport:
+        assert transport.run(["sh", "-c", f"sleep {mark}; true"], limit=2).exit == 137
+        assert gone_within(5, f"sleep {mark}")
+        assert transport.run(["sh", "-c", f"sleep {mark} >/dev/null 2>&1 & exit 3"], limit=20).exit == 3
+        assert gone_within(5, f"sleep {mark}")
+
+
 def test_a_cut_connection_leaves_no_process_after_five_seconds(device: TestDevice) -> None:
     mark = {"local": "78.1", "ssh": "78.2", "adb": "78.3"}[device.name]
     with device.open() as transport:

@@ -18,18 +18,22 @@ from edgekit.errors import DeviceError
 
 #: ``sh GUARD folder limit keep command...``. The exit code travels in-band: ssh's own 255 and adb before Android 7 hide it.
 #: Redirections matter: a background process that kept stdout open would keep the connection open. The trap lets ``gone`` finish
-#: although the main shell, whose wait ends with the program, sends its helpers TERM.
+#: although the main shell, whose wait ends with the program, sends its helpers TERM. The program leads a process group where
+#: the device has setsid, so that what it starts itself (a wrapper script's Python) ends with it.
 GUARD = r"""
 folder=$1 limit=$2 keep=$3; shift 3
 beat=$folder/beat.$$; : > "$beat" || { echo "EDGEKIT_EXIT 125" >&2; exit 125; }
-"$@" </dev/null 3<&- & job=$!
+leader=; for tool in setsid "toybox setsid"; do $tool true </dev/null >/dev/null 2>&1 && leader=$tool && break; done
+$leader "$@" </dev/null 3<&- & job=$!
 exec 3<&0
-gone() { trap '' TERM; kill -9 $job; [ "$keep" = yes ] || rm -rf "$folder"; }
+stop() { kill -9 -$job || kill -9 $job; }
+gone() { trap '' TERM; stop; [ "$keep" = yes ] || rm -rf "$folder"; }
 ( while read -r _ <&3; do : > "$beat"; done; gone ) >/dev/null 2>&1 & reader=$!
 ( spent=0
   while [ -e "$beat" ] && [ $spent -lt $limit ]; do rm -f "$beat"; sleep 2; spent=$((spent + 2)); done
-  if [ $spent -ge $limit ]; then kill -9 $job; else gone; fi ) >/dev/null 2>&1 3<&- & sleeper=$!
+  if [ $spent -ge $limit ]; then stop; else gone; fi ) >/dev/null 2>&1 3<&- & sleeper=$!
 wait $job; code=$?
+[ -n "$leader" ] && kill -9 -$job 2>/dev/null
 kill $reader $sleeper 2>/dev/null
 rm -f "$beat"
 echo "EDGEKIT_EXIT $code" >&2
