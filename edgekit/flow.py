@@ -133,7 +133,7 @@ def build_from_request(request: BuildRequest) -> int:
         _write_summary(request.output, builds)
         code = exit_code_of([b.error for b in builds if b.error is not None])
         if code == 0:
-            record.write(_written(request.output, builds))
+            record.write(_written(request.output, builds), main=builds[0].artifact)
     show_builds(request, builds)
     for built in builds:
         if built.error is not None and not isinstance(built.error, EdgekitError):

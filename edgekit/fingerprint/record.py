@@ -22,7 +22,7 @@ from edgekit.fingerprint.watch import FileWatch, Stat, absolute
 from edgekit.output import STATE_FOLDER, write_whole
 from edgekit.target import Device, Target
 
-SCHEMA = "edgekit.state/1"
+SCHEMA = "edgekit.state/2"
 
 #: Distributions whose version may change an artifact or its verification.
 DISTRIBUTIONS = (
@@ -68,21 +68,23 @@ class BuildRecord:
         files = (Path(path) for path in self._watch.files)
         return sorted(path for path in files if path.is_file() and not any(path.is_relative_to(folder) for folder in own))
 
-    def write(self, outputs: Iterable[Path]) -> None:
+    def write(self, outputs: Iterable[Path], *, main: Path | None = None) -> None:
         """Record the build in ``OUTPUT/.edgekit``, and write the depfile where one was asked for.
 
         Where the watch could not note everything there is no record, so that the next build is not taken for unchanged.
+
+        Args:
+            outputs: every file that the build wrote.
+            main: the one that the depfile is about, by default the first: Ninja refuses a depfile that names an output which
+                the build file does not.
 
         Raises:
             OutputError: the disk is full or read-only.
         """
         self._watch.note_modules()
-        outputs, inputs = sorted(outputs), self.inputs()
-        if self.request.depfile is not None:
-            from edgekit.fingerprint.depfile import write_depfile
-
-            write_depfile(self.request.depfile, outputs, inputs)
-            outputs = [*outputs, self.request.depfile]
+        outputs, inputs = list(outputs), self.inputs()
+        main = main or outputs[0]
+        _write_depfile(self.request, main, inputs)
         if not self._watch.complete:
             return
         folders = sorted(path for path in map(Path, self._watch.folders) if path.is_dir())
@@ -92,7 +94,8 @@ class BuildRecord:
             "versions": versions(),
             "inputs": {str(path): _entry(path, self._watch.files[str(path)]) for path in inputs},
             "folders": {str(path): _listing(path, self.request.output) for path in folders},
-            "outputs": {str(path): _entry(path, _stat(path)) for path in outputs},
+            "outputs": {str(path): _entry(path, _stat(path)) for path in sorted(outputs)},
+            "main": str(main),
         }
         state = _state_path(self.request.output, self.request)
         state.parent.mkdir(parents=True, exist_ok=True)
@@ -134,7 +137,8 @@ def is_up_to_date(output: Path, request: BuildRequest) -> bool:
 def touch_outputs(output: Path, request: BuildRequest) -> list[Path]:
     """Make the recorded outputs newer than their inputs, as Make and Ninja expect of a command that ran; returns them.
 
-    For an up-to-date build under a build tool (``--depfile``): without it the tool would start edgekit again every time.
+    For an up-to-date build under a build tool (``--depfile``): without it the tool would start edgekit again every time. The
+    depfile is written again, because Ninja may have taken it away.
     """
     state = _state_path(output, request)
     document = _read(state)
@@ -144,8 +148,16 @@ def touch_outputs(output: Path, request: BuildRequest) -> list[Path]:
     for path in paths:
         os.utime(path)
         document["outputs"][str(path)]["mtime_ns"] = path.stat().st_mtime_ns
+    _write_depfile(request, Path(document["main"]), map(Path, document["inputs"]))
     write_whole(state, json.dumps(document, indent=1))
     return paths
+
+
+def _write_depfile(request: BuildRequest, main: Path, inputs: Iterable[Path]) -> None:
+    if request.depfile is not None:
+        from edgekit.fingerprint.depfile import write_depfile
+
+        write_depfile(request.depfile, [main], inputs)
 
 
 def declared_files(request: BuildRequest) -> Iterator[Path]:
@@ -194,7 +206,7 @@ def _read(state: Path) -> dict[str, Any] | None:
         document = json.loads(state.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    wanted = {"schema", "request", "versions", "inputs", "folders", "outputs"}
+    wanted = {"schema", "request", "versions", "inputs", "folders", "outputs", "main"}
     if not isinstance(document, dict) or document.get("schema") != SCHEMA or not wanted <= document.keys():
         return None
     return document

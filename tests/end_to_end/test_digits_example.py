@@ -83,9 +83,12 @@ def test_an_unchanged_build_is_a_no_op_that_imports_no_torch(digits: Path) -> No
 
 
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
-def test_cmake_builds_the_model_once_and_again_after_a_change(digits: Path) -> None:
-    source, work = digits.parent / "app_builds" / "cmake", digits.parent / "work"
-    run("cmake", "-S", source, "-B", work, cwd=digits)
+@pytest.mark.parametrize("generator", ["Unix Makefiles", "Ninja"])
+def test_cmake_builds_the_model_once_and_again_after_a_change(digits: Path, generator: str) -> None:
+    if generator == "Ninja" and shutil.which("ninja") is None:
+        pytest.skip("ninja is not installed")
+    source, work = digits.parent / "app_builds" / "cmake", digits.parent / f"work {generator}"
+    run("cmake", "-S", source, "-B", work, "-G", generator, cwd=digits)
     model = work / "model" / "tflite-int8" / "digits.tflite"
     built = []
     for change in (None, None, digits / "generated" / "calibration.npz", None):

@@ -113,7 +113,7 @@ def test_the_depfile_names_outputs_and_everything_that_was_read(project: Project
     assert result.code == 0, result.err
     text = (project.folder / "net.d").read_text()
     outputs, _, inputs = text.partition(":")
-    assert str(project.artifact("tflite-int8")) in outputs
+    assert outputs == str(project.artifact("tflite-int8"))  # alone: Ninja refuses outputs that the build file does not name
     assert f"{project.module}.py" in inputs and "calibration.npz" in inputs
     assert "site-packages" not in inputs
 

@@ -94,7 +94,7 @@ CHANGES: dict[str, Callable[[Project], object]] = {
     "the artifact deleted": lambda p: p.artifact.unlink(),
     "the record damaged": lambda p: p.state().write_text("{"),
     "the record of another kind": lambda p: p.state().write_text("[]"),
-    "the record of another schema": lambda p: p.state().write_text(p.state().read_text().replace("state/1", "state/0")),
+    "the record of another schema": lambda p: p.state().write_text(p.state().read_text().replace("state/2", "state/0")),
     "the record deleted": lambda p: p.state().unlink(),
 }  # fmt: skip
 
@@ -227,6 +227,17 @@ print([name for name in ("torch", "numpy", "rich", "onnx") if name in sys.module
     seconds = min(float(answer.splitlines()[0]) for answer in answers)
     assert answers[0].splitlines()[1] == "[]"
     assert seconds < 0.1
+
+
+def test_the_depfile_of_a_build_that_is_up_to_date_comes_back(project: Project) -> None:
+    project.request = replace(project.request, depfile=project.root / "net.d")
+    project.build()
+    text = (project.root / "net.d").read_text()
+    assert text.startswith(f"{project.artifact}: ") and str(project.root / "extra.txt") in text
+    (project.root / "net.d").unlink()  # as Ninja does when it has read it
+    assert project.current
+    touch_outputs(project.output, project.request)
+    assert (project.root / "net.d").read_text() == text
 
 
 def test_touching_makes_the_outputs_newer_and_keeps_them_current(project: Project) -> None:
