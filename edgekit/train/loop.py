@@ -158,7 +158,9 @@ class _Run:
             self._count(batch.size, terms, output, batch.targets)
             self.step += 1
             shown.step()
-            if self.folder is not None and time.perf_counter() - saved >= self.save_every and self.step < self.steps:
+            # Only one process alone: clocks differ, and all of them would have to save at the same step.
+            due = self.folder is not None and self.world == 1 and time.perf_counter() - saved >= self.save_every
+            if due and self.step < self.steps:
                 self._save()
                 saved = time.perf_counter()
         self._finish_epoch(rate, time.perf_counter() - started)
