@@ -65,7 +65,7 @@ class Network:
         if self.name == "resnet20":
             with np.load(DATA / "cifar10.npz") as arrays:
                 images = arrays["x_train"]
-            return _normalized(images[np.random.default_rng(seed).choice(len(images), count, replace=False)])
+            return normalized(images[np.random.default_rng(seed).choice(len(images), count, replace=False)])
         made = _reference("mlperf_tiny" if self.peer else "zoo").data(self.name, count, seed)
         return np.asarray(made.numpy(), np.float32)
 
@@ -89,7 +89,7 @@ VIT = Network("vit", "ViT, 4 blocks")
 def test_images(count: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """The first test images of CIFAR-10, normalised, and their labels."""
     with np.load(DATA / "cifar10.npz") as arrays:
-        return _normalized(arrays["x_test"][:count]), arrays["y_test"][:count].reshape(-1).astype(np.int64)
+        return normalized(arrays["x_test"][:count]), arrays["y_test"][:count].reshape(-1).astype(np.int64)
 
 
 def available() -> bool:
@@ -103,7 +103,7 @@ def _reference(name: str) -> Any:
     return importlib.import_module(name)
 
 
-def _normalized(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def normalized(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     scaled = (images.astype(np.float32) / 255 - np.float32(_MEAN)) / np.float32(_STD)
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
