@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.compress.prune.atoms import STAYS, Labels
-from edgekit.compress.prune.coupling import COUPLES, Coupling
+from edgekit.compress.prune.coupling import ANY_BATCH, COUPLES, Coupling
 from edgekit.compress.prune.coupling.balance import settle
 from edgekit.errors import Unsupported
 from edgekit.ir import Graph, Node, Value
@@ -96,7 +96,10 @@ def _label(graph: Graph, choices: Mapping[tuple[int, int], int]) -> Coupling:
         c.label(value, rows)
     for position, node in enumerate(graph.nodes):
         c.enter(position, node)
-        COUPLES.get(type(node.op), _unknown)(node, c)
+        couple = COUPLES.get(type(node.op), _unknown)
+        if couple not in ANY_BATCH:
+            c.close_batch(node)
+        couple(node, c)
     c.place = ""
     for value in graph.outputs:
         c.fix_axes(value, range(value.type.rank), f"it reaches the model's output '{value.name}'")

@@ -33,11 +33,12 @@ class Change:
     def is_thinned(self, value: Value, axis: int) -> bool:
         """Some index of the axis goes."""
         size = value.type.shape[axis]
-        return not isinstance(size, Batch) and len(self.kept(value, axis)) < size
+        return len(self.kept(value, axis)) < (size.multiple if isinstance(size, Batch) else size)
 
     def new_shape(self, value: Value) -> tuple[Dim, ...]:
         """What is left of each dimension of an old value."""
-        return tuple(d if isinstance(d, Batch) else len(self.kept(value, axis)) for axis, d in enumerate(value.type.shape))
+        left = [len(self.kept(value, axis)) for axis in range(value.type.rank)]
+        return tuple(Batch(n) if isinstance(d, Batch) else n for n, d in zip(left, value.type.shape, strict=True))
 
     def gather_first(self, axis: int, picked: Labels) -> None:
         """The new node reads these indices of its first input instead of all of them."""

@@ -118,7 +118,8 @@ def _zeroed(analysis: Analysis, gone: Gone, value: Value, tensor: torch.Tensor) 
     """Zero at all indices that go; what is infinite or undefined there does not matter."""
     for axis, labels in enumerate(analysis.coupling.axes.get(id(value), ())):
         if labels is not None and gone[labels].any():
-            tensor = tensor.index_fill(axis, torch.from_numpy(np.flatnonzero(gone[labels])), 0)
+            goes = np.tile(gone[labels], tensor.shape[axis] // len(labels))  # once for every sample of a batch axis
+            tensor = tensor.index_fill(axis, torch.from_numpy(np.flatnonzero(goes)), 0)
     return tensor
 
 

@@ -14,7 +14,7 @@ from edgekit.compress.prune.atoms import Labels
 from edgekit.compress.prune.change import Change
 from edgekit.compress.prune.coupling import SHRINKS
 from edgekit.errors import Unsupported, UsageError
-from edgekit.ir import Graph, Value
+from edgekit.ir import Batch, Graph, Value
 from edgekit.ir.cloning import clone
 from edgekit.ir.types import TensorType
 
@@ -117,8 +117,9 @@ def shrink(analysis: Analysis, gone: Gone, *, shapes_only: bool = False) -> Grap
     def kept(value: Value, axis: int) -> Labels:
         rows = axes.get(id(value))
         labels = rows[axis] if rows is not None else None
-        if labels is None:
-            return np.arange(value.tensor_shape[axis])
+        if labels is None or not len(labels):
+            size = value.type.shape[axis]
+            return np.arange(size.multiple if isinstance(size, Batch) else size)
         return np.flatnonzero(~gone[labels])
 
     for old, new in zip(graph.values(), list(small.values()), strict=True):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-from edgekit import Data, UsageError
+from edgekit import Data, InputError, UsageError
 from edgekit.compress.prune import Prune
 from edgekit.compress.prune.analysis import analyse
 from edgekit.compress.prune.criteria import CRITERIA, Evidence, NotDefined
@@ -81,6 +82,32 @@ def test_taylor_is_the_squared_product_of_gradient_and_weight() -> None:
 def test_taylor_without_labels_is_refused() -> None:
     with pytest.raises(UsageError, match="needs data with labels"):
         Prune(ratio=0.5, criterion="taylor").apply(small_graph())
+
+
+@pytest.mark.parametrize("labels", [torch.randint(0, 2, (8, 4)), torch.randn(8, 3)])
+def test_labels_that_do_not_fit_the_output_are_refused(labels: torch.Tensor) -> None:
+    with pytest.raises(InputError, match="for an output of shape"):
+        Prune(ratio=0.5, criterion="taylor").apply(small_graph(), Data(train=(torch.randn(8, 3, 4, 4), labels)))
+
+
+def test_a_channel_merged_with_the_batch_is_judged_by_its_zeros() -> None:
+    """Between the views every sample has eight rows for each of six channels."""
+    conv = nn.Conv2d(3, 6, 1)
+    conv.bias.data = torch.tensor([3.0, -3.0, 2.0, -2.0, 1.0, -1.0])
+    model = Merged(conv, nn.Conv2d(6, 2, 1))
+    small = Prune(ratio=0.5, criterion="apoz").apply(load(model, (torch.zeros(1, 3, 8, 8),)), torch.randn(8, 3, 8, 8))
+    assert small.history[-1].removed["a.weight"] == {0: (1, 3, 5)}
+
+
+class Merged(nn.Module):
+    """Rows of channels as a batch."""
+
+    def __init__(self, a: nn.Module, b: nn.Module) -> None:
+        super().__init__()
+        self.a, self.b = a, b
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.b(F.relu(self.a(x).reshape(-1, 8)).reshape(-1, 6, 8, 8))
 
 
 def test_random_follows_the_seed() -> None:

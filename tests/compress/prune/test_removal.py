@@ -181,3 +181,45 @@ def test_a_crop_of_the_batch_or_of_channels_is_no_crash() -> None:
     )
     record = Prune(ratio=0.5).apply(graph).history[-1]
     assert "padded axis" in record.declined["w"]
+
+
+def test_groups_of_a_convolution_lose_inputs_of_their_own_as_a_shuffle_has_them() -> None:
+    """Behind a shuffle of three groups each of the next three convolves other channels; all of them keep as many."""
+    torch.manual_seed(0)
+    graph = parse(
+        """
+        graph g(%x: float32[N,4,2,2])
+          @w: float32[18,4,1,1] parameter
+          @v: float32[6,6,1,1] parameter
+          @o: float32[2,6,1,1] parameter
+          %y = conv2d(%x, @w)
+          %a = reshape(%y, shape=(N, 3, 6, 2, 2))
+          %b = permute(%a, dims=(0, 2, 1, 3, 4))
+          %c = reshape(%b, shape=(N, 18, 2, 2))
+          %d = conv2d(%c, @v, groups=3)
+          %z = conv2d(%d, @o)
+          return %z
+        """
+    )
+    record = Prune(ratio=0.5, criterion="l1", keep=("v",)).apply(graph).history[-1]
+    lost = record.removed["w"][0]
+    assert 0 < len(lost) < 18 and len({sum(i // 6 == g for i in lost) for g in range(3)}) == 1
+    places = [k * 3 + g for k in range(6) for g in range(3) if g * 6 + k in lost]  # where the shuffle puts them
+    by_group = [[p % 6 for p in sorted(places) if p // 6 == group] for group in range(3)]
+    assert len({len(row) for row in by_group}) == 1
+    assert record.removed["v"].get(1) is not None or record.details["removed_of_groups"]["v"] == by_group
+
+
+def test_an_integer_parameter_is_no_obstacle() -> None:
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 2, 1)
+            self.steps = nn.Parameter(torch.arange(4), requires_grad=False)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.b(self.a(x)[..., self.steps])
+
+    graph = load(Masked(), (torch.zeros(1, 3, 4, 4),))
+    for step in (Prune(ratio=0.5), Prune(macs=0.5)):
+        assert len(step.apply(graph).history[-1].removed["a.weight"][0]) == 4

@@ -15,9 +15,16 @@ from edgekit.compress.prune.coupling import (
     window,
 )
 from edgekit.compress.prune.coupling.context import Choice, Coupling, stays
+from edgekit.compress.prune.coupling.elementwise import unary
+from edgekit.compress.prune.coupling.movement import permute
+from edgekit.compress.prune.coupling.reshape import reshape as reshape_
 from edgekit.compress.prune.coupling.table import COUPLES, SHRINKS
 
+#: Ops after which channels that were merged with the batch are still known.
+ANY_BATCH = (unary, permute, reshape_)
+
 __all__ = [
+    "ANY_BATCH",
     "COUPLES",
     "SHRINKS",
     "Choice",

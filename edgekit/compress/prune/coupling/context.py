@@ -11,7 +11,8 @@ from edgekit.compress.prune.atoms import STAYS, Atoms, Labels
 from edgekit.ir import Batch, Node, Value
 from edgekit.ir.types import where_text
 
-#: Labels of a batch axis: it has no indices of its own.
+#: Labels of a batch axis: it has no indices of its own. One that was merged with channels, a multiple of N, has as many labels
+#: as it has indices for each sample.
 BATCH: Labels = np.zeros(0, np.int64)
 
 
@@ -85,7 +86,7 @@ class Coupling:
         rows: list[Labels | None] = []
         for size, row in zip(value.type.shape, labels, strict=True):
             if isinstance(size, Batch):
-                rows.append(BATCH)
+                rows.append(row if len(row) == size.multiple else BATCH)
             elif not len(row):
                 rows.append(stays(size))  # a part of the batch
             elif size == 1:
@@ -95,6 +96,15 @@ class Coupling:
                 assert len(row) == size, f"{len(row)} labels for {size} indices of {value!r}"
                 rows.append(row)
         self.axes[id(value)] = rows
+
+    def close_batch(self, node: Node) -> None:
+        """The op does the same to every index of a batch axis: channels that were merged with it stay."""
+        for value in node.inputs:
+            rows = self.axes.get(id(value), []) if value is not None else []
+            for axis, row in enumerate(rows):
+                if value is not None and row is not None and len(row) and isinstance(value.type.shape[axis], Batch):
+                    self.fix(row, "channels were merged with the batch")
+                    rows[axis] = BATCH
 
     def bind(self, value: Value, axis: int, labels: Labels) -> None:
         """An axis of an input has these labels."""

@@ -11,7 +11,7 @@ from edgekit.compress.prune.atoms import Atoms, Labels
 from edgekit.compress.prune.change import Change
 from edgekit.compress.prune.coupling.context import BATCH, Coupling, stays
 from edgekit.compress.prune.coupling.table import couples, shrinks
-from edgekit.ir import Batch, Dim, Node, ops
+from edgekit.ir import Batch, Dim, N, Node, ops
 from edgekit.ir.ops import Op
 
 #: Stands for N when axes are matched: no product of other sizes equals one with it.
@@ -79,12 +79,12 @@ def _carry(node: Node, c: Coupling, number: int, before: list[int], after: list[
             c.fix(c.axis(x, i), why)
     for j in after:
         if not isinstance(out.shape[j], Batch) and (way is None or j != way[1]):
-            size = out.tensor_shape[j]
+            size = period(out.shape[j])
             rows[j] = c.stuck(size, why) if free else stays(size)
     if way is not None:
         i, j = way
         a, b = _pairs(x.shape, before, i, out.shape, after, j)
-        labels = c.atoms.fresh(out.tensor_shape[j])
+        labels = c.atoms.fresh(period(out.shape[j]))
         c.join(labels[b], c.axis(x, i)[a])
         rows[j] = labels
 
@@ -92,16 +92,19 @@ def _carry(node: Node, c: Coupling, number: int, before: list[int], after: list[
 def _ways(node: Node, c: Coupling, before: list[int], after: list[int], free: list[int]) -> list[tuple[int, int]]:
     """Pairs of axes that could carry, best first: those that leave more than one class of channels."""
     x, out = node.input(0), node.output
-    targets = [j for j in after if not isinstance(out.shape[j], Batch)]
+    targets = [j for j in after if out.shape[j] != N]
     found: dict[tuple[int, int], int] = {}
     for i, j in product(free, targets):
         a, b = _pairs(x.shape, before, i, out.shape, after, j)
-        classes = _classes(a, b, x.tensor_shape[i], out.tensor_shape[j])
+        classes = _classes(a, b, period(x.shape[i]), period(out.shape[j]))
         if classes > 1:
             found[i, j] = classes
     heads = len(after) > 1 and after[-1] == out.type.rank - 1 and x.type.rank > 2
 
-    def order(way: tuple[int, int]) -> tuple[int, int, int]:
+    def order(way: tuple[int, int]) -> tuple[bool, int, int, int]:
+        return isinstance(out.shape[way[1]], Batch), *likelier(way)
+
+    def likelier(way: tuple[int, int]) -> tuple[int, int, int]:
         i, j = way
         channels = -int(c.atoms.free(c.axis(x, i)).sum())
         if heads:  # (B, T, 3 * heads * width) to (B, T, 3, heads, width): heads go first
@@ -116,15 +119,20 @@ def _ways(node: Node, c: Coupling, before: list[int], after: list[int], free: li
 def _pairs(
     before: tuple[Dim, ...], left: list[int], i: int, after: tuple[Dim, ...], right: list[int], j: int
 ) -> tuple[Labels, Labels]:
-    """The different pairs (a(e), b(e)) of a segment's elements, at batch 2."""
+    """The different pairs (a(e), b(e)) of a segment's elements, at batch 2; along a batch axis those of one sample count."""
     sizes = [_at_two(before[k]) for k in left]
     shape = [_at_two(after[k]) for k in right]
     elements = np.arange(prod(sizes))
-    a = elements // prod(sizes[left.index(i) + 1 :]) % sizes[left.index(i)]
-    b = elements // prod(shape[right.index(j) + 1 :]) % shape[right.index(j)]
-    width = shape[right.index(j)]
+    a = elements // prod(sizes[left.index(i) + 1 :]) % sizes[left.index(i)] % period(before[i])
+    b = elements // prod(shape[right.index(j) + 1 :]) % shape[right.index(j)] % period(after[j])
+    width = period(after[j])
     pairs = np.unique(a * width + b)
     return pairs // width, pairs % width
+
+
+def period(dim: Dim) -> int:
+    """Indices of an axis, for each sample where it is a multiple of the batch."""
+    return dim.multiple if isinstance(dim, Batch) else dim
 
 
 def _at_two(dim: Dim) -> int:

@@ -48,6 +48,7 @@ def _active_share(evidence: Evidence) -> list[tuple[Value, int, torch.Tensor]]:
         for axis in watched.get(id(value), ()):
             values[id(value)] = value
             active = (tensor != 0).double().movedim(axis, 0).flatten(1).mean(1)
+            active = active.reshape(-1, len(coupling.axis(value, axis))).mean(0)  # channels that were merged with the batch
             sums[id(value), axis] = sums.get((id(value), axis), torch.zeros(())) + active / len(evidence.batches)
 
     module = graph.module().eval()

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from edgekit.compress.prune.criteria.table import Evidence, NotDefined, Scores, criterion, normalised, per_channel
 from edgekit.compress.prune.groups import Group
-from edgekit.errors import UsageError
+from edgekit.errors import InputError, UsageError
 
 
 @criterion("taylor")
@@ -23,7 +23,7 @@ def taylor(groups: list[Group], evidence: Evidence) -> list[Scores | NotDefined]
     if evidence.labels is None:
         raise UsageError("criterion 'taylor' needs labels", hint="give data whose training part has inputs and labels")
     module = evidence.analysis.graph.module().eval()
-    parameters = list(module.parameters())
+    parameters = [p for p in module.parameters() if p.is_floating_point()]
     needed = [p.requires_grad for p in parameters]
     totals = [np.zeros(len(group)) for group in groups]
     try:
@@ -52,6 +52,15 @@ def _squared_change(group: Group, gradients: Mapping[int, torch.Tensor | None]) 
 
 
 def _loss(output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    if labels.is_floating_point():
+    classes = not labels.is_floating_point()
+    fits = output.shape[:1] + output.shape[2:] == labels.shape if classes else output.numel() == labels.numel()
+    if not fits:
+        kind = "classes" if classes else "values"
+        raise InputError(
+            f"labels of shape {tuple(labels.shape)} are no {kind} for an output of shape {tuple(output.shape)}",
+            hint="criterion 'taylor' takes cross entropy over axis 1 of the first output for integer labels, else the mean "
+            "squared error; give labels of that shape or take another criterion",
+        )
+    if not classes:
         return F.mse_loss(output, labels.to(output.dtype).reshape(output.shape))
     return F.cross_entropy(output, labels.long())

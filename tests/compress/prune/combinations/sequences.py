@@ -271,8 +271,18 @@ combine(
         .transpose(1, 3).reshape(-1, 4, 2, 2).transpose(1, 2).reshape(x.shape[0], 8, 8, 8)
     ),
     lambda: {"a": cbr(3, 8), "t": nn.Linear(8, 8), "h": conv(8, 2)},
-    alone=r"^[at]\.",
 )  # fmt: skip
+combine(
+    "channels merged with the batch through a relu",
+    lambda m, x: m.h(F.relu(m.a(x).reshape(-1, 4, 2, 8).transpose(1, 2)).transpose(1, 2).reshape(-1, 8, 8, 8)),
+    lambda: {"a": conv(3, 8), "h": conv(8, 2)},
+)
+combine(
+    "the same kernels for every channel, as one of a larger batch",
+    lambda m, x: m.h(F.relu(m.k(m.a(x).view(-1, 1, 8, 8))).view(-1, 16, 8, 8)),
+    lambda: {"a": cbr(3, 8), "k": conv(1, 2), "h": conv(16, 2)},
+    alone=r"^(a\.0|k)\.weight",
+)
 combine(
     "mixing over positions by a transposed perceptron",
     lambda m, x: m.f((y := m.i(x)) + m.b(F.gelu(m.a(y.transpose(1, 2)))).transpose(1, 2)),
