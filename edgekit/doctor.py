@@ -63,7 +63,7 @@ NEEDS = (
     Need(
         "tensorflow", "package", ".keras, .h5 and SavedModel sources", 'pip install "edgekit[tensorflow]"', ("tensorflow-cpu",)
     ),
-    Need("accelerate", "package", "fine-tuning on several devices", 'pip install "edgekit[train]"'),
+    Need("accelerate", "package", "steps of a recipe that train", 'pip install "edgekit[train]"'),
     Need("ssh", "program", "edgekit bench --on ssh://...", "apt install openssh-client", (), "-V"),
     Need("adb", "program", "edgekit bench --on adb", "apt install adb (or Android's platform-tools)"),
     Need("qemu-aarch64", "program", "edgekit bench --on qemu: ARM64 instructions per inference", "apt install qemu-user"),

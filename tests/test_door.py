@@ -38,6 +38,12 @@ def test_help_imports_nothing_heavy() -> None:
     assert heavy_imports("from edgekit.cli import main; main(['--help']); main(['build', '--help'])") == []
 
 
+def test_steps_are_written_down_and_a_recipe_is_read_without_anything_heavy() -> None:
+    steps = "[{'step': 'prune', 'macs': 0.5, 'rounds': 2}, {'step': 'fine_tune'}, {'step': 'low_rank', 'macs': 0.5}]"
+    read = f"from edgekit.compress.steps import parse_steps; parse_steps({steps}, None)"
+    assert heavy_imports(f"import edgekit as ek; ek.Recipe([ek.Prune(macs=0.5), ek.FineTune()]); {read}") == []
+
+
 @pytest.mark.parametrize("name", edgekit.__all__)
 def test_every_public_name_resolves(name: str) -> None:
     assert getattr(edgekit, name) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -37,11 +38,12 @@ class Epoch:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """Larger is better: top-1 of the validation part, then its loss."""
-        return self.validation.get("top1", 0.0), -self.validation.get("loss", 0.0)
+        """Larger is better: top-1 of the validation part, then its loss; one that is not finite is the worst."""
+        loss = self.validation.get("loss", 0.0)
+        return self.validation.get("top1", 0.0), -loss if math.isfinite(loss) else -math.inf
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Plain data."""
         return asdict(self)
 
 
@@ -62,5 +64,8 @@ class Trained:
     resumed_from: int | None = None
 
     def details(self) -> dict[str, Any]:
-        """The curves as plain data, for a ``StepRecord``."""
-        return {"epochs": [epoch.as_dict() for epoch in self.epochs], "best_epoch": self.best}
+        """The curves as plain data for a ``StepRecord``; a validation loss that JSON has no number for is None."""
+        rows = [epoch.as_dict() for epoch in self.epochs]
+        for row in rows:
+            row["validation"] = {name: value if math.isfinite(value) else None for name, value in row["validation"].items()}
+        return {"epochs": rows, "best_epoch": self.best}
