@@ -16,6 +16,15 @@ from edgekit.ir.types import where_text
 WEIGHTED = (ops.Conv1d, ops.Conv2d, ops.ConvTranspose1d, ops.ConvTranspose2d, ops.Linear)
 
 
+#: Sums that are float where all that read them are: the stream that the layers of a transformer add to.
+_SUMMING = (ops.Add, ops.Sub, ops.Concat)
+
+#: What stands between such a sum and its readers without computing anything: it is float where the sum is.
+_MOVING = (ops.Reshape, ops.Permute, ops.Slice, ops.Split)
+
+_FLOAT_READERS = "all that reads it is float, and integers in between would only round it"
+
+
 @dataclass(frozen=True)
 class FloatIsland:
     """A node that stays float in an integer file, why, and what could stand there instead (None: nothing is known)."""
@@ -54,6 +63,7 @@ def decide(graph: Graph, policy: Policy, integer_inputs: set[str], statistics: M
     for value in graph.inputs:
         if is_activation(value) and value.name in integer_inputs:
             modes.integer.add(id(value))
+    summed = _read_by_float_only(graph, policy, statistics or {})
     for node in graph.nodes:
         if not any(is_activation(v) for v in node.outputs):
             continue
@@ -69,6 +79,9 @@ def decide(graph: Graph, policy: Policy, integer_inputs: set[str], statistics: M
             read = [v for v in node.inputs if is_activation(v)]
             integer = any(id(v) in modes.integer for v in read) or (not read and isinstance(node.op, ops.Gather))
             mode = Mode.INTEGER if integer else Mode.FLOAT
+            if integer and id(node) in summed and _converts_no_more(node, modes, policy, statistics or {}):
+                modes.islands.append(FloatIsland(node.name, node.op.name, _FLOAT_READERS, node.where))
+                mode = Mode.FLOAT
         if mode is Mode.INTEGER and _is_infinite(node, statistics or {}):
             modes.islands.append(FloatIsland(node.name, node.op.name, INFINITE, node.where))
             mode = Mode.FLOAT
@@ -85,6 +98,26 @@ def _seen(node: Node, statistics: Mapping[int, Statistics]) -> Seen:
     masked = any(is_mask(s.low, s.high) for v in node.inputs if (s := statistics.get(id(v))) is not None)
     made = statistics.get(id(node.output))
     return Seen(masked=masked) if made is None else Seen(made.least_peak, made.high, masked)
+
+
+def _read_by_float_only(graph: Graph, policy: Policy, statistics: Mapping[int, Statistics]) -> set[int]:
+    """Sums (by id) whose readers are float by the runtime's table, or such sums themselves."""
+    outputs = {id(v) for v in graph.outputs}
+    may_be_float = set[int]()
+    for node in reversed(graph.nodes):
+        readers = [reader for v in node.outputs for reader in v.users]
+        sums_or_moves = isinstance(node.op, (*_SUMMING, *_MOVING)) and not any(id(v) in outputs for v in node.outputs)
+        follows = sums_or_moves and readers and all(id(reader) in may_be_float for reader in readers)
+        if follows or policy.mode(node, _seen(node, statistics)) is Mode.FLOAT:
+            may_be_float.add(id(node))
+    return {id(node) for node in graph.nodes if isinstance(node.op, _SUMMING) and id(node) in may_be_float}
+
+
+def _converts_no_more(node: Node, modes: Modes, policy: Policy, statistics: Mapping[int, Statistics]) -> bool:
+    """Whether a float sum takes no more conversions than an integer one, whose result must be converted."""
+    integers = {v for v in node.inputs if v is not None and id(v) in modes.integer}
+    shared = {v for v in integers if any(policy.mode(r, _seen(r, statistics)) is Mode.FLOAT for r in v.users)}
+    return len(integers - shared) <= 1
 
 
 def _is_infinite(node: Node, statistics: Mapping[int, Statistics]) -> bool:

@@ -52,6 +52,40 @@ def test_a_float_island_is_fenced_by_identities_and_named_with_its_reason() -> N
     assert sqnr(after, prepared(NORM)) > 30.0
 
 
+STREAM = """
+graph g(%x: float32[N,5,8])
+  @w: float32[8,8] parameter
+  @v: float32[8,8] parameter
+  @g: float32[8] parameter
+  @b: float32[8] parameter
+  @p: float32[5,8] parameter
+  %e = linear(%x, @w)
+  %s = add(%e, @p)
+  %m = layer_norm(%s, @g, @b)
+  %h = linear(%m, @w)
+  %t = add(%s, %h)
+  %n = layer_norm(%t, @g, @b)
+  %y = linear(%n, @v)
+  return %y
+"""
+
+
+def test_what_float_layers_read_is_summed_up_in_float_for_no_more_conversions() -> None:
+    for policy in (LITERT, ONNXRUNTIME):
+        after, record = quantized(STREAM, policy=policy)
+        assert after.value("s").quant is None and after.value("t").quant is None
+        assert after.value("e").quant is not None and after.value("h").quant is not None
+        assert [n.name for n in of_kind(after, ops.Identity)] == ["e.float", "m.quantized", "h.float", "n.quantized"]
+        assert [i.value for i in record.islands if "all that reads it is float" in i.reason] == ["s", "t"]
+
+
+def test_a_sum_that_integers_read_too_or_of_two_integers_stays_an_integer() -> None:
+    after, _ = quantized(STREAM.replace("return %y", "%z = linear(%t, @w)\n  return %y, %z"))
+    assert after.value("t").quant is not None
+    after, _ = quantized(STREAM.replace("%t = add(%s, %h)", "%k = linear(%m, @v)\n  %t = add(%k, %h)"))
+    assert after.value("t").quant is not None
+
+
 def test_a_value_that_several_float_nodes_read_is_converted_once() -> None:
     after, _ = quantized(
         "graph g(%x: float32[N,8])\n@w: float32[8,8]\n%h = linear(%x, @w)\n%a = exp(%h)\n%b = sin(%h)\n%c = mul(%a, %b)\n"
