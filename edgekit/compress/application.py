@@ -18,6 +18,7 @@ from edgekit.compress.context import Context
 from edgekit.compress.scoring import score
 from edgekit.compress.steps import Step, step_name
 from edgekit.data import Data
+from edgekit.errors import EdgekitError
 from edgekit.ir import Graph
 from edgekit.ir.file import load as load_graph
 from edgekit.ir.history import StepRecord
@@ -56,7 +57,11 @@ def apply_steps(
         if metrics is None:
             metrics = score(current, given.evaluate if given is not None else None, root)
         context = Context(graph, place, root, say)
-        changed = _apply(step, current, given, context).copy()  # as it would come out of its file: names are free again
+        try:
+            changed = _apply(step, current, given, context).copy()  # as it would come out of its file: names are free again
+        except EdgekitError as error:
+            error.where = f"step {number} of the recipe ({name})" + (f": {error.where}" if error.where else "")
+            raise
         after = score(changed, given.evaluate if given is not None else None, root)
         changed.history = (*changed.history[:-1], _with_metrics(changed.history[-1], metrics, after))
         current, metrics = changed, after

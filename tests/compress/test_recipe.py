@@ -181,6 +181,12 @@ def test_a_recipe_killed_in_the_middle_of_a_step_ends_as_an_undisturbed_one(
         assert load_graph(here).text() == load_graph(there).text()
 
 
+def test_an_error_of_a_step_says_which_step_it_was() -> None:
+    with pytest.raises(UsageError, match="training needs data") as caught:
+        Recipe([Prune(ratio=0.5), STEP]).apply(digits())
+    assert caught.value.where == "step 2 of the recipe (fine_tune): the training data"
+
+
 def test_something_that_is_no_step_is_refused() -> None:
     with pytest.raises(UsageError, match="step 2 of the recipe is no step"):
         Recipe([STEP, "prune"])  # type: ignore[list-item]
