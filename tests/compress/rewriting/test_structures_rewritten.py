@@ -9,8 +9,10 @@ from edgekit.compress.low_rank import LowRank
 from edgekit.compress.separable import Separable
 from edgekit.ir import ops
 from tests.compress.prune.masked import largest_difference
+from tests.compress.prune.random_graphs import Builder
 from tests.compress.prune.structures import STRUCTURES
 from tests.compress.prune.test_structures import example, made
+from tests.rewrites import random_inputs
 
 torch.set_num_threads(1)
 
@@ -39,3 +41,20 @@ def test_a_structure_is_rewritten(name: str) -> None:
                     names = {key for key, value in graph.state.items() if value is node.input(1)}
                     assert names & (rewritten.keys() | declined.keys()), f"{names} is neither rewritten nor named"
             small.module().train()(*inputs)
+
+
+@pytest.mark.parametrize("seed", range(200))
+@pytest.mark.slow
+def test_random_graphs_stay_what_they_were_at_full_rank(seed: int) -> None:
+    graph = Builder(seed).build()
+    inputs = random_inputs(graph, batch=2, seed=seed)
+    with torch.no_grad():
+        wanted = graph.module().eval().run([x.clone() for x in inputs])
+        for step in (
+            Separable(multiplier=99, copies=bool(seed % 2), allow_dearer=True),
+            LowRank(energy=1.0, allow_dearer=True),
+        ):
+            small = step.apply(graph)
+            assert small.history[-1].details["layers"]
+            got = small.module().eval().run([x.clone() for x in inputs])
+            assert max(largest_difference(a, b) for a, b in zip(wanted, got, strict=True)) < 1e-4, type(step).__name__
