@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from edgekit.data.metrics import measure
+from edgekit.errors import Unsupported
 from edgekit.ir import Graph
 from edgekit.train.batches import Batch, Feeding
 from edgekit.train.task_loss import batch_axis
@@ -18,7 +19,10 @@ _AT_ONCE = 128
 
 
 def score(graph: Graph, evaluate: object | None, root: Path | None = None) -> dict[str, float]:
-    """The metrics of a graph in evaluation mode; none where there is nothing to evaluate with.
+    """The metrics of a graph in evaluation mode.
+
+    None where there is nothing to evaluate with, and none of a graph with an input that is not one row a sample: such a one
+    can't be trained either, and the build measures it in the end.
 
     Args:
         graph: float, or with fake quantisation.
@@ -27,11 +31,13 @@ def score(graph: Graph, evaluate: object | None, root: Path | None = None) -> di
 
     Raises:
         InputError: the data does not fit.
-        Unsupported: an input that is not made of samples.
     """
     if evaluate is None:
         return {}
-    feeding = Feeding.of(graph)
+    try:
+        feeding = Feeding.of(graph)
+    except Unsupported:
+        return {}
     module = graph.module().eval()
     axis, size = batch_axis(graph.outputs[0]), feeding.fixed or _AT_ONCE
 

@@ -20,6 +20,7 @@ from edgekit.compress.recipe import Recipe
 from edgekit.compress.steps import STEPS, Step, parse_steps, step_class, step_name
 from edgekit.data import Data
 from edgekit.errors import ConfigError, UsageError
+from edgekit.frontend.source import load as load_source
 from edgekit.ir import Graph
 from edgekit.ir.file import load as load_graph
 from edgekit.train import Training
@@ -49,6 +50,21 @@ def test_every_step_leaves_one_record_with_what_it_cost_and_gained() -> None:
 def test_without_evaluation_data_no_metrics_are_recorded() -> None:
     small = Recipe([Prune(ratio=0.5)]).apply(digits())
     assert small.history[0].metrics == {}
+
+
+def test_a_graph_with_an_input_that_belongs_to_no_sample_is_pruned_without_metrics() -> None:
+    class Scaled(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+
+        def forward(self, x: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+            return self.inner(x * factor)
+
+    graph = load_source(Scaled(), (torch.zeros(1, 4), torch.zeros(4)), batch_axes={"x": 0, "factor": None})
+    small = Recipe([Prune(ratio=0.5)]).apply(graph, Data(evaluate=(np.zeros((5, 4), np.float32), np.zeros(5, np.int64))))
+    assert small.history[0].metrics == {}
+    assert small.macs < graph.macs
 
 
 def test_a_callable_measures_what_it_likes() -> None:
