@@ -6,9 +6,10 @@ source -> graph -> compression steps -> exact passes -> quantisation -> file -> 
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -127,7 +128,8 @@ def build_from_request(request: BuildRequest) -> int:
             show_up_to_date(request)
             return 0
         record = BuildRecord(request)
-        with record.watching():
+        # What the user's code prints is not part of the one document that --json promises.
+        with record.watching(), redirect_stdout(sys.stderr) if request.json else nullcontext():
             graph = _load(job)
             builds = _build_all(job, graph)
         _write_summary(request.output, builds)
@@ -264,7 +266,7 @@ def _build_one(
         _dump(request.dump, f"{target.name}-2-lowered", lowered.graph)
     with job.stage("export"):
         content = export(lowered.graph, target, request, prepared)
-    raw = verification_samples(samples, job.evaluation, graph, settings)
+    raw, real = verification_samples(samples, job.evaluation, graph, settings)
     with job.stage("verify"):
         rows = verify(
             content,
@@ -278,6 +280,7 @@ def _build_one(
             target,
             full=quantized,
             against="source" if graph is source else "graph",
+            real=real,
         )
     scores: tuple[Evaluation, ...] = ()
     if job.evaluation is not None:

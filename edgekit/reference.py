@@ -62,10 +62,8 @@ def call(function: Callable[..., Any], *arguments: Any, what: str, root: Path) -
             return function(*arguments)
     except EdgekitError:
         raise
-    except Exception as error:
-        raise InputError(
-            f"{what} raised {type(error).__name__}: {error}", where=user_frame(error) or what, hint=_TRACEBACK
-        ) from error
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{what} raised {_named(error)}", where=user_frame(error) or what, hint=_TRACEBACK) from error
 
 
 def user_frame(error: BaseException) -> str | None:
@@ -96,12 +94,17 @@ def _import(module_name: str, text: str, root: Path) -> ModuleType:
         ) from error
     except EdgekitError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(
-            f"importing '{module_name}' raised {type(error).__name__}: {error}",
+            f"importing '{module_name}' raised {_named(error)}",
             where=user_frame(error) or text,
             hint=_TRACEBACK,
         ) from error
+
+
+def _named(error: BaseException) -> str:
+    """Its class and its message."""
+    return f"{type(error).__name__}: {error}"
 
 
 def _file_of(module: ModuleType) -> str:

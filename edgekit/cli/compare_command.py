@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,16 +50,17 @@ def compare(
     """Run the same inputs through two forms of a model and show how far apart they are."""
     from edgekit import comparison
 
-    found = comparison.compare(
-        a,
-        b,
-        data,
-        samples=samples,
-        weights=weights,
-        input_shapes=list(input_shapes) or None,
-        kernels=kernels,
-        root=project_folder(Path.cwd()),
-    )
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():  # what the user's code prints is no JSON
+        found = comparison.compare(
+            a,
+            b,
+            data,
+            samples=samples,
+            weights=weights,
+            input_shapes=list(input_shapes) or None,
+            kernels=kernels,
+            root=project_folder(Path.cwd()),
+        )
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=2))
     else:

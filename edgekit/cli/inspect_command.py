@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +35,8 @@ def inspect(model: str, weights: Path | None, input_shapes: tuple[str, ...], as_
     """Show the ops of a model with shapes, MACs, parameters, bytes and peak memory."""
     from edgekit.inspection import look_into
 
-    found = look_into(model, weights=weights, input_shapes=input_shapes, root=project_folder(Path.cwd()))
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():  # what the user's code prints is no JSON
+        found = look_into(model, weights=weights, input_shapes=input_shapes, root=project_folder(Path.cwd()))
     if svg is not None:
         try:
             svg.write_text(found.svg(), encoding="utf-8")

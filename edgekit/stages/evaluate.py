@@ -36,15 +36,15 @@ def read(what: object, source: Graph, settings: Mapping[str, InputSettings], roo
 
 def verification_samples(
     calibration: list[Array] | None, evaluation: object | None, source: Graph, settings: Mapping[str, InputSettings]
-) -> list[Array]:
+) -> tuple[list[Array], bool]:
     """Inputs to compare the artifact on, in the graph's order of axes: the calibration's, else the evaluation's, else random
-    ones.
+    ones; and whether they are the user's.
     """
     if calibration is not None:
-        return calibration
+        return calibration, True
     if isinstance(evaluation, Labelled):
-        return first(to_graph_layout(evaluation.inputs, source, settings), source, SAMPLES)
-    return synthetic_samples(source, _SYNTHETIC)
+        return first(to_graph_layout(evaluation.inputs, source, settings), source, SAMPLES), True
+    return synthetic_samples(source, _SYNTHETIC), False
 
 
 def evaluate(

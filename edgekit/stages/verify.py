@@ -100,6 +100,7 @@ def verify(
     target: Target,
     full: bool,
     against: Literal["source", "graph"] = "source",
+    real: bool = True,
 ) -> tuple[Verification, ...]:
     """One row per comparison.
 
@@ -118,12 +119,20 @@ def verify(
         target: floors and runtime.
         full: compare with the simulation and the reference kernels too.
         against: what ``source`` is: the user's own, or the graph after a recipe.
+        real: the samples are the user's, not random ones.
+
+    Raises:
+        InputError: the source itself gives NaN.
     """
     raw, normalized, taken = (first(arrays, lowered, SAMPLES) for arrays in (raw, normalized, taken))
     count = count_of(raw, lowered)
     before = with_logits(source)
     same = before is source
     wanted = run_source(source, normalized) or run_graph(source, normalized)
+    sound = _sound(source, wanted, count, real)
+    if not sound.all() and all(len(array) == count for array in (*raw, *wanted.arrays)):
+        raw, normalized, taken = ([array[sound] for array in arrays] for arrays in (raw, normalized, taken))
+        wanted, count = Outputs([array[sound] for array in wanted.arrays]), int(sound.sum())
     wanted_logits = wanted if same else run_graph(before, normalized)
     file = Artifact(artifact)
     got = run_file(file, lowered, raw)
@@ -138,6 +147,27 @@ def verify(
     if full and lowered is not float_graph and target.exporter == "tflite":
         rows += _against_simulation(artifact, lowered, raw, taken, target)
     return tuple(rows)
+
+
+def _sound(source: Graph, outputs: Outputs, count: int, real: bool) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """For which samples the source gives no NaN, which nothing could be compared with.
+
+    Random inputs may be outside of what a model is made for: some NaN is no fault then.
+
+    Raises:
+        InputError: it does for the user's own, or for all.
+    """
+    stacked = [array.reshape(count, -1) for array in outputs.arrays if array.ndim and len(array) == count]
+    bad = np.any([np.isnan(array).any(axis=1) for array in stacked], axis=0) if stacked else np.zeros(count, bool)
+    if not bad.any() or (not real and not bad.all()):
+        return ~bad
+    inputs = "the given inputs" if real else "random inputs"
+    hint = "look at the weights (`torch.isnan`) and at these inputs"
+    raise InputError(
+        f"the model itself gives NaN for {int(bad.sum())} of {count} samples of {inputs}",
+        where=f"{source.name}, sample {int(np.argmax(bad))}",
+        hint=hint if real else f"{hint}; typical ones come with --calibration or --evaluate",
+    )
 
 
 def _row(

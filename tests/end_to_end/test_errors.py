@@ -332,3 +332,54 @@ def test_a_bug_in_one_target_leaves_the_others(project: Project, monkeypatch: py
     result = project.build(project.model(SMALL), "--target", "onnx-fp32", "--target", "tflite-fp32")
     assert result.code == 1 and "this is a bug in edgekit: ZeroDivisionError: oh" in result.err
     assert project.artifact("tflite-fp32").is_file() and not (project.folder / "edgekit-out" / "onnx-fp32").exists()
+
+
+@pytest.mark.parametrize("data", [(), ("--evaluate", "labelled.npz")], ids=["random inputs", "given inputs"])
+def test_a_model_that_gives_nan_is_not_compared(project: Project, data: tuple[str, ...]) -> None:
+    project.npz("labelled.npz", x=np.ones((6, 1, 8, 8), np.float32), y=np.zeros(6, np.int64))
+    reference = project.model(
+        SMALL.replace(
+            "self.head = nn.Linear(4, 10)",
+            "self.head = nn.Linear(4, 10)\n        nn.init.constant_(self.head.bias, float('nan'))",
+        )
+    )
+    result = project.build(reference, *data, "--target", "tflite-fp32", "--target", "onnx-fp32")
+    assert result.code == 2 and result.err.count("the model itself gives NaN for") == 2 and "torch.isnan" in result.err
+    assert project.written() == ["summary.json"]
+
+
+def test_a_model_that_is_undefined_for_some_random_inputs_is_built(project: Project) -> None:
+    reference = project.model("    def forward(self, x):\n        return torch.sqrt(x.mean((2, 3)))")
+    result = project.build(reference, "--target", "onnx-fp32", "--target", "tflite-fp32")
+    assert result.code == 0, result.err
+    assert 0 < project.report("onnx-fp32")["verification"][0]["samples"] < 16
+
+
+@pytest.mark.parametrize("place", ["import", "call"])
+def test_a_program_that_ends_itself_is_an_error_of_the_user(project: Project, place: str) -> None:
+    ending = "    raise SystemExit(3)\n"
+    text = "import sys\n\n\ndef build():\n" + ending if place == "call" else "import sys\n\nif True:\n" + ending
+    (project.folder / f"{project.module}.py").write_text(text)
+    result = project.build(f"{project.module}:build", "--target", "tflite-fp32")
+    what, where, _ = result.parts()
+    assert result.code == 2 and "raised SystemExit: 3" in what and f"{project.module}.py:" in where
+
+
+def test_what_the_users_code_prints_is_no_part_of_the_document(project: Project) -> None:
+    reference = project.model(SMALL)
+    with (project.folder / f"{project.module}.py").open("a") as file:
+        file.write("\n\nprint('imported')\n")
+    result = project.build(reference, "--target", "tflite-fp32", "--json")
+    assert json.loads(result.out)["exit_code"] == 0 and "imported" in result.err
+    looked = project.process("inspect", reference, "--json")
+    assert json.loads(looked.out) and "imported" in looked.err
+
+
+def test_what_was_done_to_the_weights_is_said(project: Project) -> None:
+    reference = project.model(SMALL)
+    module = torch.nn.ModuleDict({"conv": torch.nn.Conv2d(1, 4, 3), "head": torch.nn.Linear(4, 10)})
+    state = {f"module.{name}": tensor for name, tensor in module.state_dict().items()}
+    torch.save({"state_dict": state}, project.folder / "weights.pt")
+    result = project.build(reference, "--weights", "weights.pt", "--target", "tflite-fp32", "--target", "onnx-fp32")
+    assert result.code == 0 and result.err.count("note: weights: taken from 'state_dict' in 'weights.pt'") == 1
+    assert "note: weights: prefix 'module.' removed from every name" in result.err
