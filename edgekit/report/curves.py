@@ -100,12 +100,17 @@ def _plot(lines: Sequence[Line], parts: Sequence[Stretch], title: str) -> str:
         name = part.name if len(part.name) <= fits else part.name[: max(fits - 1, 0)] + "…" if fits > 1 else ""
         out.append(f'<text class="soft" x="{left + 3:.1f}" y="{_HEIGHT - 10:.0f}">{escape(name)}</text>')
         start += len(part.epochs)
+    of = [number for number, part in enumerate(parts) for _ in part.epochs]
     legend = _LEFT
     for line in lines:
         found = [(x_of(i), y_of(v), v, i) for i, v in enumerate(line.values) if v is not None]
         if not found:
             continue
-        out.append(f'<path class="{line.style}" d="M{"L".join(f"{x:.1f} {y:.1f}" for x, y, _, _ in found)}"/>')
+        path, before = "", -1
+        for x, y, _, index in found:  # one training's curve does not lead into the next one's
+            path += f"{'M' if before < 0 or of[index] != of[before] else 'L'}{x:.1f} {y:.1f}"
+            before = index
+        out.append(f'<path class="{line.style}" d="{path}"/>')
         for x, y, value, index in found:
             tip = f"<title>{escape(line.name)}, epoch {index + 1}: {value:.4g}</title>"
             out.append(

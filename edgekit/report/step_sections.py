@@ -30,7 +30,7 @@ def step_section(report: Report) -> Html:
     said = [f"{name_of(record)}: {line}" for record in report.history for line in record.get("warnings", ())]
     return section(
         "Compression",
-        table([*columns, Column("cost"), Column("time", True)], rows),
+        table([*columns, Column("metrics"), Column("time", True)], rows),
         element("ul", *(element("li", line) for line in said), css="notes warn-box") if said else "",
         *(Html(plot) for plot in curve_plots(report.history)),
         details(f"What the steps left alone ({len(left)})", table([Column("Step"), Column("Layer"), Column("reason")], left)),

@@ -33,6 +33,9 @@ def test_trainings_inside_rounds_are_found_in_order() -> None:
     ]  # fmt: skip
     (losses,) = curve_plots(history)  # no labels, no accuracy
     assert losses.count("<circle") == 4
+    path = re.search(r'<path class="line" d="([^"]+)"', losses)
+    assert path is not None
+    assert re.sub(r"[\d. ]", "", path[1]) == "MMML"  # one curve a training
     assert "training loss, epoch 1: 2.5" in losses
 
 
