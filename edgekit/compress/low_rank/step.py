@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgekit.compress.context import Context
 from edgekit.compress.rewriting.options import Rewriting, check_choice
 from edgekit.errors import UsageError
 
@@ -56,12 +57,13 @@ class LowRank(Rewriting):
         if self.round_to < 1 or self.iterations < 0:
             raise UsageError("'round_to' is a number from 1, 'iterations' one from 0")
 
-    def apply(self, graph: Graph, data: object | None = None) -> Graph:
+    def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """A rewritten graph whose history has one record more.
 
         Args:
             graph: float; is left as it is.
             data: an ``edgekit.Data`` (or what may stand for its training part), where an option needs it.
+            context: of the recipe.
 
         Raises:
             UsageError: data is needed and missing, or a name is no layer's.
@@ -81,4 +83,4 @@ class LowRank(Rewriting):
             self.round_to,
             of_weights=self.energy is not None,
         )
-        return apply(self, plan, graph, data)
+        return apply(self, plan, graph, data, root=(context or Context()).root)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -49,15 +50,15 @@ class Plan:
     of_weights: bool = False
 
 
-def apply(step: Rewriting, plan: Plan, graph: Graph, data: object | None) -> Graph:
-    """See ``Separable.apply`` and ``LowRank.apply``."""
+def apply(step: Rewriting, plan: Plan, graph: Graph, data: object | None, *, root: Path | None = None) -> Graph:
+    """See ``Separable.apply`` and ``LowRank.apply``; callables are imported from ``root``."""
     started = time.perf_counter()
     if any(value.quant is not None for value in graph.values()):
         raise Unsupported("rewriting layers of a quantised graph", hint="rewrite first, quantise afterwards")
     found, declined = find_layers(graph)
     layers, unwanted = select(found, step.layers, step.keep, declined)
     looks = step.refit or step.absorb or step.reestimate or step.judge == "outputs"
-    batches = inputs_of(graph, data, needed=looks)
+    batches = inputs_of(graph, data, needed=looks, root=root)
     outputs = bool(batches) and step.judge != "weights" and not plan.of_weights
     rows = sample(graph, layers, batches, step.seed) if outputs else {}
     measure = "parameters" if step.parameters is not None else "macs"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from pathlib import Path
 
 import torch
 from torch.nn import functional as F
@@ -23,8 +24,10 @@ _BATCH = 64
 _ROWS = 1024
 
 
-def inputs_of(graph: Graph, data: object | None, *, needed: bool) -> list[list[torch.Tensor]]:
+def inputs_of(graph: Graph, data: object | None, *, needed: bool, root: Path | None = None) -> list[list[torch.Tensor]]:
     """Batches of the training data (else the calibration data); none where there is none and none is needed.
+
+    A ``package.module:callable`` is imported from ``root``.
 
     Raises:
         UsageError: there is none, and an option needs it.
@@ -42,7 +45,7 @@ def inputs_of(graph: Graph, data: object | None, *, needed: bool) -> list[list[t
     first = graph.inputs[0].type
     size = _BATCH if first.has_batch else first.at(1)[0]
     limit = max(size, min(_SAMPLES, _BYTES // (4 * widest)))
-    arrays = calibration_arrays(source, specs, limit=limit)
+    arrays = calibration_arrays(source, specs, root=root, limit=limit)
     starts = [slice(start, start + size) for start in range(0, len(arrays[0]), size)]
     if not first.has_batch:
         starts = [start for start in starts if start.stop <= len(arrays[0])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgekit.compress.context import Context
 from edgekit.compress.rewriting.options import Rewriting, check_choice
 from edgekit.errors import UsageError
 
@@ -46,12 +47,13 @@ class Separable(Rewriting):
             raise UsageError("'highest' is a number from 1 that limits what macs, parameters or error choose")
         check_choice("layer between", self.between, BETWEEN)
 
-    def apply(self, graph: Graph, data: object | None = None) -> Graph:
+    def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """A rewritten graph whose history has one record more.
 
         Args:
             graph: float; is left as it is.
             data: an ``edgekit.Data`` (or what may stand for its training part), where an option needs it.
+            context: of the recipe.
 
         Raises:
             UsageError: data is needed and missing, or a name is no layer's.
@@ -66,4 +68,4 @@ class Separable(Rewriting):
         plan = Plan(
             "separable", (method(activation, self.copies, self.highest),), self.error, self.multiplier, between=self.between
         )
-        return apply(self, plan, graph, data)
+        return apply(self, plan, graph, data, root=(context or Context()).root)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from edgekit import UsageError
+from edgekit.compress.context import Context
 from edgekit.compress.low_rank import LowRank
 from edgekit.compress.rewriting.patches import patches, positions
 from edgekit.compress.separable import Separable
@@ -126,3 +129,11 @@ def test_a_random_start_has_the_same_shapes_and_size_and_repeats() -> None:
     rows = one.history[-1].details["layers"].values()
     assert all(row["error"] > 1 for row in rows)
     assert not any(isinstance(node.op, ops.Dropout) for node in one.nodes)
+
+
+def test_data_from_a_callable_is_imported_from_the_recipes_folder(tmp_path: Path) -> None:
+    (tmp_path / "rewriting_feed.py").write_text(
+        "import numpy as np\ndef train():\n    return np.ones((64, 3, 8, 8), np.float32)\n"
+    )
+    small = Separable(multiplier=1, refit=True).apply(cnn(), "rewriting_feed:train", context=Context(root=tmp_path))
+    assert small.history[-1].details["judged_by"] == "outputs"
