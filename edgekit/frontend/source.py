@@ -232,9 +232,20 @@ def _check_no_arguments(function: Any, text: str) -> None:
 
 
 def _not_found(model: str, path: Path) -> EdgekitError:
-    known = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    hint = did_you_mean(path.name, known) if known and path.suffix else f"MODEL is {SOURCES}"
+    hint = f"MODEL is {SOURCES}"
+    nearby = path.parent.iterdir() if path.suffix and path.parent.is_dir() else ()
+    alike = [other.name for other in nearby if other.suffix == path.suffix]
+    parts = path.name.split(".")
+    if alike:
+        hint = did_you_mean(path.name, alike)
+    elif len(parts) > 1 and all(part.isidentifier() for part in parts) and _is_module(path.parent / parts[0]):
+        # a dot in the place of the colon
+        hint = f"did you mean '{'.'.join(parts[:-1])}:{parts[-1]}'? {hint}"
     return InputError(f"there is no '{model}'", where=path.parent.resolve(), hint=hint)
+
+
+def _is_module(path: Path) -> bool:
+    return path.is_dir() or path.with_suffix(".py").is_file()
 
 
 def _finished(graph: Graph, weights: str | Path | None) -> Graph:

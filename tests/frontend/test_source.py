@@ -124,6 +124,11 @@ def test_a_missing_file_names_the_nearest_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no") as error:
         ek.load(tmp_path / "modle.pt2")
     assert error.value.hint == "did you mean 'model.pt2'?"
+    (tmp_path / "net.py").write_text("")
+    for name, hint in (("net.build", "did you mean 'net:build'? MODEL is"), ("modle.ekg", "MODEL is"), ("[.pt3", "MODEL is")):
+        with pytest.raises(InputError, match="there is no") as error:
+            ek.load(tmp_path / name)
+        assert (error.value.hint or "").startswith(hint)
 
 
 def test_something_that_is_no_model_is_refused() -> None:
