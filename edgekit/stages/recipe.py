@@ -114,13 +114,19 @@ def compress(
 
 
 def _training(source: object | None, declared: _Declared, root: Path) -> object | None:
-    """Training data as the graph takes it; untouched where no preprocessing is declared."""
-    if source is None or declared.is_nothing:
-        return source
+    """Training data as the graph takes it.
+
+    A callable is called here, whatever steps are finished already: what it gives tells whether they still hold, and the files
+    that it opens belong to the build.
+    """
+    if source is None:
+        return None
     name = describe(source)
     if isinstance(source, str) and is_reference(source):
         value = load_reference(source, root)
         source = call(value, what=f"'{source}'", root=root) if callable(value) and not is_stream(value) else value
+    if declared.is_nothing:
+        return source
     if is_stream(source):
         names = tuple(spec.name for spec in declared.specs)
         return Preprocessed(source, lambda raw: declared.batch(raw, name), names)

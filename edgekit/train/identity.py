@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,12 @@ import torch
 
 from edgekit.config import is_reference
 from edgekit.ir import Graph
+from edgekit.train.randomness import Apart
 from edgekit.train.samples import Preprocessed
+from edgekit.train.stream import is_stream
+
+#: Samples of a Dataset that are looked at.
+_SAMPLES = 64
 
 
 def graph_digest(graph: Graph) -> str:
@@ -27,8 +33,8 @@ def graph_digest(graph: Graph) -> str:
 def data_digest(source: object, root: Path | None = None) -> str:
     """A hash of a source of data.
 
-    Of files and arrays it covers the content; of a Dataset, a loader or a callable only what can be told without running it:
-    its type, name and length, and the file of a callable's module.
+    Of files and arrays it covers the content, of a Dataset or a loader its type, length and some samples, of a callable its
+    name and the file of its module.
     """
     digest = hashlib.sha256()
     for part in _parts(source, root or Path.cwd()):
@@ -61,6 +67,8 @@ def _parts(source: Any, root: Path) -> Iterable[str | bytes]:
         yield from _parts(source.detach().cpu().float().numpy(), root)
     elif hasattr(source, "identity"):
         yield from _parts(source.identity, root)
+    elif is_stream(source):
+        yield from _samples(source, root)
     elif isinstance(source, Preprocessed):
         yield from _parts(source.source, root)
     elif hasattr(source, "__array__"):
@@ -72,3 +80,20 @@ def _parts(source: Any, root: Path) -> Iterable[str | bytes]:
     else:
         yield getattr(source, "__qualname__", type(source).__qualname__)
         yield str(len(source)) if hasattr(source, "__len__") else ""
+
+
+def _samples(source: Any, root: Path) -> Iterable[str | bytes]:
+    """Type, length and evenly spread samples of a Dataset, or the first of one that has no places."""
+    dataset = getattr(source, "dataset", source)
+    yield type(dataset).__qualname__
+    if dataset is not source:
+        yield f"{source.batch_size}{type(source.sampler).__qualname__}"
+    with Apart(0):  # a sample may have noise: the same one each time
+        if hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__"):
+            count = len(dataset)
+            yield str(count)
+            places = sorted({round(i * (count - 1) / (_SAMPLES - 1)) for i in range(_SAMPLES)}) if count else []
+            found = [dataset[place] for place in places]
+        else:
+            found = list(itertools.islice(iter(dataset), _SAMPLES))
+    yield from _parts(found, root)

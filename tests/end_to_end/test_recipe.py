@@ -236,3 +236,30 @@ def test_training_without_accelerate_names_the_extra(project: Project, monkeypat
     what, _, hint = result.parts()
     assert "needs 'accelerate'" in what
     assert 'pip install "edgekit[train]"' in hint
+
+
+def test_a_callable_is_called_in_every_build_so_that_new_data_is_trained_with(project: Project) -> None:
+    recipe = '\n[[recipe]]\nstep = "fine_tune"\nepochs = 1\nbatch_size = 16\n'
+    written(project, recipe, '["onnx-fp32"]')
+    project.write(
+        """
+        from pathlib import Path
+        import numpy as np
+
+        def train():
+            with np.load(Path(__file__).parent / "raw.npz") as raw:
+                return raw["x"], raw["y"]
+        """,
+        "raw_data.py",
+    )
+    text = (project.folder / "edgekit.toml").read_text().replace('train = "train.npz"', 'train = "raw_data:train"')
+    (project.folder / "edgekit.toml").write_text(text)
+    built = []
+    for seed in (0, 0, 5):
+        x, y = blobs(96, seed=seed)
+        project.npz("raw.npz", x=x, y=y)
+        result = project.build("--force") if len(built) == 1 else project.build()  # the second takes the finished step
+        assert result.code == 0, result.err
+        assert "up to date" not in result.out
+        built.append(artifacts(project)["onnx-fp32"])
+    assert built[0] == built[1] != built[2]
