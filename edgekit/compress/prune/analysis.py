@@ -58,8 +58,8 @@ class Analysis:
 def analyse(graph: Graph) -> Analysis:
     """Labels a graph; linear in its nodes.
 
-    A reshape that could carry channels along several axes takes the likeliest; where all its channels turn out to stay, the
-    others are tried and the one that frees most is kept.
+    A reshape that could carry channels along several axes takes the likeliest; where all its channels turn out to stay, or to
+    go only together, the others are tried and the one that frees most is kept.
 
     Raises:
         Unsupported: values are quantised already.
@@ -71,7 +71,7 @@ def analyse(graph: Graph) -> Analysis:
     trials = 0
     for key in list(best.open):
         choice = best.open.get(key)
-        if choice is None or best.has_free(choice.atoms):
+        if choice is None or _may_lose(best, choice.atoms):
             continue
         for way in range(1, choice.ways):
             if (trials := trials + 1) > _MAX_TRIALS:
@@ -119,8 +119,12 @@ def _unknown(node: Node, c: Coupling) -> None:
 
 def _freedom(c: Coupling) -> int:
     """Channels that may be removed, over all axes along which channels are made."""
-    return sum(
-        int(c.atoms.free(labels[labels != STAYS]).sum())
-        for value, axis in c.made
-        if (labels := c.axes[value][axis]) is not None
-    )
+    made = [c.axes[value][axis] for value, axis in c.made]
+    return sum(int(c.atoms.free(labels).sum()) for labels in made if labels is not None and _may_lose(c, labels))
+
+
+def _may_lose(c: Coupling, labels: Labels) -> bool:
+    """Some of these may go and some stay."""
+    labels = labels[labels != STAYS]
+    free = c.atoms.free(labels)
+    return bool(free.any()) and not (free.all() and len(np.unique(c.atoms.roots(labels))) == 1)
