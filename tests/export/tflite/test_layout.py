@@ -332,6 +332,13 @@ def test_random_networks_give_torchs_numbers(seed: int, layout: str | None, batc
     assert_equal_to_torch(graph, TfliteOptions(layout=layout, batch=batch), tolerance=1e-4)  # type: ignore[arg-type]
 
 
+def test_a_value_may_have_more_readers_than_an_array_has_dimensions() -> None:
+    steps = nn.Sequential(
+        Function(lambda x, conv: torch.stack([torch.tanh(conv(x)[:, :, t]) for t in range(80)], 1), nn.Conv1d(3, 4, 1))
+    )
+    assert_equal_to_torch(graph_of(steps, 3, 80))
+
+
 def test_the_same_graph_gives_the_same_bytes() -> None:
     module, shape, _ = NETWORKS["concatenated branches"]
     graph = graph_of(module, *shape)

@@ -152,6 +152,21 @@ def test_all_that_tflite_micro_lacks_is_named_together() -> None:
     assert "power" in str(caught.value.where) and "gelu" in str(caught.value.where)
 
 
+@pytest.mark.parametrize("count", [10, 11, 21, 100])
+def test_micro_joins_more_tensors_than_its_kernel_takes_in_steps(count: int) -> None:
+    graph = Graph()
+    x = graph.add_input("x", Type(torch.float32, (N, 3)))
+    rows = [graph.add(ops.Mul(), x, graph.constant(torch.tensor(float(k)))) for k in range(count)]
+    graph.outputs = [graph.add(ops.Concat(1), *rows)]
+    file = export(graph, TfliteOptions(micro=True))
+    joins = [operator for operator in read(file).main.operators if operator.name == "CONCATENATION"]
+    assert max(len(operator.inputs) for operator in joins) <= 10
+    numbers = np.array([[1.0, -2.0, 0.5]], np.float32)
+    wanted = np.concatenate([numbers * k for k in range(count)], 1)
+    np.testing.assert_allclose(tflite_runtimes.run_micro(file, [[numbers]])[0][0], wanted)
+    assert sum(o.name == "CONCATENATION" for o in read(export(graph)).main.operators) == 1
+
+
 def test_what_micro_runs_in_another_form_gives_the_same_numbers() -> None:
     for op in (ops.Tile((1, 2, 3)), ops.Clamp(-1.0, 1.0), ops.Tile((2, 1, 1, 2))):
         graph = one_op(op, "float32[N,3,5]" if not isinstance(op, ops.Tile) or len(op.repeats) == 3 else "float32[1,1,3,5]")

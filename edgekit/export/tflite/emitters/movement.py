@@ -8,6 +8,7 @@ from edgekit.errors import Unsupported
 from edgekit.export.tflite.element_types import tensor_type
 from edgekit.export.tflite.emission import Site
 from edgekit.export.tflite.emitters.elementwise import as_type
+from edgekit.export.tflite.emitters.joining import join
 from edgekit.export.tflite.emitters.padding import write_pad
 from edgekit.export.tflite.layout.form import Form, permuted, reshaped
 from edgekit.export.tflite.registry import emits
@@ -46,8 +47,7 @@ def concat(site: Site, op: ops.Concat) -> None:
             tensors.append(site.read(index))
     if not site.is_integer:
         tensors = [as_type(site, tensor, tensor_type(site.node.output.type.dtype)) for tensor in tensors]
-    options = Options("ConcatenationOptions", {"axis": place(site.form, op.axis)})
-    site.write(Op.CONCATENATION, tensors, options=options)
+    join(site, tensors, site.give(), place(site.form, op.axis))
 
 
 @emits(ops.Split)
@@ -140,7 +140,7 @@ def _joined_copies(site: Site, x: int, repeats: list[int]) -> None:
     for axis in axes:
         shape[axis] *= repeats[axis]
         result = out if axis == axes[-1] else site.new_like(x, shape)
-        site.write(Op.CONCATENATION, [x] * repeats[axis], [result], Options("ConcatenationOptions", {"axis": axis}))
+        join(site, [x] * repeats[axis], result, axis)
         x = result
     if not axes:
         site.to.reshape(x, out)

@@ -7,6 +7,7 @@ import numpy as np
 from edgekit.export.tflite.constants import values_of
 from edgekit.export.tflite.emission import Site
 from edgekit.export.tflite.emitters.fused import finish
+from edgekit.export.tflite.emitters.joining import join
 from edgekit.export.tflite.emitters.weights import Array, constant_weight, put_bias
 from edgekit.export.tflite.registry import emits
 from edgekit.formats.tflite.model import Options
@@ -112,4 +113,4 @@ def _groups(site: Site, x: int, weight: Array, op: ops.ConvTranspose2d, padding:
         results.append(site.new_like(out, (*shape[:3], outside)))
         channels = np.arange(group * outside, (group + 1) * outside)
         _one(site, part, weight[group * inside : (group + 1) * inside], channels, op, padding, results[-1])
-    site.write(BuiltinOperator.CONCATENATION, results, [out], Options("ConcatenationOptions", {"axis": 3}))
+    join(site, results, out, 3)

@@ -86,12 +86,16 @@ class _Movements:
         readers = list(self.value.users)
         if not readers and not self._demanded:
             return []
+        # A reader with one mode has no choice: what it wants is demanded. That keeps the tables small where many read.
+        settled = [wishes for reader in readers if len(self._modes[id(reader)]) == 1 for wishes in self._wants(reader)]
+        demanded = self._demanded.union(*settled)
+        choosing = [reader for reader in readers if len(self._modes[id(reader)]) > 1]
         size = len(self._options(self.value.producer))
-        for reader in readers:
+        for reader in choosing:
             size *= len(self._modes[id(reader)])
         if size <= _LARGEST_JOINT:
-            return [self._factor(readers, self._demanded)]
-        return [self._factor([], self._demanded), *(self._factor([reader], frozenset()) for reader in readers)]
+            return [self._factor(choosing, demanded)]
+        return [self._factor([], demanded), *(self._factor([reader], frozenset()) for reader in choosing)]
 
     def _options(self, producer: Node | None) -> list[Form]:
         """The form of the value for each mode of its producer."""
