@@ -92,7 +92,9 @@ def build(
 
     known = [item.name for item in fields(BuildRequest)]
     if unknown := [option for option in options if option not in known]:
-        raise UsageError(f"edgekit.build has no option '{unknown[0]}'", hint=did_you_mean(unknown[0], known))
+        raise UsageError(
+            f"edgekit.build has no option '{unknown[0]}'", where="edgekit.build", hint=did_you_mean(unknown[0], known)
+        )
     several = not isinstance(target, str | Path)
     targets = tuple(str(t) for t in target) if several else (str(target),)  # type: ignore[union-attr]
     request = BuildRequest(

@@ -69,5 +69,6 @@ def init(force: bool) -> None:
     try:
         path.write_text(TEMPLATE, encoding="utf-8")
     except OSError as error:
-        raise OutputError(f"cannot write {CONFIG_NAME}: {error.strerror}", where=path) from None
+        hint = "run it in the folder of the model, which must be writable"
+        raise OutputError(f"cannot write {CONFIG_NAME}: {error.strerror}", where=path, hint=hint) from None
     click.echo(f"wrote {path}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 
 import click
@@ -29,7 +30,8 @@ def as_missing_extra(error: ModuleNotFoundError) -> UsageError | None:
     extra = EXTRAS.get(package)
     if extra is None:
         return None
-    return UsageError(f"this needs the package '{package}', which is not installed", hint=f'pip install "edgekit[{extra}]"')
+    what = f"this needs the package '{package}', which is not installed"
+    return UsageError(what, where=sys.executable, hint=f'pip install "edgekit[{extra}]"')
 
 
 def as_usage_error(error: click.ClickException, commands: Iterable[str]) -> UsageError:

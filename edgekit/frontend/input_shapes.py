@@ -81,4 +81,6 @@ def _dtype(name: str | None) -> torch.dtype:
     try:
         return dtype_of(name or "float32")
     except ValueError:
-        raise InputError(f"unknown element type '{name}'", hint="float32, int64, int32, uint8, bool") from None
+        raise InputError(
+            f"unknown element type '{name}'", where="the shapes of the inputs", hint="float32, int64, int32, uint8, bool"
+        ) from None

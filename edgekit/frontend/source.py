@@ -144,13 +144,14 @@ def _load_object(
         if batch_axes:
             raise InputError(
                 "batch_axes does not go with an exported program",
+                where=name or "model",
                 hint="its batch was fixed by torch.export.export(dynamic_shapes=...)",
             )
         graph = _finished(graph_of_program(model, name or "model"), weights)
         graph.source = model.module() if weights is None else None
         return graph
     if not isinstance(model, nn.Module):
-        raise InputError(f"a model of type '{type(model).__name__}'", hint=f"MODEL is {SOURCES}")
+        raise InputError(f"a model of type '{type(model).__name__}'", where="model", hint=f"MODEL is {SOURCES}")
     notes: list[str] = []
     if weights is not None:
         from edgekit.frontend.weights import load_into, read_weights
@@ -206,7 +207,7 @@ def _from_reference(text: str, root: Path) -> Any:
     models = (nn.Module, ExportedProgram, Graph)
     if not isinstance(found, models):
         if not callable(found):
-            raise InputError(f"'{text}' is a {type(found).__name__}, not a callable", hint=f"MODEL is {SOURCES}")
+            raise InputError(f"'{text}' is a {type(found).__name__}, not a callable", where=text, hint=f"MODEL is {SOURCES}")
         _check_no_arguments(found, text)
         found = call(found, what=f"'{text}'", root=root)
     if isinstance(found, models) or (isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], nn.Module)):
@@ -273,5 +274,6 @@ def _copied(module: nn.Module) -> nn.Module:
     except Exception as error:
         raise InputError(
             f"weights go into a copy of the module, which cannot be copied: {error}",
+            where=type(module).__name__,
             hint="load them with module.load_state_dict first",
         ) from error

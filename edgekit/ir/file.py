@@ -77,10 +77,12 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - not a mapping
     except FileNotFoundError:
         raise InputError(
-            f"no file '{path}'", hint="check the path; `graph.save` and `edgekit build --dump` write .ekg files"
+            f"no file '{path}'", where=path, hint="check the path; `graph.save` and `edgekit build --dump` write .ekg files"
         ) from None
     except OSError as error:
-        raise InputError(f"'{path}' can't be read: {error.strerror or error}", where=path) from error
+        raise InputError(
+            f"'{path}' can't be read: {error.strerror or error}", where=path, hint="a .ekg file that may be read"
+        ) from error
     except SafetensorError as error:
         raise _damaged(path, str(error)) from error
     if FORMAT not in metadata:

@@ -31,7 +31,7 @@ def describe(path: str | os.PathLike[str]) -> Description:
         from edgekit.formats.onnx.describe import describe as describe_onnx
 
         return describe_onnx(path.read_bytes(), path.name)
-    raise UsageError(f"'{path}' is no artifact", hint="an artifact is a .tflite or an .onnx file")
+    raise UsageError(f"'{path}' is no artifact", where=path, hint="an artifact is a .tflite or an .onnx file")
 
 
 def artifact_info(

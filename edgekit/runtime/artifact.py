@@ -160,7 +160,7 @@ def _content(path: str | Path | bytes) -> bytes:
         return path
     suffix = Path(path).suffix.lower()
     if suffix not in (".tflite", ".onnx"):
-        raise UsageError(f"cannot run {str(path)!r}", hint="an artifact is a .tflite or an .onnx file")
+        raise UsageError(f"cannot run {str(path)!r}", where=path, hint="an artifact is a .tflite or an .onnx file")
     try:
         return Path(path).read_bytes()
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from math import gcd
 from pathlib import Path
@@ -50,9 +51,9 @@ class LiteRT:
         try:
             from ai_edge_litert.interpreter import Interpreter, OpResolverType
         except ImportError as error:
-            raise UsageError("LiteRT is not installed", hint="pip install 'edgekit[build]'") from error
+            raise UsageError("LiteRT is not installed", where=sys.executable, hint="pip install 'edgekit[build]'") from error
         if kernels not in _RESOLVERS:
-            raise UsageError(f"unknown kernels {kernels!r}", hint="one of " + ", ".join(_RESOLVERS))
+            raise UsageError(f"unknown kernels {kernels!r}", where="kernels", hint="one of " + ", ".join(_RESOLVERS))
         content = model if isinstance(model, bytes) else Path(model).read_bytes()
         self.where = where if isinstance(model, bytes) else str(model)
         try:

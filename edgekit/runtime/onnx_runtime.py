@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,9 @@ class OnnxRuntime:
         try:
             import onnxruntime
         except ImportError as error:
-            raise UsageError("ONNX Runtime is not installed", hint="pip install 'edgekit[build]'") from error
+            raise UsageError(
+                "ONNX Runtime is not installed", where=sys.executable, hint="pip install 'edgekit[build]'"
+            ) from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

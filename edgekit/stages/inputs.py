@@ -38,7 +38,9 @@ def settings_of(graph: Graph, inputs: Mapping[str, InputSettings]) -> dict[str, 
                 what = "settings for an unnamed input, but the model has several"
                 raise ConfigError(what, where=place, hint=did_you_mean("", names))
             if not left:
-                raise ConfigError(f"more inputs are described than the model has ({len(names)})", where=place)
+                raise ConfigError(
+                    f"more inputs are described than the model has ({len(names)})", where=place, hint=did_you_mean("", names)
+                )
             name = left.pop(0)
         if name not in names:
             raise ConfigError(f"the model has no input '{name}'", where=f"[input.{name}]", hint=did_you_mean(name, names))

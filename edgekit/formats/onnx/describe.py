@@ -49,7 +49,9 @@ def _load(data: bytes, name: str) -> Any:
     try:
         import onnx
     except ImportError as error:
-        raise UsageError("reading an .onnx file needs the package 'onnx'", hint='pip install "edgekit[build]"') from error
+        raise UsageError(
+            "reading an .onnx file needs the package 'onnx'", where=name, hint='pip install "edgekit[build]"'
+        ) from error
     hint = "copy or download the file again"
     try:
         model = onnx.load_model_from_string(data)

@@ -36,7 +36,9 @@ def border_layouts(
     for name in overrides:
         if name not in known:
             raise UsageError(
-                f"a layout is set for '{name}', which is no input or output", hint="there are: " + ", ".join(sorted(known))
+                f"a layout is set for '{name}', which is no input or output",
+                where="io_layout",
+                hint="there are: " + ", ".join(sorted(known)),
             )
     sides: list[dict[str, Layout]] = []
     for values, step in ((graph.inputs, _readers), (graph.outputs, _producers)):
@@ -45,7 +47,11 @@ def border_layouts(
             wish = overrides.get(value.name) or layout or ("channels_last" if _meets_spatial(value, step) else "source")
             if wish == "channels_last" and not 3 <= value.type.rank <= 5:
                 if value.name in overrides:
-                    raise UsageError(f"'{value.name}' has {value.type.rank} dimensions and no channels to move last")
+                    raise UsageError(
+                        f"'{value.name}' has {value.type.rank} dimensions and no channels to move last",
+                        where=f"io_layout of '{value.name}'",
+                        hint='"source", or none: then images and signals alone are channels-last',
+                    )
                 wish = "source"
             found[value.name] = wish
         sides.append(found)
