@@ -22,7 +22,9 @@ def export(graph: Graph, target: Target, request: BuildRequest, prepared: Prepar
     from edgekit.export.tflite.options import TfliteOptions
 
     given: list[tuple[str, InputSettings | OutputSettings]] = [*request.inputs.items(), *request.outputs.items()]
-    layouts = {name: settings.io_layout for name, settings in given if settings.io_layout is not None}
+    # Verification exports graphs that end before a final softmax or sigmoid: what is set for that output is not theirs.
+    known = {value.name for value in (*graph.inputs, *graph.outputs)}
+    layouts = {name: settings.io_layout for name, settings in given if settings.io_layout is not None and name in known}
     options = TfliteOptions.for_target(
         target, batch=request.batch or 1, layout=request.io_layout, layouts=layouts, preprocessing=prepared.declared
     )

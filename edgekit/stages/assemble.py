@@ -229,10 +229,9 @@ def _labels(request: BuildRequest) -> tuple[str, ...]:
 def _check_labels(labels: tuple[str, ...], graph: Graph) -> list[str]:
     """A warning where there are more or fewer names than classes."""
     shape = graph.outputs[0].tensor_shape if graph.outputs else ()
-    classes = shape[-1] if shape else 1
-    if not labels or len(labels) == classes:
+    if not labels or len(shape) != 2 or len(labels) == shape[1]:
         return []
-    return [f"there are {len(labels)} labels, and the output '{graph.outputs[0].name}' has {classes} classes"]
+    return [f"there are {len(labels)} labels, and the output '{graph.outputs[0].name}' has {shape[1]} classes"]
 
 
 def _device_checks(path: Path, device: Device | None) -> tuple[BudgetCheck, ...]:

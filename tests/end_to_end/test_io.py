@@ -80,6 +80,33 @@ def test_every_input_and_output_may_have_its_own_type(project: Project) -> None:
         assert sqnr_db(wanted, have) >= 28.0
 
 
+def test_a_final_sigmoid_keeps_the_settings_of_its_output(project: Project) -> None:
+    body = """
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, 3, padding=1)
+
+    def forward(self, x):
+        return {"mask": torch.sigmoid(self.conv(x))}"""
+    project.write(
+        f"""
+        model = "{project.model(body)}"
+        targets = ["tflite-int8", "tflite-fp32", "onnx-int8"]
+        calibration = "calibration.npz"
+        labels = "labels.txt"
+        [output.sigmoid]
+        io = "uint8"
+        io_layout = "source"
+        """,
+        "edgekit.toml",
+    )
+    project.write("background\nhand\n", "labels.txt")  # of pixels: no row of scores that their number could be held against
+    result = project.build()
+    assert result.code == 0 and "labels" not in result.err, result.err
+    (output,) = LiteRT(project.artifact("tflite-int8").read_bytes()).outputs
+    assert (output.shape, output.dtype) == ((1, 2, 8, 8), "uint8")
+
+
 def test_settings_of_an_output_that_is_not_there_are_refused(project: Project) -> None:
     project.write(f'model = "{project.model(SMALL)}"\ntargets = ["tflite-fp32"]\n[output.scors]\nio = "int8"\n', "edgekit.toml")
     result = project.build()
