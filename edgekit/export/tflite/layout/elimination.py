@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,10 +41,15 @@ def cheapest(sizes: Sequence[int], factors: Sequence[Factor]) -> list[int]:
     """The option of each variable, of ``sizes[v]`` options, in the cheapest choice. Ties go to the lower option."""
     of = _Factors(len(sizes), factors)
     scopes = {variable: of.scope(variable) for variable in range(len(sizes))}
+    queue = [(_entries(scope, sizes), variable) for variable, scope in scopes.items()]
+    heapify(queue)
     decisions: list[_Decision] = []
     while scopes:
-        variable = min(scopes, key=lambda v: (_entries(scopes[v], sizes), v))
-        if _entries(scopes[variable], sizes) > LARGEST_TABLE:
+        entries, variable = heappop(queue)
+        if variable not in scopes or entries != _entries(scopes[variable], sizes):
+            continue  # it was decided, or entered again when its neighbours changed
+        if entries > LARGEST_TABLE:
+            heappush(queue, (entries, variable))
             variable = max(scopes, key=lambda v: (len(of.by_variable[v]), -v))
             rest = tuple(v for v in scopes[variable] if v != variable)
             mine = of.take(variable)
@@ -56,7 +62,9 @@ def cheapest(sizes: Sequence[int], factors: Sequence[Factor]) -> list[int]:
             decisions.append(_Decision(variable, rest, joined.argmin(0)))
             of.put([Factor(rest, np.asarray(joined.min(0)))])
         del scopes[variable]
-        scopes.update({neighbour: of.scope(neighbour) for neighbour in rest})
+        for neighbour in rest:
+            scopes[neighbour] = of.scope(neighbour)
+            heappush(queue, (_entries(scopes[neighbour], sizes), neighbour))
     chosen = [0] * len(sizes)
     for decision in reversed(decisions):
         chosen[decision.variable] = int(decision.best[tuple(chosen[v] for v in decision.scope)])
