@@ -139,11 +139,13 @@ Checkpoint.save = save
 """
     assert project.process("build", prelude=prelude).code == -signal.SIGKILL
     assert not artifacts(project)
-    assert project.process("build").code == 0
-    resumed = artifacts(project)
+    resumed = project.process("build")
+    assert resumed.code == 0, resumed.err
+    built = artifacts(project)
     (project.folder / "edgekit-out").rename(tmp_path / "first")
-    assert project.process("build").code == 0
-    assert artifacts(project) == resumed
+    undisturbed = project.process("build")
+    assert undisturbed.code == 0, undisturbed.err
+    assert artifacts(project) == built
 
 
 def test_a_cameras_bytes_train_as_the_build_takes_them(project: Project) -> None:
