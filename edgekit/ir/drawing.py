@@ -5,8 +5,9 @@ from __future__ import annotations
 from edgekit.diagram import Box, draw
 from edgekit.diagram.svg import Kind
 from edgekit.ir.graph import Graph, Node, Value
+from edgekit.ir.graph_json import portable
 from edgekit.ir.labels import op_label, op_title, shape_text
-from edgekit.ir.types import dtype_name, where_text
+from edgekit.ir.types import dtype_name
 
 
 def to_svg(graph: Graph) -> str:
@@ -45,7 +46,7 @@ def _type(value: Value) -> str:
 
 def _box(node: Node, integer: bool) -> Box:
     shapes = ", ".join(dict.fromkeys(_type(v) for v in node.outputs))
-    return Box(op_title(node), op_label(node), shapes, f"{node!r}\n{where_text(node.where)}", _kind(node, integer))
+    return Box(op_title(node), op_label(node), shapes, f"{node!r}\n{portable(node.where)}", _kind(node, integer))
 
 
 def _kind(node: Node, integer: bool) -> Kind:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from edgekit.ir.history import StepRecord
 from edgekit.ir.ops.base import OPS, Op
 from edgekit.ir.quant import QuantParams
 from edgekit.ir.signature import Signature
-from edgekit.ir.types import Batch, TensorType, Where
+from edgekit.ir.types import Batch, TensorType, Where, where_text
 
 #: What the file's metadata calls the document.
 FORMAT = "edgekit.graph/1"
@@ -110,6 +110,11 @@ def relative(file: str) -> str:
             return "/".join(path.parts[len(path.parts) - path.parts[::-1].index(part) :])
     here = Path.cwd()
     return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name
+
+
+def portable(where: Sequence[Where]) -> str:
+    """Places as text without what belongs to this machine, for files that are handed on; empty for none."""
+    return where_text([dataclasses.replace(place, file=relative(place.file)) for place in where]) if where else ""
 
 
 def _value(

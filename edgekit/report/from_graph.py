@@ -7,6 +7,7 @@ from typing import Protocol
 
 from edgekit.formats.description import Description, OpInfo, TensorInfo, edges, peak_memory
 from edgekit.ir import Graph, Node, Value, Where
+from edgekit.ir.graph_json import portable
 from edgekit.ir.labels import op_label, op_title
 from edgekit.ir.types import dtype_name, where_text
 from edgekit.layer_errors import LayerError
@@ -75,7 +76,7 @@ def pass_info(records: Iterable[PassRecordLike]) -> tuple[PassInfo, ...]:
     for record in records:
         rewrites[record.name] = rewrites.get(record.name, 0) + record.rewrites
         rows = declined.setdefault(record.name, {})
-        rows.update((Declined(s.value, s.reason, where_text(s.where) if s.where else ""), None) for s in record.skipped)
+        rows.update((Declined(s.value, s.reason, portable(s.where)), None) for s in record.skipped)
     return tuple(PassInfo(name, count, tuple(declined[name])) for name, count in rewrites.items() if count or declined[name])
 
 
@@ -134,7 +135,7 @@ def _layer(node: Node, errors: Mapping[str, LayerError], alone: Mapping[str, flo
     return Layer(
         name=output.name,
         op=" ".join(filter(None, (op_title(node), op_label(node)))),
-        where=where_text(node.where) if node.where else "",
+        where=portable(node.where),
         shape=output.tensor_shape,
         dtype=stored_dtype(output),
         macs=node.op.macs(node),

@@ -19,7 +19,7 @@ from edgekit.compress.quantize.sensitivity import logits
 from edgekit.config import BuildRequest, is_reference
 from edgekit.errors import InputError
 from edgekit.ir import Graph
-from edgekit.ir.types import where_text
+from edgekit.ir.graph_json import portable
 from edgekit.layer_errors import layer_errors
 from edgekit.report import BudgetCheck, Evaluation, Report, SourceInfo, Verification
 from edgekit.report.from_artifact import artifact_info, io_info
@@ -139,9 +139,9 @@ def _stay_float(islands: Sequence[FloatIsland]) -> list[str]:
     for island in islands:
         alike.setdefault((island.op, island.reason), []).append(island)
     return [
-        f"'{op}' stays float ({where_text(same[0].where)}): {reason}"
+        f"'{op}' stays float ({portable(same[0].where)}): {reason}"
         if len(same) == 1
-        else f"'{op}' stays float in {len(same)} places (the first is {where_text(same[0].where)}): {reason}"
+        else f"'{op}' stays float in {len(same)} places (the first is {portable(same[0].where)}): {reason}"
         for (op, reason), same in alike.items()
     ]
 

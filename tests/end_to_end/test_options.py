@@ -366,10 +366,21 @@ def test_builds_into_one_folder_wait_for_each_other(project: Project) -> None:
 
 
 def test_a_report_names_no_folder_of_this_machine(project: Project) -> None:
-    assert project.build(project.model(SMALL), *INT8).code == 0
-    for name in ("report.json", "report.html"):
-        text = Path(project.folder / "edgekit-out" / "tflite-int8" / name).read_text()
-        assert str(project.folder) not in text and str(Path(__file__).parents[2]) not in text
+    reference = project.model(SMALL)
+    assert project.build(reference, *INT8).code == 0
+    project.write(f'model = "{reference}"\ntargets = ["tflite-int8"]\ncalibration = "calibration.npz"\n', "edgekit.toml")
+    below = project.folder / "app"
+    below.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "edgekit", "build", "--output", "here"],
+        cwd=below, env=project.environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for output in (project.folder / "edgekit-out", below / "here"):
+        for name in ("report.json", "report.html"):
+            text = (output / "tflite-int8" / name).read_text()
+            assert str(project.folder) not in text and str(Path(__file__).parents[2]) not in text
+            assert f"{project.module}.py:" in text
 
 
 TWO = """    def __init__(self):
