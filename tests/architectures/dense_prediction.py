@@ -225,7 +225,12 @@ enter(
     quick=False,
 )
 enter(
-    "HRNet", lambda: HRNet((16, 32), 1, 6), lambda: HRNet((32, 64, 128, 256), 4, 17), shape=(3, 16, 16), full_shape=(3, 64, 64)
+    "HRNet",
+    lambda: HRNet((16, 32), 1, 6),
+    lambda: HRNet((32, 64, 128, 256), 4, 17),
+    shape=(3, 16, 16),
+    full_shape=(3, 64, 64),
+    quick=False,
 )
 enter("ESPCN", lambda: espcn((64, 32), 2), lambda: espcn((64, 32), 3), shape=(1, 8, 8), full_shape=(1, 32, 32))
 enter("EDSR", lambda: edsr(16, 2), lambda: edsr(64, 16), shape=(3, 8, 8), full_shape=(3, 24, 24))

@@ -61,4 +61,5 @@ enter(
     shape=(3, 32, 32),
     full_shape=(3, 64, 64),
     share=0.36,
+    quick=False,
 )

@@ -204,6 +204,7 @@ enter(
     alone=r"\.map\.weight",
     channels=True,
     **IMAGE,
+    quick=False,
 )
 enter(
     "Res2Net-50",

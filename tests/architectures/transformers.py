@@ -223,6 +223,7 @@ enter(
     shape=(3, 32, 32),
     full_shape=(3, 64, 64),
     **PLAIN,
+    quick=False,
 )
 enter(
     "MobileViT-XS",
