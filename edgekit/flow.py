@@ -307,6 +307,11 @@ def _build_one(
     return Build(target.name, None if isinstance(error, ParityError) else final, report, error)
 
 
+#: What may bring an artifact nearer to its source: one whose ranges were calibrated, and one whose weights were rounded.
+_NEARER = "more typical calibration data, another `[quantization] observer` or a float target"
+_FINER = "a target with finer weights: tflite-fp16 keeps 11 bits of each, tflite-fp32 and onnx-fp32 all"
+
+
 def _failure(report: Report, target: Target, request: BuildRequest) -> EdgekitError | None:
     """What the report means for the exit code."""
     below = next((row for row in report.verification if not row.passed), None)
@@ -314,7 +319,7 @@ def _failure(report: Report, target: Target, request: BuildRequest) -> EdgekitEr
         return ParityError(
             f"the {target.name} artifact is too far from the source: {_shortfall(below)}",
             where=_worst_layers(report) or f"{report.source.name} for {target.name}",
-            hint="more typical calibration data, another `[quantization] observer` or a float target; report.html shows where",
+            hint=f"{_NEARER if target.quantization.needs_calibration else _FINER}; report.html shows where",
         )
     over = [check for check in report.budget if check.passed is False]
     if over:

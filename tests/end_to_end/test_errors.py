@@ -318,6 +318,16 @@ def test_the_first_code_in_the_order_of_all_failures_counts(project: Project, or
     assert project.written() == ["summary.json", "tflite-int8/report.html", "tflite-int8/report.json"]
 
 
+@pytest.mark.parametrize(("target", "advice"), [("tflite-int8", "calibration data"), ("tflite-fp32", "finer weights")])
+def test_below_the_floor_of_parity_the_advice_fits_the_target(project: Project, target: str, advice: str) -> None:
+    floor = project.folder / f"{target}.toml"
+    text = (Path(__file__).resolve().parents[2] / "targets" / f"{target}.toml").read_text()
+    floor.write_text("\n".join("min_sqnr_db = 400" if line.startswith("min_sqnr_db") else line for line in text.splitlines()))
+    result = project.build(project.model(SMALL), "--calibration", "calibration.npz", "--target", str(floor))
+    what, _, hint = result.parts()
+    assert result.code == 5 and "too far from the source" in what and advice in hint and "report.html" in hint
+
+
 def test_a_bug_in_one_target_leaves_the_others(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     from edgekit.stages import artifact
 
