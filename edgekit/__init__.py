@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from edgekit.compress.prune import Prune
     from edgekit.compress.recipe import Recipe
     from edgekit.compress.separable import Separable
+    from edgekit.compress.sparsify import Sparsify
     from edgekit.data import Data
     from edgekit.flow import build
     from edgekit.frontend.source import load
@@ -58,6 +59,7 @@ _HOME = {
     "Recipe": "edgekit.compress.recipe",
     "Report": "edgekit.report",
     "Separable": "edgekit.compress.separable",
+    "Sparsify": "edgekit.compress.sparsify",
     "Target": "edgekit.target",
     "TeacherAssistant": "edgekit.compress.distill",
     "Training": "edgekit.train",
@@ -90,6 +92,7 @@ __all__ = [
     "Recipe",
     "Report",
     "Separable",
+    "Sparsify",
     "Target",
     "TeacherAssistant",
     "Training",

@@ -21,6 +21,7 @@ STEPS: dict[str, tuple[str, str]] = {
     "mutual_learning": ("edgekit.compress.distill.mutual_learning", "MutualLearning"),
     "prune": ("edgekit.compress.prune", "Prune"),
     "separable": ("edgekit.compress.separable.step", "Separable"),
+    "sparsify": ("edgekit.compress.sparsify.step", "Sparsify"),
     "teacher_assistant": ("edgekit.compress.distill.teacher_assistant", "TeacherAssistant"),
 }
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
 from edgekit.compress.context import Context
 from edgekit.compress.prune.budget import weight_bytes
+from edgekit.compress.sparsify.held import held
 from edgekit.compress.teachers import load_teachers
 from edgekit.ir import Graph
 from edgekit.ir.history import StepRecord
@@ -40,13 +44,24 @@ class Tuned:
         return {**self.trained.details(), **({"teachers": self.teachers} if self.teachers else {})}
 
 
-def tune(graph: Graph, data: object | None, settings: Training, distillation: Distillation | None, context: Context) -> Tuned:
-    """Trains a copy of the graph, with the teachers that the distillation names; raises what ``train`` raises."""
+def tune(
+    graph: Graph,
+    data: object | None,
+    settings: Training,
+    distillation: Distillation | None,
+    context: Context,
+    alive: Mapping[str, Tensor] | None = None,
+) -> Tuned:
+    """Trains a copy of the graph, with the teachers that the distillation names; raises what ``train`` raises.
+
+    ``alive`` are masks of the weights that are trained; by default, what an earlier step made zero stays zero.
+    """
+    alive = held(graph) if alive is None else alive
     if distillation is None or settings.epochs == 0:
-        return Tuned(train(graph, data, settings, folder=context.folder, say=context.say, root=context.root))
+        return Tuned(train(graph, data, settings, folder=context.folder, say=context.say, root=context.root, alive=alive))
     teachers = load_teachers(distillation, graph, context)
     objective = distillation.objective(graph, teachers, settings, root=context.root)
-    trained = train(graph, data, settings, objective, folder=context.folder, say=context.say, root=context.root)
+    trained = train(graph, data, settings, objective, folder=context.folder, say=context.say, root=context.root, alive=alive)
     scores = teacher_scores(objective, graph, data, settings, root=context.root)
     return Tuned(trained, scores, worse_teachers(scores, trained))
 

@@ -6,7 +6,7 @@ import copy
 import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from edgekit.train.batches import UNLABELLED, Feeding, Samples
 from edgekit.train.checkpoint import Checkpoint
 from edgekit.train.device import accelerator
 from edgekit.train.identity import graph_digest
+from edgekit.train.masks import Masks
 from edgekit.train.objective import Objective
 from edgekit.train.optimizer import learning_rate, optimizer_of
 from edgekit.train.progress import Progress, progress
@@ -44,6 +45,7 @@ def train(
     say: Callable[[str], None] | None = None,
     root: Path | None = None,
     save_every: float = SAVE_EVERY,
+    alive: Mapping[str, Tensor] | None = None,
 ) -> Trained:
     """Trains a copy of a graph.
 
@@ -59,6 +61,7 @@ def train(
         say: is told a line an epoch, where standard error is no terminal.
         root: folder that callables are imported from.
         save_every: seconds between checkpoints within an epoch.
+        alive: bool masks by the names in ``graph.state``; what is False is zero from the first step to the last.
 
     Raises:
         UsageError: nothing to train or to train with; the loss became NaN or infinite; accelerate is missing.
@@ -66,6 +69,8 @@ def train(
         Unsupported: an input that is not made of samples.
     """
     student = copy.deepcopy(graph)
+    masks = Masks(student, alive or {})
+    masks.weights()
     if settings.epochs == 0:
         return Trained(student)
     with randomness.left_as_it_was():
@@ -73,7 +78,7 @@ def train(
         randomness.seed_all(randomness.mixed(settings.seed, "start"))
         samples, feeding = open_samples(data, student, settings, root)
         goal = objective if objective is not None else task_loss(student, settings, root)
-        return _Run(student, samples, feeding, settings, goal, folder, save_every, root).run(say)
+        return _Run(student, samples, feeding, settings, goal, folder, save_every, root, masks).run(say)
 
 
 class _Run:
@@ -89,10 +94,11 @@ class _Run:
         folder: Path | None,
         save_every: float,
         root: Path | None,
+        masks: Masks,
     ) -> None:
         self.graph, self.samples, self.settings, self.folder = graph, samples, settings, folder
-        self.save_every = save_every
-        self.key = _key(graph, samples, settings, objective) if folder is not None else ""
+        self.save_every, self.masks = save_every, masks
+        self.key = _key(graph, samples, settings, objective, masks) if folder is not None else ""
         self.accelerator = accelerator(settings.precision)
         self.device: torch.device = self.accelerator.device
         self.student = Student(graph, objective, feeding).to(self.device)
@@ -149,12 +155,14 @@ class _Run:
             loss = sum(terms.values(), torch.zeros((), device=self.device))
             self.optimizer.zero_grad()
             self.accelerator.backward(loss)
+            self.masks.gradients()
             if self.settings.clip_norm is not None:
                 self.accelerator.clip_grad_norm_(self.student.parameters(), self.settings.clip_norm)
             for scale in scales:
                 if scale.grad is not None:
                     scale.grad.add_(torch.sign(scale.detach()), alpha=self.settings.sparsity)
             self.optimizer.step()
+            self.masks.weights()
             self._count(batch.size, terms, output, batch.targets)
             self.step += 1
             shown.step()
@@ -285,7 +293,7 @@ class _Run:
         return generators if self.step else None
 
 
-def _key(graph: Graph, samples: Samples, settings: Training, objective: Objective) -> str:
+def _key(graph: Graph, samples: Samples, settings: Training, objective: Objective, masks: Masks) -> str:
     """What a checkpoint must have been made of to be taken up."""
-    goal = f"{type(objective).__qualname__}{objective.watches}{getattr(objective, 'identity', '')}"
+    goal = f"{type(objective).__qualname__}{objective.watches}{getattr(objective, 'identity', '')}{masks.identity}"
     return hashlib.sha256(f"{graph_digest(graph)}{settings!r}{samples.identity}{goal}".encode()).hexdigest()

@@ -1,0 +1,96 @@
+"""The compression step ``sparsify``."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edgekit.compress.context import Context
+from edgekit.errors import UsageError
+from edgekit.tables import did_you_mean
+from edgekit.train.distillation.settings import Distillation
+from edgekit.train.settings import Training
+
+if TYPE_CHECKING:
+    from edgekit.ir import Graph
+
+
+@dataclass(frozen=True)
+class Sparsify:
+    """Sets the weights of least magnitude to zero, and keeps them there while the others are trained.
+
+    Shapes stay, and so do MACs, latency and memory: the kernels multiply zeros like any number. What it gains is a file
+    that compresses better. Biases, norms and tables of embeddings are never touched.
+
+    Attributes:
+        sparsity: share of the weights that are zero at the end, from 0 to below 1.
+        initial: share from which the schedule rises.
+        scope: weights are ranked within their layer ("layer"), so that each has the same share, or over all ("global").
+        rounds: the share after round t of n is s + (initial - s) * (1 - t/n)^3 (Zhu & Gupta, arXiv:1710.01878, eq. 1).
+        epochs: of the training after each round.
+        training: its other settings; those of ``Training`` by default, and its ``epochs`` do not count.
+        distillation: of these trainings.
+        layers: weights (or modules, by the start of the name) to make sparse; all if empty.
+        keep: those to leave.
+    """
+
+    sparsity: float
+    initial: float = 0.0
+    scope: str = "layer"
+    rounds: int = 1
+    epochs: int = 0
+    training: Training | None = None
+    distillation: Distillation | None = None
+    layers: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sparsity < 1:
+            raise UsageError(f"'sparsity' is the share of weights that are zero, from 0 to below 1, not {self.sparsity}")
+        if not 0 <= self.initial <= self.sparsity:
+            raise UsageError(f"'initial' is a share from 0 to 'sparsity' ({self.sparsity}), not {self.initial}")
+        if self.scope not in ("layer", "global"):
+            raise UsageError(f"unknown scope '{self.scope}'", hint=did_you_mean(self.scope, ("layer", "global")))
+        if self.rounds < 1:
+            raise UsageError(f"'rounds' is a number from 1, not {self.rounds}")
+        if self.epochs < 0:
+            raise UsageError(f"'epochs' is a number from 0, not {self.epochs}")
+        for name in ("training", "distillation"):
+            if getattr(self, name) is not None and not self.epochs:
+                raise UsageError(f"'{name}' is for the training after each round", hint="epochs = 2")
+
+    def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
+        """A copy with zeros whose history has one record more: its ``details`` have the zeros of each layer.
+
+        Args:
+            graph: float; is left as it is.
+            data: an ``edgekit.Data`` (or what may stand for its training part), where it trains.
+            context: of the recipe.
+
+        Raises:
+            UsageError: a name that is no weight's, no weights at all, no data to train with, or a loss that became NaN.
+            InputError: data or teacher does not fit.
+            Unsupported: the graph is quantised.
+        """
+        from edgekit.compress.sparsify.application import sparsify
+
+        return sparsify(self, graph, data, context or Context())
+
+    def share(self, number: int) -> float:
+        """The share of zeros after a round, counted from 1: see ``rounds``."""
+        return self.sparsity + (self.initial - self.sparsity) * (1 - number / self.rounds) ** 3
+
+    def options(self) -> dict[str, Any]:
+        """The fields that were given, as they stand in a recipe."""
+        return {
+            field.name: _plain(getattr(self, field.name))
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) != field.default
+        }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Training | Distillation):
+        return value.options()
+    return list(value) if isinstance(value, tuple) else value

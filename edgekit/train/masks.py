@@ -1,0 +1,58 @@
+"""Weights that stay zero while the others are trained."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from edgekit.errors import UsageError
+from edgekit.ir import Graph
+
+
+class Masks:
+    """Which weights of a graph live, and which stay exactly zero.
+
+    Gradients are masked before the optimizer's step, so that neither its memory nor the clipped norm counts what is dead;
+    weights after it, since momentum and weight decay move them without a gradient.
+    """
+
+    def __init__(self, graph: Graph, alive: Mapping[str, Tensor]) -> None:
+        """Masks for the constants of one graph.
+
+        Args:
+            graph: the one that is trained.
+            alive: by the name in ``graph.state``: bool, of the weight's shape; True where a weight lives.
+
+        Raises:
+            UsageError: a name that the graph does not have, or a mask of another shape.
+        """
+        self._pairs: list[tuple[Tensor, Tensor]] = []
+        digest = hashlib.sha256()
+        for name, mask in sorted(alive.items()):
+            value = graph.state.get(name)
+            if value is None or value.tensor.shape != mask.shape:
+                what = "which the graph does not have" if value is None else f"whose shape is {tuple(value.tensor.shape)}"
+                raise UsageError(
+                    f"a mask of shape {tuple(mask.shape)} is for '{name}', {what}",
+                    where=graph.name,
+                    hint="masks go by the names in graph.state",
+                )
+            digest.update(name.encode() + mask.cpu().contiguous().numpy().tobytes())
+            self._pairs.append((value.tensor, ~mask.to(value.tensor.device)))
+        #: Tells these masks from others, for checkpoints; empty where there are none.
+        self.identity = digest.hexdigest() if self._pairs else ""
+
+    def gradients(self) -> None:
+        """Makes the gradients of dead weights zero."""
+        for tensor, dead in self._pairs:
+            if tensor.grad is not None:
+                tensor.grad.masked_fill_(dead.to(tensor.device), 0.0)
+
+    @torch.no_grad()
+    def weights(self) -> None:
+        """Makes dead weights zero: filled, because a product would leave -0 of negative ones."""
+        for tensor, dead in self._pairs:
+            tensor.masked_fill_(dead.to(tensor.device), 0.0)
