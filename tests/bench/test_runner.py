@@ -294,22 +294,27 @@ interpreter.allocate_tensors()
 details = interpreter.get_input_details()[0]
 interpreter.set_tensor(details["index"], np.random.default_rng(0).integers(-128, 128, details["shape"], dtype=np.int8))
 invoke, clock, best = interpreter.invoke, time.perf_counter_ns, []
-for _ in range(400):
+for _ in range(2000):
     start = clock()
-    for _ in range(100):
+    for _ in range(20):
         invoke()
-    best.append((clock() - start) / 100_000)
+    best.append((clock() - start) / 20_000)
 print(min(best))
 """
 
 
 def test_a_five_microsecond_model_has_three_digits_that_mean_something(real_data: Path) -> None:
-    """The fastest call agrees with the time of a hundred calls in a row, which needs no fine clock, within 5 %."""
+    """The fastest call agrees with the time of twenty calls in a row, which needs no fine clock, within 5 %.
+
+    On a busy machine it takes a while until both have met an undisturbed moment.
+    """
     model = real_data / "models" / "autoencoder_ad_int8_tf.tflite"
     single, batched = [], []
-    for _ in range(3):
+    for _ in range(15):
         single.append(run(str(model), "--seconds", "0.3")["latency_us"]["min"])
         done = subprocess.run([sys.executable, "-c", BATCHES, str(model)], capture_output=True, text=True, check=True)
         batched.append(float(done.stdout.splitlines()[-1]))
+        if abs(min(single) / min(batched) - 1) < 0.05:
+            break
     assert min(single) < 20
     assert abs(min(single) / min(batched) - 1) < 0.05, (single, batched)
