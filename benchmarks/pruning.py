@@ -1,0 +1,208 @@
+"""ResNet-20 at half its MACs: what structured pruning loses, by criterion and seed, beside its controls.
+
+    python -m benchmarks.pruning [--case NAME]... [--seed N]... [--quick]
+
+Every case removes channels until half of the MACs are left, then trains with the unpruned network as the teacher on 15,000
+images, and is judged once on the test images, in float and as an int8 file in LiteRT. The controls: channels chosen at random,
+and the shape that "fpgm" arrives at, trained from new initial weights with and without the teacher. A case takes about
+``_EPOCHS`` CPU minutes; each is recorded as it ends, in ``results/pruning.json``, so that the table fills up over many calls.
+``--quick`` takes one epoch of few images and records nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import edgekit as ek
+from benchmarks import networks
+from benchmarks.checks import RESULTS, Check, conclude, into_readme, record, table
+from benchmarks.networks import RESNET20
+from benchmarks.rewrites import top1
+from edgekit.bench.qemu import count_instructions
+from edgekit.compress.context import Context
+from edgekit.ir import Graph
+from edgekit.runtime.artifact import Artifact
+from edgekit.train.fresh import untrained
+
+Array = NDArray[Any]
+Figures = dict[str, Any]
+
+_EPOCHS, _LR, _BATCH = 14, 0.03, 64
+_TEACHER = ek.Distillation(temperature=4.0, alpha=0.9)
+#: Case -> criterion, whether its weights are kept, and the teacher.
+CASES: dict[str, tuple[str, bool, ek.Distillation | None]] = {
+    "fpgm": ("fpgm", True, _TEACHER),
+    "l1": ("l1", True, _TEACHER),
+    "l2": ("l2", True, _TEACHER),
+    "bn_scale": ("bn_scale", True, _TEACHER),
+    "taylor": ("taylor", True, _TEACHER),
+    "apoz": ("apoz", True, _TEACHER),
+    "random": ("random", True, _TEACHER),
+    "fpgm, no teacher": ("fpgm", True, None),
+    "from scratch": ("fpgm", False, None),
+    "from scratch, teacher": ("fpgm", False, _TEACHER),
+}
+#: Points of top-1 that the int8 file may lose against the unpruned network in float; CPU minutes of training.
+_DROP, _MINUTES = 2.0, 15.0
+
+
+def main() -> int:
+    """Prune, train, measure, print, record; see the module's text."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", action="append", choices=list(CASES), default=[])
+    parser.add_argument("--seed", action="append", type=int, default=[])
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    if not networks.available():
+        print(f"the data ({networks.DATA}) is not there", file=sys.stderr)
+        return 2
+    torch.set_num_threads(1)
+    graph = ek.load(RESNET20.module(), example_inputs=(torch.zeros(1, 3, 32, 32),))
+    train, test = _images("train"), _images("test")
+    if options.quick:
+        train, test = (train[0][:640], train[1][:640]), (test[0][:200], test[1][:200])
+    base = _base(graph, *test)
+    rows = [] if options.quick else _recorded(base)
+    for name in options.case or ["fpgm"]:
+        for seed in options.seed or [0]:
+            row = {"case": name, "seed": seed, **_measured(graph, name, seed, train, test, 1 if options.quick else _EPOCHS)}
+            print(row, flush=True)
+            rows = [r for r in rows if (r["case"], r["seed"]) != (name, seed)] + [row]
+            if not options.quick:
+                rows.sort(key=lambda r: (list(CASES).index(r["case"]), r["seed"]))
+                record("pruning", {"unpruned": base, "settings": _settings(), "figures": rows}, _checks(base, rows))
+                into_readme("pruning", _lines(base, rows))
+    return 0 if options.quick else conclude(_checks(base, rows))
+
+
+def _images(part: str) -> tuple[Array, Array]:
+    with np.load(networks.DATA / "cifar10.npz") as arrays:
+        return networks.normalized(arrays[f"x_{part}"]), arrays[f"y_{part}"].astype(np.int64).reshape(-1)
+
+
+def _settings() -> Figures:
+    return {"epochs": _EPOCHS, "lr": _LR, "batch_size": _BATCH, "distillation": asdict(_TEACHER)}
+
+
+def _recorded(base: Figures) -> list[Figures]:
+    """The cases that stand in the results, where they were measured with these settings."""
+    path = RESULTS / "pruning.json"
+    content = json.loads(path.read_text()) if path.exists() else {}
+    same = content.get("settings") == json.loads(json.dumps(_settings())) and content.get("unpruned") == base
+    return content["figures"] if same else []
+
+
+def _base(graph: Graph, x: Array, y: Array) -> Figures:
+    return {"macs": graph.macs, "parameters": graph.parameters, "top1": top1(graph, x, y), **_file(graph, x, y)}
+
+
+def _measured(
+    graph: Graph, name: str, seed: int, train: tuple[Array, Array], test: tuple[Array, Array], epochs: int
+) -> Figures:
+    """One case: pruned, trained and exported."""
+    criterion, keeps, teacher = CASES[name]
+    data = ek.Data(train=train)
+    pruned = ek.Prune(macs=0.5, criterion=criterion, reestimate=True, seed=seed).apply(graph, data)
+    start = pruned if keeps else untrained(pruned, seed)
+    tune = ek.FineTune(
+        epochs=epochs,
+        optimizer="sgd",
+        lr=_LR if keeps else 0.1,
+        nesterov=True,
+        warmup=min(1.0, epochs / 2),
+        batch_size=_BATCH,
+        augment="flip_crop",
+        validation=0.0,
+        seed=seed,
+        distillation=teacher,
+    )
+    began = time.process_time()
+    # The teacher "source" is the network that a recipe was given: for a new start, too, the trained one.
+    small = tune.apply(start, data, context=Context(source=graph))
+    minutes = (time.process_time() - began) / 60
+    return {
+        "macs": small.macs,
+        "parameters": small.parameters,
+        "before": top1(start, *test),
+        "top1": top1(small, *test),
+        "cpu_minutes": round(minutes, 2),
+        **_file(small, *test),
+    }
+
+
+def _file(graph: Graph, x: Array, y: Array) -> Figures:
+    """The int8 file: its size, top-1, and instructions for one image where they can be counted."""
+    with tempfile.TemporaryDirectory(prefix="edgekit-pruning-") as folder:
+        built = ek.build(graph, target="tflite-int8", calibration=RESNET20.samples(256, 1), output=Path(folder), name="net")
+        right = Artifact(built.artifact).run(x).argmax(1) == y
+        return {
+            "bytes": built.artifact.stat().st_size,
+            "top1_int8": float(np.mean(right)),
+            "instructions": count_instructions(built.artifact, "cortex-a53"),
+        }
+
+
+def _checks(base: Figures, rows: Sequence[Figures]) -> list[Check]:
+    out = []
+    for row in rows:
+        subject = f"{row['case']}, seed {row['seed']}"
+        out.append(Check(subject, "share of the MACs", row["macs"] / base["macs"], 0.5, "<="))
+        out.append(Check(subject, "instructions / unpruned", row["instructions"] / base["instructions"], 1.0, "<="))
+        if row["case"] == "fpgm":
+            out.append(Check(subject, "points lost in int8", 100 * (base["top1"] - row["top1_int8"]), _DROP, "<="))
+            out.append(Check(subject, "CPU minutes of training", row["cpu_minutes"], _MINUTES, "<="))
+    return out
+
+
+def _lines(base: Figures, rows: Sequence[Figures]) -> list[str]:
+    """The table of README.md: one row a case, over its seeds."""
+    shown = [_shown("unpruned", [base], base)]
+    for case in CASES:
+        found = [row for row in rows if row["case"] == case]
+        if found:
+            shown.append(_shown(case, found, base))
+    return [
+        *table(shown),
+        "",
+        f"Top-1 on {len(_images('test')[1]):,} test images, in percent, mean over seeds (and range); {_EPOCHS} epochs.",
+        "Instructions: one call on an emulated Cortex-A53.",
+    ]
+
+
+def _shown(case: str, rows: Sequence[Figures], base: Figures) -> dict[str, str]:
+    def percent(key: str) -> str:
+        values = [100 * row[key] for row in rows if key in row]
+        if not values:
+            return ""
+        spread = "" if len(values) == 1 else f" ({min(values):.2f} to {max(values):.2f})"
+        return f"{statistics.mean(values):.2f}{spread}"
+
+    instructions = statistics.mean(row["instructions"] for row in rows)
+    return {
+        "case": case,
+        "seeds": str(len(rows)) if "seed" in rows[0] else "",
+        "MACs": f"{statistics.mean(row['macs'] for row in rows) / base['macs']:.3f}",
+        "before training": percent("before"),
+        "float": percent("top1"),
+        "int8": percent("top1_int8"),
+        "bytes": f"{statistics.mean(row['bytes'] for row in rows):,.0f}",
+        "instructions": f"{instructions / 1e6:.2f} M ({instructions / base['instructions']:.2f})",
+        "CPU min": f"{statistics.mean(row['cpu_minutes'] for row in rows):.1f}" if "cpu_minutes" in rows[0] else "",
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
