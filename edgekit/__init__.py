@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from edgekit.comparison import compare
     from edgekit.compress.distill import BornAgain, MutualLearning, TeacherAssistant
     from edgekit.compress.fine_tune import FineTune
+    from edgekit.compress.lottery import LotteryTicket
     from edgekit.compress.low_rank import LowRank
     from edgekit.compress.prune import Prune
     from edgekit.compress.recipe import Recipe
@@ -52,6 +53,7 @@ _HOME = {
     "FineTune": "edgekit.compress.fine_tune",
     "Graph": "edgekit.ir.graph",
     "Hint": "edgekit.train.distillation",
+    "LotteryTicket": "edgekit.compress.lottery",
     "LowRank": "edgekit.compress.low_rank",
     "MutualLearning": "edgekit.compress.distill",
     "Prune": "edgekit.compress.prune",
@@ -82,6 +84,7 @@ __all__ = [
     "Hint",
     "Inconclusive",
     "InputError",
+    "LotteryTicket",
     "LowRank",
     "MutualLearning",
     "OutputError",

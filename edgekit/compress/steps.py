@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 STEPS: dict[str, tuple[str, str]] = {
     "born_again": ("edgekit.compress.distill.born_again", "BornAgain"),
     "fine_tune": ("edgekit.compress.fine_tune", "FineTune"),
+    "lottery_ticket": ("edgekit.compress.lottery.step", "LotteryTicket"),
     "low_rank": ("edgekit.compress.low_rank.step", "LowRank"),
     "mutual_learning": ("edgekit.compress.distill.mutual_learning", "MutualLearning"),
     "prune": ("edgekit.compress.prune", "Prune"),

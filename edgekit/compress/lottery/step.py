@@ -1,0 +1,106 @@
+"""The compression step ``lottery_ticket``."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edgekit.compress.context import Context
+from edgekit.errors import UsageError
+from edgekit.tables import did_you_mean
+from edgekit.train.settings import Training
+
+if TYPE_CHECKING:
+    from edgekit.ir import Graph
+
+#: What the ticket is compared with; see ``LotteryTicket.controls``.
+CONTROLS = ("reinit", "signs", "supermask", "one_weight")
+
+
+@dataclass(frozen=True)
+class LotteryTicket:
+    """Looks for a sparse network that trains well from its own initialisation, and reports what else does.
+
+    Train, set the weights of least final magnitude to zero, rewind the others to where they began, train again: round after
+    round (Frankle & Carbin, arXiv:1803.03635). It needs ``evaluate``, trains the network ``rounds`` + 1 times and once more
+    for each of two controls, and makes no kernel faster: it is an experiment.
+
+    Attributes:
+        sparsity: share of zeros in each layer at the end, above 0 to below 1.
+        rounds: the share that lives falls by the same factor in each.
+        epochs: of every training.
+        training: its other settings; those of ``Training`` by default, and its ``epochs`` do not count.
+        rewind: 0: to the initialisation; k: to the state after a training of k epochs with the same settings, from which the
+            dense network goes on as well (arXiv:1912.05671).
+        output_rate: the last layer loses this part of the others' share in each round; 0.5 in the paper.
+        fresh: the initialisation is drawn anew by ``seed``; otherwise it is what the given graph has: an untrained one.
+        seed: of initialisations.
+        controls: "reinit": the same mask with other initial weights, trained. "signs": the ticket's initial weights replaced by
+            their sign times the standard deviation of the layer's, trained (arXiv:1905.01067). "supermask": masks on the
+            initial weights, untrained. "one_weight": one value for all that live, untrained (arXiv:1906.04358).
+        layers: weights (or modules, by the start of the name) to make sparse; all if empty.
+        keep: those to leave.
+    """
+
+    sparsity: float
+    rounds: int = 5
+    epochs: int = 5
+    training: Training | None = None
+    rewind: int = 0
+    output_rate: float = 0.5
+    fresh: bool = True
+    seed: int = 0
+    controls: tuple[str, ...] = CONTROLS
+    layers: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sparsity < 1:
+            raise UsageError(f"'sparsity' is the share of weights that are zero, above 0 to below 1, not {self.sparsity}")
+        for name in ("rounds", "epochs"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"'{name}' is a number from 1, not {getattr(self, name)}")
+        if self.rewind < 0:
+            raise UsageError(f"'rewind' is a number of epochs from 0, not {self.rewind}")
+        if not 0 <= self.output_rate <= 1:
+            raise UsageError(f"'output_rate' is a part from 0 to 1, not {self.output_rate}")
+        for control in self.controls:
+            if control not in CONTROLS:
+                raise UsageError(f"unknown control '{control}'", hint=did_you_mean(control, CONTROLS))
+
+    def share(self, number: int, *, output: bool = False) -> float:
+        """The share of zeros of a layer after a round, counted from 1; of the last layer with ``output``."""
+        rate = 1 - (1 - self.sparsity) ** (1 / self.rounds)
+        return float(1 - (1 - rate * (self.output_rate if output else 1.0)) ** number)
+
+    def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
+        """The trained ticket, whose history has one record more: its ``details`` have every variant's metrics.
+
+        Args:
+            graph: float; is left as it is.
+            data: an ``edgekit.Data`` with ``train`` and ``evaluate``.
+            context: of the recipe.
+
+        Raises:
+            UsageError: no ``evaluate``, a name that is no weight's, nothing to train with, or a loss that became NaN.
+            InputError: data that does not fit.
+            Unsupported: the graph is quantised.
+        """
+        from edgekit.compress.lottery.application import lottery_ticket
+
+        return lottery_ticket(self, graph, data, context or Context())
+
+    def options(self) -> dict[str, Any]:
+        """The fields that were given, as they stand in a recipe."""
+        return {
+            field.name: _plain(getattr(self, field.name))
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) != field.default
+        }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Training):
+        return value.options()
+    return list(value) if isinstance(value, tuple) else value
