@@ -97,7 +97,10 @@ def _seen(node: Node, statistics: Mapping[int, Statistics]) -> Seen:
     """What calibration saw around a node."""
     masked = any(is_mask(s.low, s.high) for v in node.inputs if (s := statistics.get(id(v))) is not None)
     made = statistics.get(id(node.output))
-    return Seen(masked=masked) if made is None else Seen(made.least_peak, made.high, masked)
+    if made is None:
+        return Seen(masked=masked)
+    # Probabilities that are the model's answer are ranked; a network that goes on with them computes with their values.
+    return Seen(made.least_peak, made.high if node.output.users else 1.0, masked)
 
 
 def _read_by_float_only(graph: Graph, policy: Policy, statistics: Mapping[int, Statistics]) -> set[int]:

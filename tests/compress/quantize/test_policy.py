@@ -88,9 +88,16 @@ def test_adding_a_mask_stays_float(policy: Policy) -> None:
 
 
 def test_a_softmax_of_small_outputs_stays_float_where_that_is_possible() -> None:
-    graph = parse("graph g(%x: float32[N,300])\n%y = softmax(%x)\nreturn %y")
+    text = "graph g(%x: float32[N,300])\n@w: float32[4,300]\n%p = softmax(%x)\n%y = linear(%p, @w)\nreturn %y"
+    answer = "graph g(%x: float32[N,300])\n%y = softmax(%x)\nreturn %y"
     rows = 0.3 * torch.randn(32, 300, generator=torch.Generator().manual_seed(0))
-    for policy, islands in ((LITERT, ["softmax"]), (ONNXRUNTIME, ["softmax"]), (TFLM, [])):
+    for policy, source, islands in (
+        (LITERT, text, ["softmax"]),
+        (ONNXRUNTIME, text, ["softmax"]),
+        (TFLM, text, []),
+        (LITERT, answer, []),
+    ):
+        graph = parse(source)
         _, record = quantize(graph, [[rows]], policy=policy)
         assert [island.op for island in record.islands] == islands
         assert not islands or "steps of 1/256" in record.islands[0].reason
