@@ -74,7 +74,7 @@ class _Search:
         self.names = list(chosen)
         self.last = _last(graph, self.names)
         self.settings = replace(step.training or Training(), epochs=step.epochs)
-        self.details: dict[str, Any] = {"trained": {}, "rounds": []}
+        self.details: dict[str, Any] = {"trained": {}, "rounds": [], "trainings": {}}
 
     def run(self) -> Graph:
         """The trained ticket; fills ``details``."""
@@ -134,7 +134,9 @@ class _Search:
         settings = self.settings if epochs is None else replace(self.settings, epochs=epochs)
         around = self.context.inside(place)
         folder, say, root = around.folder, around.say, around.root
-        return train(graph, self.data, settings, folder=folder, say=say, root=root, alive=alive).graph
+        trained = train(graph, self.data, settings, folder=folder, say=say, root=root, alive=alive)
+        self.details["trainings"][place] = trained.details()
+        return trained.graph
 
     def _metrics(self, graph: Graph) -> dict[str, float]:
         return score(graph, self.data.evaluate, self.context.root)

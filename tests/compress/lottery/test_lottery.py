@@ -51,6 +51,8 @@ def test_every_variant_is_in_the_record_as_plain_data() -> None:
     output = 1 - (1 - 0.5 * (1 - 0.1**0.5)) ** 2
     assert details["zeros"]["3.weight"] == [round(output * 480), 480]
     assert [row["value"] for row in details["one_weight"]] == [-2.0, -1.0, -0.5, 0.5, 1.0, 2.0]
+    assert set(details["trainings"]) == {"dense", "round-1", "round-2", "reinit", "signs"}
+    assert all(len(one["epochs"]) == 4 for one in details["trainings"].values())
     assert "no dense kernel faster" in found().history[0].warnings[0]
 
 
