@@ -47,12 +47,17 @@ class Masks:
 
     def gradients(self) -> None:
         """Makes the gradients of dead weights zero."""
-        for tensor, dead in self._pairs:
+        for tensor, dead in self._placed():
             if tensor.grad is not None:
-                tensor.grad.masked_fill_(dead.to(tensor.device), 0.0)
+                tensor.grad.masked_fill_(dead, 0.0)
 
     @torch.no_grad()
     def weights(self) -> None:
         """Makes dead weights zero: filled, because a product would leave -0 of negative ones."""
-        for tensor, dead in self._pairs:
-            tensor.masked_fill_(dead.to(tensor.device), 0.0)
+        for tensor, dead in self._placed():
+            tensor.masked_fill_(dead, 0.0)
+
+    def _placed(self) -> list[tuple[Tensor, Tensor]]:
+        """Weights and what of them is dead, where the weights are now: they move once, when a training begins."""
+        self._pairs = [(t, dead if dead.device == t.device else dead.to(t.device)) for t, dead in self._pairs]
+        return self._pairs
