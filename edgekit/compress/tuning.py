@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from edgekit.compress.context import Context
-from edgekit.compress.prune.budget import weight_bytes
+from edgekit.compress.recording import recorded
 from edgekit.compress.sparsify.held import held
 from edgekit.compress.teachers import load_teachers
 from edgekit.ir import Graph
-from edgekit.ir.history import StepRecord
 from edgekit.train.distillation.judge import teacher_scores, worse_teachers
 from edgekit.train.distillation.settings import Distillation
 from edgekit.train.loop import train
@@ -33,11 +32,13 @@ class Tuned:
         trained: the training.
         teachers: metrics of every teacher on the validation part.
         warnings: about the teachers.
+        notes: likewise, of what needs no mending.
     """
 
     trained: Trained
     teachers: dict[str, dict[str, float]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def details(self) -> dict[str, Any]:
         """The curves, and the teachers' metrics where there are any, as plain data."""
@@ -63,23 +64,22 @@ def tune(
     objective = distillation.objective(graph, teachers, settings, root=context.root)
     trained = train(graph, data, settings, objective, folder=context.folder, say=context.say, root=context.root, alive=alive)
     scores = teacher_scores(objective, graph, data, settings, root=context.root)
-    return Tuned(trained, scores, worse_teachers(scores, trained))
+    notes = _not_compared([teacher.name for teacher in objective.teachers if teacher.name not in scores], trained)
+    return Tuned(trained, scores, worse_teachers(scores, trained), notes)
+
+
+def _not_compared(names: list[str], trained: Trained) -> tuple[str, ...]:
+    """What is said of teachers that may be worse than their student without anybody knowing."""
+    if any(epoch.validation for epoch in trained.epochs):
+        why = "its outputs are not the student's, or what was held out has no labels"
+    else:
+        why = "nothing was held out of the training data (validation = 0.1 holds out a tenth)"
+    return tuple(f"the teacher '{name}' was not compared with its student: {why}" for name in names)
 
 
 def fine_tune(step: FineTune, graph: Graph, data: object | None, context: Context) -> Graph:
     """See ``FineTune.apply``."""
     started = time.perf_counter()
     tuned = tune(graph, data, step, step.distillation, context)
-    result = tuned.trained.graph
-    record = StepRecord(
-        step="fine_tune",
-        options=step.options(),
-        macs=(graph.macs, result.macs),
-        parameters=(graph.parameters, result.parameters),
-        weight_bytes=(weight_bytes(graph), weight_bytes(result)),
-        seconds=time.perf_counter() - started,
-        warnings=tuned.warnings,
-        details=tuned.details(),
-    )
-    result.history = (*graph.history, record)
-    return result
+    result, told = tuned.trained.graph, tuned.details()
+    return recorded("fine_tune", step, graph, result, started, warnings=tuned.warnings, notes=tuned.notes, details=told)

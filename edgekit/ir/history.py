@@ -22,8 +22,8 @@ class StepRecord:
         metrics: the user's metrics, before (None where it was not measured) and after.
         seconds: time that the step took.
         removed: for each parameter, the indices removed along each axis, in the names and indices of the graph that the step
-        was given. declined: what the step left alone, by name, and why. warnings: what the user should know. details: what only
-        this kind of step knows.
+        was given. declined: what the step left alone, by name, and why. warnings: what the user should look at; ``--strict``
+        counts them as failure. notes: what the user should know, and need not mend. details: what only this kind of step knows.
     """
 
     step: str
@@ -36,6 +36,7 @@ class StepRecord:
     removed: Mapping[str, Mapping[int, tuple[int, ...]]] = field(default_factory=dict)
     declined: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -48,7 +49,7 @@ class StepRecord:
     def from_dict(data: Mapping[str, Any]) -> StepRecord:
         """The record of what ``as_dict`` made, after a trip through JSON. TypeError for an unknown field."""
         fields = dict(data)
-        for name in ("macs", "parameters", "weight_bytes", "warnings"):
+        for name in ("macs", "parameters", "weight_bytes", "warnings", "notes"):
             fields[name] = tuple(fields.get(name, ()))
         fields["metrics"] = {name: (before, after) for name, (before, after) in fields.get("metrics", {}).items()}
         fields["removed"] = {

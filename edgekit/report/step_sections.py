@@ -27,11 +27,15 @@ def step_section(report: Report) -> Html:
     ]
     columns = [Column("Step"), Column("options"), Column("MACs", True), Column("parameters", True), Column("bytes", True)]
     left = [(name_of(r), name, reason) for r in report.history for name, reason in r["declined"].items()]
-    said = [f"{name_of(record)}: {line}" for record in report.history for line in record.get("warnings", ())]
+    said, told = (
+        [element("li", f"{name_of(record)}: {line}") for record in report.history for line in record.get(key, ())]
+        for key in ("warnings", "notes")
+    )
     return section(
         "Compression",
         table([*columns, Column("metrics"), Column("time", True)], rows),
-        element("ul", *(element("li", line) for line in said), css="notes warn-box") if said else "",
+        element("ul", *said, css="notes warn-box") if said else "",
+        element("ul", *told, css="notes") if told else "",
         *(Html(plot) for plot in curve_plots(report.history)),
         details(f"What the steps left alone ({len(left)})", table([Column("Step"), Column("Layer"), Column("reason")], left)),
         lead="Each step changes the function: what it cost and gained, measured before and after.",

@@ -86,6 +86,8 @@ def print_report(report: Report, console: Console | None = None, *, folder: str 
     if left := [f"{name} ({reason})" for record in report.history for name, reason in record["declined"].items()]:
         more = f"; and {len(left) - _DECLINED} more: report.html" if len(left) > _DECLINED else ""
         console.print(f"\n  [dim]left alone: {escape('; '.join(left[:_DECLINED]) + more)}[/dim]", soft_wrap=True)
+    if told := [f"{name_of(record)}: {line}" for record in report.history for line in record.get("notes", ())]:
+        console.print("\n" + "\n".join(f"  [dim]{escape(line)}[/dim]" for line in told), soft_wrap=True)
     floats = [layer for layer in report.layers if layer.float_reason]
     if floats:
         reasons = dict.fromkeys(f"{layer.op.split()[0]}: {layer.float_reason}" for layer in floats)

@@ -144,3 +144,9 @@ def test_tables_leave_out_columns_that_are_empty_and_escape_cells() -> None:
     assert "<th>b</th>" not in out and "&lt;" in out and "<b>y</b>" in out and 'class="number"' in out
     assert table([Column("a")], []) == ""
     assert element("p", "a & b", css='x"y') == '<p class="x&quot;y">a &amp; b</p>'
+
+
+def test_notes_of_a_step_are_no_warnings() -> None:
+    report = sample()
+    page = to_html(replace(report, history=({**report.history[0], "warnings": [], "notes": ["no teacher was compared"]},)))
+    assert '<ul class="notes"><li>prune: no teacher was compared</li></ul>' in page

@@ -95,3 +95,9 @@ def test_a_report_fits_a_narrow_terminal() -> None:
     print_report(replace(sample(), warnings=()), Console(file=file, width=80, highlight=False))
     tables = file.getvalue().partition("run in")[2]
     assert "…" not in tables and re.search(r"simulation +reference +16 +identical", tables)
+
+
+def test_what_a_step_notes_is_shown_beside_what_it_warns_of() -> None:
+    report = sample()
+    noted = replace(report, history=({**report.history[0], "notes": ["no teacher was compared"]},))
+    assert "prune: no teacher was compared" in shown(noted)

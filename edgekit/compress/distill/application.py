@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgekit.compress.context import Context
 from edgekit.compress.distill.ensemble_graph import ensemble_graph
-from edgekit.compress.prune.budget import weight_bytes
+from edgekit.compress.recording import recorded
 from edgekit.compress.steps import Step
 from edgekit.compress.teachers import load_named
 from edgekit.compress.tuning import Tuned, tune
 from edgekit.errors import UsageError
 from edgekit.ir import Graph
-from edgekit.ir.history import StepRecord
 from edgekit.train.distillation.peers import MutualObjective
 from edgekit.train.fresh import untrained
 from edgekit.train.loop import train
@@ -36,7 +35,7 @@ def mutual_learning(step: MutualLearning, graph: Graph, data: object | None, con
     objective = MutualObjective(graph, peers, step, steps, weight=step.weight, root=context.root)
     trained = train(graph, data, step, objective, folder=context.folder, say=context.say, root=context.root)
     details = {**trained.details(), "peers": [peer.parameters for peer in peers]}
-    return _recorded("mutual_learning", step.options(), graph, trained.graph, started, details)
+    return recorded("mutual_learning", step, graph, trained.graph, started, details=details)
 
 
 def born_again(step: BornAgain, graph: Graph, data: object | None, context: Context) -> Graph:
@@ -53,7 +52,8 @@ def born_again(step: BornAgain, graph: Graph, data: object | None, context: Cont
     result = ensemble_graph(generations) if step.ensemble else generations[-1]
     details = {"generations": [tuned.details() for tuned in found]}
     warnings = tuple(f"generation {n}: {w}" for n, tuned in enumerate(found, 1) for w in tuned.warnings)
-    return _recorded("born_again", step.options(), graph, result, started, details, warnings)
+    notes = tuple(note for tuned in found for note in tuned.notes)
+    return recorded("born_again", step, graph, result, started, details=details, warnings=warnings, notes=notes)
 
 
 def teacher_assistant(step: TeacherAssistant, graph: Graph, data: object | None, context: Context) -> Graph:
@@ -80,29 +80,6 @@ def teacher_assistant(step: TeacherAssistant, graph: Graph, data: object | None,
     assistants = [{"parameters": each.trained.graph.parameters, **each.details()} for each in found]
     warnings = tuple(f"assistant {n}: {w}" for n, each in enumerate(found, 1) for w in each.warnings)
     details = {**tuned.details(), "assistants": assistants}
-    options = step.options()
-    return _recorded("teacher_assistant", options, graph, tuned.trained.graph, started, details, (*warnings, *tuned.warnings))
-
-
-def _recorded(
-    name: str,
-    options: dict[str, Any],
-    before: Graph,
-    after: Graph,
-    started: float,
-    details: dict[str, Any],
-    warnings: tuple[str, ...] = (),
-) -> Graph:
-    """The result with one record more than the graph that was given."""
-    record = StepRecord(
-        step=name,
-        options=options,
-        macs=(before.macs, after.macs),
-        parameters=(before.parameters, after.parameters),
-        weight_bytes=(weight_bytes(before), weight_bytes(after)),
-        seconds=time.perf_counter() - started,
-        warnings=warnings,
-        details=details,
-    )
-    after.history = (*before.history, record)
-    return after
+    notes = tuple(note for each in (*found, tuned) for note in each.notes)
+    said, result = (*warnings, *tuned.warnings), tuned.trained.graph
+    return recorded("teacher_assistant", step, graph, result, started, details=details, warnings=said, notes=notes)

@@ -14,7 +14,7 @@ from torch import Tensor
 from edgekit.compress.context import Context
 from edgekit.compress.lottery.step import LotteryTicket
 from edgekit.compress.lottery.variants import SHARED_VALUES, masked, one_value, same_sign, signed_constants
-from edgekit.compress.prune.budget import weight_bytes
+from edgekit.compress.recording import recorded
 from edgekit.compress.scoring import score
 from edgekit.compress.sparsify.application import NOT_FASTER
 from edgekit.compress.sparsify.ranking import masks
@@ -22,7 +22,6 @@ from edgekit.compress.sparsify.weights import find_weights
 from edgekit.data import Data
 from edgekit.errors import UsageError
 from edgekit.ir import Graph
-from edgekit.ir.history import StepRecord
 from edgekit.train.fresh import untrained
 from edgekit.train.loop import train
 from edgekit.train.randomness import mixed
@@ -48,21 +47,8 @@ def lottery_ticket(step: LotteryTicket, graph: Graph, data: object | None, conte
             f"({rows['reinit']['top1']:.4f}): its initialisation wins nothing here"
         )
     ticket.source = graph.source
-    ticket.history = (
-        *graph.history,
-        StepRecord(
-            step="lottery_ticket",
-            options=step.options(),
-            macs=(graph.macs, ticket.macs),
-            parameters=(graph.parameters, ticket.parameters),
-            weight_bytes=(weight_bytes(graph), weight_bytes(ticket)),
-            seconds=time.perf_counter() - started,
-            declined=search.declined,
-            warnings=tuple(warnings),
-            details=details,
-        ),
-    )
-    return ticket
+    said = tuple(warnings)
+    return recorded("lottery_ticket", step, graph, ticket, started, declined=search.declined, warnings=said, details=details)
 
 
 class _Search:

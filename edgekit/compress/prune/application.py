@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgekit.compress.prune.absorb import absorb
 from edgekit.compress.prune.analysis import Analysis, analyse
-from edgekit.compress.prune.budget import MEASURES, meet, weight_bytes
+from edgekit.compress.prune.budget import MEASURES, meet
 from edgekit.compress.prune.criteria import CRITERIA, Evidence, NotDefined
 from edgekit.compress.prune.criteria.table import Scores
 from edgekit.compress.prune.declined import declined
@@ -19,8 +19,8 @@ from edgekit.compress.prune.reestimate import reestimate
 from edgekit.compress.prune.removal import Gone, removed_by, removed_of_groups, shrink
 from edgekit.compress.prune.selection import select
 from edgekit.compress.prune.step import NEEDS, Prune
+from edgekit.compress.recording import recorded
 from edgekit.ir import Graph
-from edgekit.ir.history import StepRecord
 
 
 def prune(
@@ -65,20 +65,8 @@ def prune(
     if step.reestimate:
         details["batch_norms_reestimated"] = reestimate(small, seen.batches)
     removed = removed_by(analysis, gone)
-    record = StepRecord(
-        step="prune",
-        options=step.options(),
-        macs=(graph.macs, small.macs),
-        parameters=(graph.parameters, small.parameters),
-        weight_bytes=(weight_bytes(graph), weight_bytes(small)),
-        seconds=time.perf_counter() - started,
-        removed=removed,
-        declined=left,
-        warnings=() if removed else ("nothing was pruned: see what was declined, and why",),
-        details=details,
-    )
-    small.history = (*graph.history, record)
-    return small
+    warnings = () if removed else ("nothing was pruned: see what was declined, and why",)
+    return recorded("prune", step, graph, small, started, removed=removed, declined=left, warnings=warnings, details=details)
 
 
 def _rank(step: Prune, groups: list[Group], seen: Evidence) -> tuple[list[Group], list[Scores], dict[str, str]]:

@@ -12,9 +12,10 @@ import numpy as np
 from edgekit.compress.context import Context
 from edgekit.compress.prune.analysis import analyse
 from edgekit.compress.prune.application import prune
-from edgekit.compress.prune.budget import MEASURES, weight_bytes
+from edgekit.compress.prune.budget import MEASURES
 from edgekit.compress.prune.groups import find_groups
 from edgekit.compress.prune.step import Prune
+from edgekit.compress.recording import recorded
 from edgekit.compress.tuning import tune
 from edgekit.ir import Graph
 from edgekit.ir.history import StepRecord
@@ -33,6 +34,7 @@ def prune_in_rounds(step: Prune, graph: Graph, data: object | None, context: Con
     settings = replace(step.training or Training(), epochs=step.epochs)
     current = graph
     warnings: list[str] = []
+    notes: list[str] = []
     rounds: list[dict[str, Any]] = []
     record: StepRecord | None = None
     gone = _Gone(graph)
@@ -40,6 +42,7 @@ def prune_in_rounds(step: Prune, graph: Graph, data: object | None, context: Con
     if step.sparsity:
         tuned = tune(graph, data, replace(settings, sparsity=step.sparsity), step.distillation, context.inside("sparsity"))
         current, details["sparsity"] = tuned.trained.graph, tuned.details()
+        warnings, notes = [*tuned.warnings], [*tuned.notes]
     for number in range(1, step.rounds + 1):
         small = prune(_amount(once, graph, number / step.rounds), current, data, root=context.root, sizes=sizes)
         record = small.history[-1]
@@ -49,29 +52,28 @@ def prune_in_rounds(step: Prune, graph: Graph, data: object | None, context: Con
             last = number == step.rounds
             how = settings if last else replace(settings, sparsity=step.sparsity)
             tuned = tune(small, data, how, step.distillation, context.inside(f"round-{number}"))
-            small, warnings = tuned.trained.graph, [*warnings, *tuned.warnings]
+            small = tuned.trained.graph
+            warnings, notes = [*warnings, *tuned.warnings], [*notes, *tuned.notes]
             row |= tuned.details()
         rounds.append(row)
         current = small
     assert record is not None
     removed = gone.removed()
     details |= {"parity_error": max(row["parity_error"] for row in rounds), "groups": len(sizes), "rounds": rounds}
-    current.history = (
-        *graph.history,
-        StepRecord(
-            step="prune",
-            options=step.options(),
-            macs=(graph.macs, current.macs),
-            parameters=(graph.parameters, current.parameters),
-            weight_bytes=(weight_bytes(graph), weight_bytes(current)),
-            seconds=time.perf_counter() - started,
-            removed=removed,
-            declined=record.declined,
-            warnings=(*dict.fromkeys(warnings), *(() if removed else record.warnings)),
-            details=details,
-        ),
+    warnings += () if removed else record.warnings
+    declined = record.declined
+    return recorded(
+        "prune",
+        step,
+        graph,
+        current,
+        started,
+        removed=removed,
+        declined=declined,
+        warnings=tuple(warnings),
+        notes=tuple(notes),
+        details=details,
     )
-    return current
 
 
 def _amount(step: Prune, graph: Graph, done: float) -> Prune:

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from edgekit.compress.prune.budget import weight_bytes
 from edgekit.compress.prune.reestimate import reestimate
+from edgekit.compress.recording import recorded
 from edgekit.compress.rewriting.choice import Choice, by_error, within
 from edgekit.compress.rewriting.factorization import Factorization, Factors
 from edgekit.compress.rewriting.layers import find_layers, select
@@ -24,7 +24,6 @@ from edgekit.compress.rewriting.tuning import Tuned, tune
 from edgekit.compress.rewriting.writing import Rewrite, write
 from edgekit.errors import Unsupported, UsageError
 from edgekit.ir import Graph
-from edgekit.ir.history import StepRecord
 
 
 @dataclass(frozen=True)
@@ -96,19 +95,16 @@ def apply(step: Rewriting, plan: Plan, graph: Graph, data: object | None, *, roo
         _add_tuned(details, tuned)
     if step.reestimate:
         details["batch_norms_reestimated"] = reestimate(small, batches)
-    record = StepRecord(
-        step=plan.name,
-        options=step.options(),
-        macs=(graph.macs, small.macs),
-        parameters=(graph.parameters, small.parameters),
-        weight_bytes=(weight_bytes(graph), weight_bytes(small)),
-        seconds=time.perf_counter() - started,
+    return recorded(
+        plan.name,
+        step,
+        graph,
+        small,
+        started,
         declined={**declined, **unwanted, **_left(menus, chosen, plan)},
         warnings=_warnings(plan, served, batches),
         details=details,
     )
-    small.history = (*graph.history, record)
-    return small
 
 
 def _choose(step: Rewriting, plan: Plan, menus: list[Menu], graph: Graph, measure: str) -> Choice:

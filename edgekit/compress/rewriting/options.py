@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from edgekit.compress.given import options_of
 from edgekit.errors import UsageError
 from edgekit.tables import did_you_mean
 
@@ -54,11 +54,7 @@ class Rewriting:
 
     def options(self) -> dict[str, Any]:
         """The fields that were given, as they stand in a recipe."""
-        return {
-            field.name: list(value) if isinstance(value := getattr(self, field.name), tuple) else value
-            for field in dataclasses.fields(self)
-            if getattr(self, field.name) != field.default
-        }
+        return options_of(self)
 
     def _check(self, name: str, own: tuple[str, ...], hint: str) -> None:
         """The common fields; ``own`` are the amounts that this step has besides.

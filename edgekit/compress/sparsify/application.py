@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from edgekit.compress.context import Context
-from edgekit.compress.prune.budget import weight_bytes
+from edgekit.compress.recording import recorded
 from edgekit.compress.sparsify.held import held
 from edgekit.compress.sparsify.ranking import masks
 from edgekit.compress.sparsify.size import compressed_sizes
@@ -18,7 +18,6 @@ from edgekit.compress.sparsify.step import Sparsify
 from edgekit.compress.sparsify.weights import find_weights
 from edgekit.compress.tuning import tune
 from edgekit.ir import Graph
-from edgekit.ir.history import StepRecord
 from edgekit.train.masks import Masks
 from edgekit.train.settings import Training
 
@@ -39,6 +38,7 @@ def sparsify(step: Sparsify, graph: Graph, data: object | None, context: Context
     current = copy.deepcopy(graph)  # weights too: a graph's own copy shares them
     alive = held(graph)
     warnings: list[str] = []
+    notes: list[str] = []
     rounds: list[dict[str, Any]] = []
     for number in range(1, step.rounds + 1):
         weights = {name: current.state[name].tensor.detach() for name in chosen}
@@ -48,35 +48,24 @@ def sparsify(step: Sparsify, graph: Graph, data: object | None, context: Context
         row: dict[str, Any] = {"sparsity": _share(current, list(chosen))}
         if step.epochs:
             tuned = tune(current, data, settings, step.distillation, context.inside(f"round-{number}"), alive)
-            current, warnings = tuned.trained.graph, [*warnings, *tuned.warnings]
+            current = tuned.trained.graph
+            warnings, notes = [*warnings, *tuned.warnings], [*notes, *tuned.notes]
             row |= tuned.details()
         rounds.append(row)
     zeros = _zeros(current, list(chosen))
     empty = [name for name, (count, size) in zeros.items() if count == size]
     if empty:
         warnings.append(f"no weight is left in {', '.join(empty)}: what it computes no longer depends on its input")
-    current.history = (
-        *graph.history,
-        StepRecord(
-            step="sparsify",
-            options=step.options(),
-            macs=(graph.macs, current.macs),
-            parameters=(graph.parameters, current.parameters),
-            weight_bytes=(weight_bytes(graph), weight_bytes(current)),
-            seconds=time.perf_counter() - started,
-            declined=declined,
-            warnings=(NOT_FASTER, *dict.fromkeys(warnings)),
-            details={
-                "sparsity": _share(current, list(chosen)),
-                "zeros": zeros,
-                "zeros_before": before,
-                "compressed_bytes_before": sizes,
-                "compressed_bytes": compressed_sizes(current.state[name].tensor for name in chosen),
-                "rounds": rounds,
-            },
-        ),
-    )
-    return current
+    details = {
+        "sparsity": _share(current, list(chosen)),
+        "zeros": zeros,
+        "zeros_before": before,
+        "compressed_bytes_before": sizes,
+        "compressed_bytes": compressed_sizes(current.state[name].tensor for name in chosen),
+        "rounds": rounds,
+    }
+    said, told = (NOT_FASTER, *warnings), tuple(notes)
+    return recorded("sparsify", step, graph, current, started, declined=declined, warnings=said, notes=told, details=details)
 
 
 def _zeros(graph: Graph, names: list[str]) -> dict[str, list[int]]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgekit.compress.context import Context
+from edgekit.compress.given import options_of
 from edgekit.errors import UsageError
 from edgekit.tables import did_you_mean
 from edgekit.train.distillation.settings import Distillation
@@ -83,14 +83,4 @@ class Sparsify:
 
     def options(self) -> dict[str, Any]:
         """The fields that were given, as they stand in a recipe."""
-        return {
-            field.name: _plain(getattr(self, field.name))
-            for field in dataclasses.fields(self)
-            if getattr(self, field.name) != field.default
-        }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Training | Distillation):
-        return value.options()
-    return list(value) if isinstance(value, tuple) else value
+        return options_of(self)
