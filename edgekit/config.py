@@ -10,6 +10,7 @@ from typing import Literal
 
 from edgekit import tables
 from edgekit.errors import ConfigError, UsageError
+from edgekit.precision import LayerPrecision
 from edgekit.target import IoType
 
 CONFIG_NAME = "edgekit.toml"
@@ -84,17 +85,19 @@ class OutputSettings:
 
 @dataclass(frozen=True)
 class QuantizationSettings:
-    """``[quantization]``: how ranges are found.
+    """``[quantization]``: how ranges are found, and which layers differ from what the target says.
 
     Attributes:
         observer: how the range of an activation is taken from the calibration data; None leaves it to the quantizer.
         percentile: share of values inside the range (with ``observer = "percentile"``).
         bias_correction: shift biases by the mean error that rounding the weights causes; None leaves it to the quantizer.
+        layers: by name of a weight or a module, the types that it is stored and computed in.
     """
 
-    observer: Literal["min_max", "percentile", "mse", "output_error"] | None = None
+    observer: Literal["min_max", "moving_average", "percentile", "mse", "entropy", "output_error", "auto"] | None = None
     percentile: float | None = None
     bias_correction: bool | None = None
+    layers: Mapping[str, LayerPrecision] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.percentile is not None and not 0.5 < self.percentile <= 1:

@@ -38,10 +38,10 @@ from typing import Literal, TypeVar
 
 from edgekit import tables
 from edgekit.errors import ConfigError, UsageError
+from edgekit.precision import ActivationType, Precision, WeightType
 
-Precision = Literal["float32", "float16", "int8"]
 Granularity = Literal["per_tensor", "per_channel"]
-IoType = Literal["float32", "int8", "uint8"]
+IoType = Literal["float32", "int8", "uint8", "int16"]
 Runtime = Literal["litert", "tflite-micro", "onnxruntime"]
 
 
@@ -49,7 +49,7 @@ Runtime = Literal["litert", "tflite-micro", "onnxruntime"]
 class WeightFormat:
     """How constants of convolutions, matrix products and recurrent layers are stored."""
 
-    dtype: Precision
+    dtype: WeightType
     granularity: Granularity = "per_channel"
     symmetric: bool = True
 
@@ -58,7 +58,7 @@ class WeightFormat:
 class ActivationFormat:
     """How tensors between ops are represented at run time."""
 
-    dtype: Literal["float32", "int8"]
+    dtype: ActivationType
     granularity: Literal["per_tensor"] = "per_tensor"
     symmetric: bool = False
 
@@ -69,7 +69,8 @@ class Quantization:
 
     Attributes:
         weights: format of the weights; float32 where absent.
-        activations: format of activations; float32 where absent. int8 makes the target a static one: it needs calibration data.
+        activations: format of activations; float32 where absent. Integers make the target a static one: it needs calibration
+            data.
         io: type of the artifact's inputs and outputs unless the user says otherwise.
         fully_connected: granularity of the weights of fully connected layers, where it differs from ``weights.granularity``.
     """
@@ -82,7 +83,15 @@ class Quantization:
     @property
     def needs_calibration(self) -> bool:
         """True where ranges of activations must be known before the artifact can be written."""
-        return self.activations is not None and self.activations.dtype == "int8"
+        return self.precision.activations != "float32"
+
+    @property
+    def precision(self) -> Precision:
+        """The types of every layer that nothing else is said about."""
+        return Precision(
+            "float32" if self.weights is None else self.weights.dtype,
+            "float32" if self.activations is None else self.activations.dtype,
+        )
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "edgekit"
 
-FACTS = {"errors", "tables", "target", "config"}
+FACTS = {"errors", "tables", "precision", "target", "config"}
 GRAPH = {"errors", "ir"}
 
 
@@ -21,8 +21,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "diagram": set(),
     "tables": {"errors"},
     "formats": {"errors"},  # flatbuffers and protobufs read and written; knows files, no graph
-    "target": {"errors", "tables"},
-    "config": {"errors", "tables", "target"},
+    "precision": {"errors", "tables"},
+    "target": {"errors", "tables", "precision"},
+    "config": {"errors", "tables", "precision", "target"},
     "reference": {"errors", "tables"},
     "data": {"errors", "config", "reference"},
     "output": {"errors"},

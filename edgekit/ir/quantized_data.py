@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 
 from edgekit.errors import InputError, Unsupported
-from edgekit.ir.quant import RANGES, QuantParams
+from edgekit.ir.quant import QuantParams
 
 _STORAGE: dict[str, torch.dtype] = {
     "int2": torch.int8,
@@ -22,7 +22,11 @@ _STORAGE: dict[str, torch.dtype] = {
     "uint8": torch.uint8,
     "int16": torch.int16,
     "int32": torch.int32,
+    "int64": torch.int64,
 }
+
+#: What a bias may hold. 16-bit kernels multiply the 64-bit sum by 15 bits and demand that it stays below 2**47.
+_BIAS: dict[str, int] = {"int32": 2**31 - 1, "int64": 2**46 - 1}
 
 
 def storage_dtype(quant: QuantParams) -> torch.dtype:
@@ -79,37 +83,39 @@ def quantize_weights(data: torch.Tensor, quant: QuantParams) -> torch.Tensor:
     return quantize(data, quant)
 
 
-def quantize_bias(bias: torch.Tensor, scales: Sequence[float]) -> torch.Tensor:
-    """``round(bias / (s_x * s_w))`` as int32, half to even, in double precision (zero point 0).
+def quantize_bias(bias: torch.Tensor, scales: Sequence[float], dtype: str = "int32") -> torch.Tensor:
+    """``round(bias / (s_x * s_w))`` as int32 or int64, half to even, in double precision (zero point 0).
 
     Args:
         bias: (C,) real numbers.
         scales: C scales, or one for all channels: the ``quant.scale`` of the bias.
+        dtype: int64 beside 16-bit activations; 47 of its bits are used.
 
     Raises:
-        Unsupported: an entry does not fit 32 bits. That happens where a channel's weights are all (almost) zero, so that its
+        Unsupported: an entry does not fit. That happens where a channel's weights are all (almost) zero, so that its
             scale is
             tiny beside its bias; the quantiser enlarges such scales.
     """
     real = bias.detach().to(torch.float64)
     divisor = torch.tensor(scales, dtype=torch.float64, device=real.device)
     rounded = torch.round(real / divisor)
-    low, high = RANGES["int32"]
-    if not bool(((rounded >= low) & (rounded <= high)).all()):
-        channel = int((~((rounded >= low) & (rounded <= high))).nonzero()[0, 0])
+    fits = rounded.abs() <= _BIAS[dtype]
+    if not bool(fits.all()):
+        channel = int((~fits).nonzero()[0, 0])
         raise Unsupported(
-            f"the bias of output channel {channel} ({float(real[channel]):.6g}) doesn't fit 32 bits at scale "
+            f"the bias of output channel {channel} ({float(real[channel]):.6g}) doesn't fit {32 if dtype == 'int32' else 47} "
+            f"bits at scale "
             f"{float(divisor.expand_as(real)[channel]):.6g}",
             hint="the channel's weights are all nearly zero: enlarge its weight scale, or prune the channel",
         )
-    return rounded.to(torch.int32)
+    return rounded.to(_STORAGE[dtype])
 
 
 def quantize_constant(data: torch.Tensor, quant: QuantParams) -> torch.Tensor:
-    """The integers of any constant: ``quantize_bias`` for 32 bits, else ``quantize_weights``.
+    """The integers of any constant: ``quantize_bias`` for 32 and 64 bits, else ``quantize_weights``.
 
     Raises:
         InputError: a value is NaN or infinite.
         Unsupported: a bias that does not fit 32 bits.
     """
-    return quantize_bias(data, quant.scale) if quant.dtype == "int32" else quantize_weights(data, quant)
+    return quantize_bias(data, quant.scale, quant.dtype) if quant.dtype in _BIAS else quantize_weights(data, quant)

@@ -29,6 +29,11 @@ class IoTypes:
         """Inputs and outputs that stay float32 in the file."""
         return frozenset(name for name, kind in [*self.inputs.items(), *self.outputs.items()] if kind == "float32")
 
+    def integers(self) -> dict[str, str]:
+        """What the quantiser makes of the others: bytes are signed until the end."""
+        kinds = [*self.inputs.items(), *self.outputs.items()]
+        return {name: "int8" if kind == "uint8" else kind for name, kind in kinds if kind != "float32"}
+
     def unsigned(self) -> frozenset[str]:
         """Inputs and outputs that are uint8."""
         return frozenset(name for name, kind in [*self.inputs.items(), *self.outputs.items()] if kind == "uint8")

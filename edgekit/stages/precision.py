@@ -15,6 +15,7 @@ from edgekit.errors import UsageError
 from edgekit.ir import Graph, QuantParams, ops
 from edgekit.passes import DECOMPOSE, EXACT, PassRecord, run_passes
 from edgekit.passes.decompose_activations import DECOMPOSE_FOR_INTEGERS
+from edgekit.precision import PrecisionPlan
 from edgekit.stages.io_types import IoTypes
 from edgekit.stages.preprocessing import Prepared
 from edgekit.target import Target
@@ -54,14 +55,16 @@ def lower(
         Unsupported: something has no place in this target.
     """
     quantization = target.quantization
-    if not quantization.needs_calibration:
+    plan = PrecisionPlan(quantization.precision, request.quantization.layers)
+    integers = [precision for precision in plan.precisions() if precision.activations != "float32"]
+    if not integers:
         graph, records = run_passes(prepared.graph, EXACT)
-        if quantization.weights is not None and quantization.weights.dtype == "int8":
-            return Lowered(quantize_weights_only(graph), graph, records, warnings=types.warnings)
+        if any(precision.weights in ("int8", "int4") for precision in plan.precisions()):
+            return Lowered(quantize_weights_only(graph, plan=plan), graph, records, warnings=types.warnings)
         return Lowered(graph, graph, records, warnings=types.warnings)
     if samples is None:
         raise UsageError(
-            f"'{target.name}' stores activations in 8 bits and needs calibration data",
+            f"'{target.name}' stores activations in {integers[0].activations[3:]} bits and needs calibration data",
             where=request.config_file or f"--target {target.name}",
             hint="--calibration DATA: some 100 typical inputs, without labels (.npz or package.module:callable); "
             "or a target that needs none: tflite-dynamic, tflite-fp16, tflite-fp32",
@@ -77,6 +80,8 @@ def lower(
         options=options_of(request.quantization),
         float_io=types.floats(),
         input_params={**prepared.bytes, **prepared.folded},
+        plan=plan,
+        io_types=types.integers(),
     )
     _as_unsigned(quantized, types.unsigned())
     return Lowered(quantized, graph, records, record, (*types.warnings, *record.warnings))

@@ -6,16 +6,17 @@ import torch
 
 from edgekit.compress.quantize.borders import WEIGHTED, Modes, is_activation
 from edgekit.compress.quantize.groups import Groups
+from edgekit.compress.quantize.layers import Layers
 from edgekit.compress.quantize.params import activation_params, bias_params, span, weight_params
 from edgekit.compress.quantize.policy import Policy
 from edgekit.ir import Graph, Node, QuantParams, Value, ops
 
 #: A channel's scale is at least this share of s_y / s_x: below it, the channel adds less than a thousandth of an output step,
 #: and the runtimes' multipliers leave the range that their fast kernels accept.
-_SMALLEST_MULTIPLIER = 2.0**-20
+SMALLEST_MULTIPLIER = 2.0**-20
 
 #: A bias stays below this integer, so that accumulators can't overflow.
-_LARGEST_BIAS = 2.0**30
+LARGEST_BIAS = 2.0**30
 
 
 def assign_activations(graph: Graph, integer: set[int], groups: Groups, ranges: dict[int, tuple[float, float]]) -> None:
@@ -26,16 +27,20 @@ def assign_activations(graph: Graph, integer: set[int], groups: Groups, ranges: 
     for value in graph.values():
         if id(value) in integer and is_activation(value):
             group = groups.of(value)
-            value.quant = group.fixed or activation_params(*ranges[id(group)])
+            value.quant = group.fixed or activation_params(*ranges[id(group)], group.type)
 
 
-def assign_constants(graph: Graph, modes: Modes, policy: Policy) -> None:
-    """Sets ``quant`` on weights, biases and other constants of integer nodes. A constant needed in two ways is copied."""
+def assign_constants(graph: Graph, modes: Modes, policy: Policy, layers: Layers | None = None) -> None:
+    """Sets ``quant`` on weights, biases and other constants of integer nodes. A constant needed in two ways is copied.
+
+    ``layers`` says which integers weights become; int8 by default.
+    """
+    layers = layers or Layers(graph)
     for node in graph.nodes:
         if id(node) not in modes.nodes:
             continue
         if isinstance(node.op, WEIGHTED):
-            _assign_weighted(graph, node, policy)
+            _assign_weighted(graph, node, policy, layers.of(node).weights)
         elif isinstance(node.op, ops.Prelu):
             _set(graph, node, 1, weight_params(node.input(1).tensor, None))
         elif isinstance(node.op, ops.Gather) and node.input(0).is_constant:
@@ -45,12 +50,12 @@ def assign_constants(graph: Graph, modes: Modes, policy: Policy) -> None:
             for index, value in enumerate(node.inputs):
                 if value is not None and value.is_constant and value.type.is_float:
                     same = isinstance(node.op, ops.Concat | ops.Maximum | ops.Minimum)
-                    quant = node.output.quant if same else activation_params(*span(value.tensor))
+                    quant = node.output.quant if same else activation_params(*span(value.tensor), modes.computes_in(node))
                     assert quant is not None
                     _set(graph, node, index, quant)
 
 
-def _assign_weighted(graph: Graph, node: Node, policy: Policy) -> None:
+def _assign_weighted(graph: Graph, node: Node, policy: Policy, dtype: str) -> None:
     x, weight, bias = node.input(0), node.input(1), node.optional(2)
     assert x.quant is not None and node.output.quant is not None
     transposed = isinstance(node.op, ops.ConvTranspose1d | ops.ConvTranspose2d)
@@ -58,12 +63,12 @@ def _assign_weighted(graph: Graph, node: Node, policy: Policy) -> None:
     if (isinstance(node.op, ops.Linear) and not policy.per_channel_linear) or (transposed and node.op.groups > 1):  # type: ignore[attr-defined]
         axis = None
     floor: torch.Tensor = torch.tensor(
-        [_SMALLEST_MULTIPLIER * node.output.quant.scale[0] / x.quant.scale[0]], dtype=torch.float64
+        [SMALLEST_MULTIPLIER * node.output.quant.scale[0] / x.quant.scale[0]], dtype=torch.float64
     )
     if bias is not None:
-        needed = bias.tensor.detach().abs().double() / (_LARGEST_BIAS * x.quant.scale[0])
+        needed = bias.tensor.detach().abs().double() / (LARGEST_BIAS * x.quant.scale[0])
         floor = torch.maximum(floor, needed if axis is not None else needed.max())
-    _set(graph, node, 1, weight_params(weight.tensor, axis, floor if axis is not None else floor.max()))
+    _set(graph, node, 1, weight_params(weight.tensor, axis, floor if axis is not None else floor.max(), dtype))
     if bias is not None:
         quant = node.input(1).quant
         assert quant is not None

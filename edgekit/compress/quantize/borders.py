@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from edgekit.compress.quantize.layers import Layers
 from edgekit.compress.quantize.policy import INFINITE, INSTEAD, Mode, Policy, Seen, is_mask
 from edgekit.compress.quantize.statistics import Statistics
 from edgekit.errors import Unsupported
@@ -21,6 +22,9 @@ _SUMMING = (ops.Add, ops.Sub, ops.Concat)
 
 #: What stands between such a sum and its readers without computing anything: it is float where the sum is.
 _MOVING = (ops.Reshape, ops.Permute, ops.Slice, ops.Split)
+
+#: Of a node that the plan of precisions leaves in float.
+ASKED = "float as asked for"
 
 _FLOAT_READERS = "all that reads it is float, and integers in between would only round it"
 
@@ -38,11 +42,29 @@ class FloatIsland:
 
 @dataclass
 class Modes:
-    """Which values are held as integers, and which nodes stay float for want of an integer kernel."""
+    """Which values are held as integers, and which nodes stay float for want of an integer kernel.
+
+    ``types`` holds, by id of an integer value and of an integer node, what they compute with where that is not int8.
+    """
 
     integer: set[int] = field(default_factory=set)  # id(value)
     nodes: set[int] = field(default_factory=set)  # id(node) of integer nodes
     islands: list[FloatIsland] = field(default_factory=list)
+    types: dict[int, str] = field(default_factory=dict)
+
+    def type_of(self, value: Value) -> str:
+        """What a value is held in: int8, int16 or float32."""
+        return self.types.get(id(value), "int8") if id(value) in self.integer else "float32"
+
+    def computes_in(self, node: Node) -> str:
+        """What a node reads and gives: int8, int16 or float32."""
+        return self.types.get(id(node), "int8") if id(node) in self.nodes else "float32"
+
+    def make_integer(self, value: Value, dtype: str) -> None:
+        """Holds a value in integers of this type."""
+        self.integer.add(id(value))
+        if dtype != "int8":
+            self.types[id(value)] = dtype
 
 
 def is_activation(value: Value | None) -> bool:
@@ -50,19 +72,28 @@ def is_activation(value: Value | None) -> bool:
     return value is not None and not value.is_constant and value.type.is_float
 
 
-def decide(graph: Graph, policy: Policy, integer_inputs: set[str], statistics: Mapping[int, Statistics] | None = None) -> Modes:
+def decide(
+    graph: Graph,
+    policy: Policy,
+    integer_inputs: set[str],
+    statistics: Mapping[int, Statistics] | None = None,
+    layers: Layers | None = None,
+    input_types: Mapping[str, str] | None = None,
+) -> Modes:
     """Walks the graph once: integer where the runtime has a good kernel, float elsewhere, movers like what they move.
 
     ``statistics`` (by ``id(value)``) lets wide softmaxes be integers whose rows are not flat, and keeps masks that the model
-    computes in float.
+    computes in float. ``layers`` says which layers compute in what; all in int8 by default. ``input_types``: the integers of
+    inputs, by name, where they are not those of the layers.
 
     Raises:
         Unsupported: the runtime allows no float ops beside integer ones and the model has some; all of them are named.
     """
-    modes = Modes()
+    modes, layers = Modes(), layers or Layers(graph)
+    default = layers.plan.default.activations
     for value in graph.inputs:
         if is_activation(value) and value.name in integer_inputs:
-            modes.integer.add(id(value))
+            modes.make_integer(value, (input_types or {}).get(value.name, default))
     summed = _read_by_float_only(graph, policy, statistics or {})
     for node in graph.nodes:
         if not any(is_activation(v) for v in node.outputs):
@@ -85,12 +116,27 @@ def decide(graph: Graph, policy: Policy, integer_inputs: set[str], statistics: M
         if mode is Mode.INTEGER and _is_infinite(node, statistics or {}):
             modes.islands.append(FloatIsland(node.name, node.op.name, INFINITE, node.where))
             mode = Mode.FLOAT
-        if mode is Mode.INTEGER:
+        held = _type_of(node, modes, layers) if mode is Mode.INTEGER else "float32"
+        if mode is Mode.INTEGER and held == "float32":
+            modes.islands.append(FloatIsland(node.name, node.op.name, ASKED, node.where))
+        elif mode is Mode.INTEGER:
             modes.nodes.add(id(node))
-            modes.integer.update(id(v) for v in node.outputs)
+            if held != "int8":
+                modes.types[id(node)] = held
+            for value in node.outputs:
+                modes.make_integer(value, held)
     if modes.islands and not policy.islands:
         raise _refusal(modes.islands, policy)
     return modes
+
+
+def _type_of(node: Node, modes: Modes, layers: Layers) -> str:
+    """What an integer node computes in: what the plan says about it, else what it reads where that is one type."""
+    wanted = layers.of(node).activations
+    if layers.is_named(node) or isinstance(node.op, WEIGHTED):
+        return wanted
+    read = {modes.type_of(v) for v in node.inputs if v is not None and id(v) in modes.integer}
+    return read.pop() if len(read) == 1 else wanted
 
 
 def _seen(node: Node, statistics: Mapping[int, Statistics]) -> Seen:
@@ -146,33 +192,44 @@ def _refusal(islands: list[FloatIsland], policy: Policy) -> Unsupported:
     )
 
 
-def insert_borders(graph: Graph, modes: Modes, integer_outputs: set[str]) -> None:
-    """Puts an ``identity`` wherever an integer node reads a float value or a float node reads an integer one, and at the
-    outputs.
-    """
-    converted: dict[int, Value] = {}
+def insert_borders(
+    graph: Graph, modes: Modes, integer_outputs: set[str], output_types: Mapping[str, str] | None = None
+) -> None:
+    """Puts an ``identity`` wherever a node reads a value of another type than it computes in, and at the outputs.
 
-    def convert(value: Value, before: Node | None, name: str) -> Value:
-        if id(value) not in converted:
+    ``integer_outputs``: names of the outputs that are integers, of ``output_types`` where that says so, else int8; all other
+    outputs become float.
+    """
+    converted: dict[tuple[int, str], Value] = {}
+
+    def convert(value: Value, before: Node | None, wanted: str) -> Value:
+        if (id(value), wanted) not in converted:
             where = value.producer.where if value.producer else ()
             index = graph.nodes.index(value.producer) + 1 if value.producer else 0
             at = graph.nodes[index] if index < len(graph.nodes) else before
+            name = f"{value.name}.{_suffix(modes.type_of(value), wanted)}"
             made = graph.add(ops.Identity(), value, name=name, where=where, before=at, types=[value.type])
-            if id(value) not in modes.integer:
-                modes.integer.add(id(made))
-            converted[id(value)] = made
-        return converted[id(value)]
+            if wanted != "float32":
+                modes.make_integer(made, wanted)
+            converted[id(value), wanted] = made
+        return converted[id(value), wanted]
 
     for node in list(graph.nodes):
-        wants_integer = id(node) in modes.nodes
+        wanted = modes.computes_in(node)
         for index, value in enumerate(node.inputs):
-            if value is None or not is_activation(value) or (id(value) in modes.integer) == wants_integer:
+            if value is None or not is_activation(value) or modes.type_of(value) == wanted:
                 continue
-            suffix = "quantized" if wants_integer else "float"
-            graph.set_input(node, index, convert(value, node, f"{value.name}.{suffix}"))
+            graph.set_input(node, index, convert(value, node, wanted))
     for value in dict.fromkeys(graph.outputs):
-        wants_integer = value.name in integer_outputs
-        if is_activation(value) and (id(value) in modes.integer) != wants_integer:
-            made = convert(value, None, f"{value.name}.{'quantized' if wants_integer else 'float'}")
+        wanted = (output_types or {}).get(value.name, "int8") if value.name in integer_outputs else "float32"
+        if is_activation(value) and modes.type_of(value) != wanted:
+            made = convert(value, None, wanted)
             value.name, made.name = made.name, value.name
             graph.outputs = [made if v is value else v for v in graph.outputs]
+
+
+def _suffix(held: str, wanted: str) -> str:
+    """What a converted value is called after the one that it stands for."""
+    if wanted == "float32":
+        return "float"
+    return "quantized" if held == "float32" else wanted

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from edgekit.compress.quantize.layers import Layers
 from edgekit.compress.quantize.params import weight_params
+from edgekit.errors import Unsupported
 from edgekit.ir import Graph, Node, QuantParams, Value, ops
+from edgekit.ir.quant import RANGES
+from edgekit.ir.types import where_text
+from edgekit.precision import Precision, PrecisionPlan
+
+#: What dynamic range is, where no plan says otherwise.
+DYNAMIC = Precision("int8", "float32")
 
 #: Weights with fewer elements stay float: the scales would eat the saving.
 SMALLEST = 1024
@@ -16,27 +24,45 @@ _LAYERS = (ops.Conv1d, ops.Conv2d, ops.Linear)
 RECURRENT = (ops.Lstm, ops.Gru, ops.Rnn)
 
 
-def quantize_weights_only(graph: Graph, smallest: int = SMALLEST) -> Graph:
-    """A copy in which the weights of convolutions, linear and recurrent layers carry int8 parameters and no activation does.
+def quantize_weights_only(graph: Graph, smallest: int = SMALLEST, plan: PrecisionPlan | None = None) -> Graph:
+    """A copy in which the weights of convolutions, linear and recurrent layers carry integer parameters and no activation does.
 
     A weight that a node without an integer weight kernel reads too stays float. ``smallest``: elements below which a weight
-    stays float.
+    stays float unless the plan names it. ``plan``: int8 throughout by default.
+
+    Raises:
+        UsageError: the plan names what the graph does not have.
+        Unsupported: 4-bit weights of a recurrent layer.
     """
     out = graph.copy()
-    quantize_weights_of(out.nodes, smallest)
+    quantize_weights_of(out.nodes, Layers(out, plan or PrecisionPlan(DYNAMIC)), smallest)
     return out
 
 
-def quantize_weights_of(nodes: Iterable[Node], smallest: int = SMALLEST) -> None:
-    """Gives the weights of these nodes int8 parameters, in place, where no other node needs them otherwise.
+def quantize_weights_of(nodes: Iterable[Node], layers: Layers, smallest: int = SMALLEST) -> None:
+    """Gives the weights of these nodes the integers that ``layers`` says, in place, where no other node needs them otherwise.
 
     All matrices of a recurrent layer become integers or none: its kernel takes one type.
+
+    Raises:
+        Unsupported: 4-bit weights of a recurrent layer.
     """
     for node in nodes:
-        weights = _weights(node)
-        if sum(v.type.numel() for v in weights) >= smallest and all(_is_free(v) for v in weights):
+        weights, dtype = _weights(node), layers.of(node).weights
+        if dtype not in RANGES:
+            continue
+        if isinstance(node.op, RECURRENT) and not layers.is_named(node):
+            dtype = "int8"  # the least that recurrent kernels take
+        if isinstance(node.op, RECURRENT) and dtype != "int8":
+            raise Unsupported(
+                f"a recurrent layer with {dtype} weights",
+                where=where_text(node.where),
+                hint=f'`"{layers.name(node)}" = {{ weights = "int8" }}` in [quantization.layers]',
+            )
+        large = layers.is_named(node) or sum(v.type.numel() for v in weights) >= smallest
+        if large and all(_is_free(v) for v in weights):
             for weight in weights:
-                weight.quant = _params(node, weight)
+                weight.quant = _params(node, weight, dtype)
 
 
 def _is_free(weight: Value) -> bool:
@@ -54,10 +80,10 @@ def _weights(node: Node) -> list[Value]:
     return []
 
 
-def _params(node: Node, weight: Value) -> QuantParams:
+def _params(node: Node, weight: Value, dtype: str) -> QuantParams:
     """One scale per output channel; LSTM kernels hold a matrix per gate, with one scale each."""
     if not isinstance(node.op, ops.Lstm):
-        return weight_params(weight.tensor, 0)
+        return weight_params(weight.tensor, 0, dtype=dtype)
     hidden = node.op.hidden
     gates = weight.tensor.detach().reshape(4, hidden, -1)
     scales = [scale for scale in weight_params(gates, 0).scale for _ in range(hidden)]

@@ -10,11 +10,14 @@ from edgekit.compress.quantize.params import span
 from edgekit.compress.quantize.statistics import Statistics
 from edgekit.ir import Graph, QuantParams, Value, ops
 
-#: Output scales that the runtimes' kernels demand.
-FIXED: dict[type[ops.Op], QuantParams] = {
-    ops.Softmax: QuantParams("int8", (1.0 / 256.0,), (-128,)),
-    ops.Sigmoid: QuantParams("int8", (1.0 / 256.0,), (-128,)),
-    ops.Tanh: QuantParams("int8", (1.0 / 128.0,), (0,)),
+#: Output scales that the runtimes' kernels demand, by the type that they compute in.
+FIXED: dict[str, dict[type[ops.Op], QuantParams]] = {
+    "int8": {
+        ops.Softmax: QuantParams("int8", (1.0 / 256.0,), (-128,)),
+        ops.Sigmoid: QuantParams("int8", (1.0 / 256.0,), (-128,)),
+        ops.Tanh: QuantParams("int8", (1.0 / 128.0,), (0,)),
+    },
+    "int16": dict.fromkeys((ops.Softmax, ops.Sigmoid, ops.Tanh), QuantParams("int16", (1.0 / 32768.0,), (0,))),
 }
 
 #: One input, moved or pooled: input and outputs share their integers' meaning.
@@ -51,24 +54,27 @@ _JOINS = (ops.Concat, ops.Maximum, ops.Minimum)
 
 @dataclass
 class Group:
-    """Values with one scale: their ids, joint statistics, and the parameters they must have, if any."""
+    """Values with one scale: their ids, joint statistics, the parameters they must have, if any, and their integers' type."""
 
     members: set[int] = field(default_factory=set)
     stats: Statistics | None = None
     fixed: QuantParams | None = None
+    type: str = "int8"
 
 
 class Groups:
     """A partition of the integer values of a graph."""
 
-    def __init__(self, stats: dict[int, Statistics]) -> None:
+    def __init__(self, stats: dict[int, Statistics], types: Mapping[int, str] | None = None) -> None:
         self._group: dict[int, Group] = {}
         self._stats = stats
+        self._types = {} if types is None else types
 
     def of(self, value: Value) -> Group:
         """The group of a value; a new one of its own if it had none."""
         if id(value) not in self._group:
-            self._group[id(value)] = Group({id(value)}, self._stats.get(id(value)))
+            held = self._types.get(id(value), "int8")
+            self._group[id(value)] = Group({id(value)}, self._stats.get(id(value)), type=held)
         return self._group[id(value)]
 
     def has(self, value: Value) -> bool:
@@ -104,20 +110,26 @@ class Groups:
 
 
 def build(
-    graph: Graph, integer: set[int], stats: dict[int, Statistics], inputs: Mapping[str, QuantParams] | None = None
+    graph: Graph,
+    integer: set[int],
+    stats: dict[int, Statistics],
+    inputs: Mapping[str, QuantParams] | None = None,
+    types: dict[int, str] | None = None,
 ) -> Groups:
     """Partitions the integer values. Where groups with different demands meet, an ``identity`` (requantise) is put between.
 
     New values are added to ``integer`` and, with their source's statistics, to ``stats``. ``inputs``: parameters by input
-    name, where they are known exactly.
+    name, where they are known exactly. ``types``: the integers of a value, by its id, where they are not int8.
     """
-    groups = Groups(stats)
+    types = {} if types is None else types
+    groups = Groups(stats, types)
     for value in graph.inputs:
         if inputs and value.name in inputs and id(value) in integer:
             groups.of(value).fixed = inputs[value.name]
     for node in graph.nodes:
-        if id(node.output) in integer and type(node.op) in FIXED:
-            groups.of(node.output).fixed = FIXED[type(node.op)]
+        if id(node.output) in integer:
+            group = groups.of(node.output)
+            group.fixed = FIXED[group.type].get(type(node.op), group.fixed)
     for node in list(graph.nodes):
         if id(node.output) not in integer:
             continue
@@ -139,6 +151,8 @@ def build(
                     name = f"{read.name}.rescaled"
                     made = graph.add(ops.Identity(), read, name=name, where=node.where, before=node, types=[read.type])
                     integer.add(id(made))
+                    if id(read) in types:
+                        types[id(made)] = types[id(read)]
                     stats[id(made)] = stats[id(read)]
                     graph.set_input(node, index, made)
                 groups.join(node.input(index), node.output)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from edgekit.compress.quantize.borders import WEIGHTED, Modes, is_activation
 from edgekit.compress.quantize.groups import Groups
+from edgekit.compress.quantize.layers import Layers
 from edgekit.compress.quantize.params import activation_params, span
 from edgekit.ir import Graph, Node, Value, ops
 from edgekit.ir.quant import RANGES
@@ -19,17 +20,21 @@ from edgekit.ir.quant import RANGES
 #: The smallest share of an input step that an output step is.
 _FINEST = 0.01
 
-_LEVELS = RANGES["int8"][1] - RANGES["int8"][0]
 
+def widen_ranges(
+    graph: Graph, modes: Modes, groups: Groups, ranges: dict[int, tuple[float, float]], layers: Layers | None = None
+) -> None:
+    """Changes ``ranges`` ((low, high) by ``id(group)``) so that no output scale is too fine for its node.
 
-def widen_ranges(graph: Graph, modes: Modes, groups: Groups, ranges: dict[int, tuple[float, float]]) -> None:
-    """Changes ``ranges`` ((low, high) by ``id(group)``) so that no output scale is too fine for its node."""
+    ``layers`` says which integers weights become; int8 by default.
+    """
+    layers = layers or Layers(graph)
 
-    def scale_of(value: Value) -> float:
+    def scale_of(value: Value, node: Node) -> float:
         if value.is_constant:
-            return activation_params(*span(value.tensor)).scale[0]
+            return activation_params(*span(value.tensor), modes.computes_in(node)).scale[0]
         group = groups.of(value)
-        return (group.fixed or activation_params(*ranges[id(group)])).scale[0]
+        return (group.fixed or activation_params(*ranges[id(group)], group.type)).scale[0]
 
     changed = True
     while changed:  # a group that is widened may be read by a node that stands before
@@ -38,30 +43,32 @@ def widen_ranges(graph: Graph, modes: Modes, groups: Groups, ranges: dict[int, t
             if id(node) not in modes.nodes or not is_activation(node.output):
                 continue
             group = groups.of(node.output)
-            if group.fixed is None and scale_of(node.output) < (floor := _FINEST * _unit(node, scale_of)):
-                ranges[id(group)] = _widened(*ranges[id(group)], floor)
+            weights = layers.of(node).weights
+            if group.fixed is None and scale_of(node.output, node) < (floor := _FINEST * _unit(node, scale_of, weights)):
+                ranges[id(group)] = _widened(*ranges[id(group)], floor, group.type)
                 changed = True
 
 
-def _unit(node: Node, scale_of: Callable[[Value], float]) -> float:
+def _unit(node: Node, scale_of: Callable[[Value, Node], float], weights: str) -> float:
     """The real value of one step of what the kernel adds up; 0 for kernels that only move integers."""
     if isinstance(node.op, WEIGHTED):
         largest = float(node.input(1).tensor.detach().abs().max())
-        return scale_of(node.input(0)) * largest / RANGES["int8"][1]
+        return scale_of(node.input(0), node) * largest / RANGES[weights][1]
     if isinstance(node.op, ops.Mul | ops.Matmul):
-        return scale_of(node.input(0)) * scale_of(node.input(1))
+        return scale_of(node.input(0), node) * scale_of(node.input(1), node)
     if isinstance(node.op, ops.Add | ops.Sub):
-        return max(scale_of(node.input(0)), scale_of(node.input(1)))
+        return max(scale_of(node.input(0), node), scale_of(node.input(1), node))
     if isinstance(node.op, ops.Hardswish | ops.LeakyRelu | ops.Prelu | ops.Mean):
-        return scale_of(node.input(0))
+        return scale_of(node.input(0), node)
     return 0.0
 
 
-def _widened(low: float, high: float, scale: float) -> tuple[float, float]:
+def _widened(low: float, high: float, scale: float, type: str) -> tuple[float, float]:
     """The range in the same proportions with at least this scale; one that is only zero becomes positive."""
     scale *= 1.0 + 1e-6  # rounding must not make it narrower than asked for
     low, high = min(low, 0.0), max(high, 0.0)
+    qmin, qmax = RANGES[type]
     if low == high:
-        return 0.0, scale * _LEVELS
-    factor = scale * _LEVELS / (high - low)
-    return low * factor, high * factor
+        return 0.0, scale * (qmax - qmin)
+    now = max(-low, high) / qmax if type == "int16" else (high - low) / (qmax - qmin)
+    return low * (scale / now), high * (scale / now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -13,12 +13,14 @@ from edgekit.compress.quantize.borders import FloatIsland, Modes, decide, insert
 from edgekit.compress.quantize.dynamic_range import RECURRENT, quantize_weights_of
 from edgekit.compress.quantize.groups import Groups, build
 from edgekit.compress.quantize.kernel_limits import widen_ranges
+from edgekit.compress.quantize.layers import Layers
 from edgekit.compress.quantize.observers import OBSERVERS
 from edgekit.compress.quantize.policy import LITERT, Policy
 from edgekit.compress.quantize.ranges import choose_ranges
 from edgekit.compress.quantize.statistics import collect, require_finite
 from edgekit.errors import UsageError
-from edgekit.ir import Graph, QuantParams, ops
+from edgekit.ir import Graph, Node, QuantParams, ops
+from edgekit.precision import PrecisionPlan
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ def quantize(
     integer_io: bool = True,
     float_io: Collection[str] = (),
     input_params: dict[str, QuantParams] | None = None,
+    plan: PrecisionPlan | None = None,
+    io_types: Mapping[str, str] | None = None,
 ) -> tuple[Graph, QuantizationRecord]:
     """A quantised copy of a graph on which the exact passes have run.
 
@@ -70,30 +74,47 @@ def quantize(
         integer_io: float inputs and outputs become 8-bit; otherwise they stay float32 with a border inside.
         float_io: names of inputs and outputs that stay float32 nevertheless.
         input_params: ``QuantParams`` by input name, where they are known exactly (folded preprocessing).
+        plan: which layers are stored and computed in what; int8 throughout by default.
+        io_types: the integers of inputs and outputs by name, where they are not those of the plan's default.
 
     Raises:
         InputError: the data makes a value NaN or infinite.
+        UsageError: the plan names a layer that the graph does not have.
         Unsupported: the runtime allows no float islands and the model needs some.
     """
-    options = options or PostTraining()
-    out = graph.copy()
+    options, out = options or PostTraining(), graph.copy()
+    layers = Layers(out, plan)
+    default = layers.plan.default.activations
+    integer_io = integer_io and default != "float32"
+    ends = {v.name: default for v in (*out.inputs, *out.outputs)} | dict(io_types or {})
+    ends |= {name: params.dtype for name, params in (input_params or {}).items()}
     stats = collect(out, batches, histograms=options.observer in ("percentile", "mse"))
     integer_names = {v.name for v in (*out.inputs, *out.outputs) if integer_io and is_activation(v)} - set(float_io)
-    modes = decide(out, policy, integer_names, stats)
-    insert_borders(out, modes, integer_names)
+    modes = decide(out, policy, integer_names, stats, layers, ends)
+    insert_borders(out, modes, integer_names, ends)
     for node in out.nodes:
         if isinstance(node.op, ops.Identity) and id(node.output) not in stats and id(node.input(0)) in stats:
             stats[id(node.output)] = stats[id(node.input(0))]
     require_finite((value for value in out.values() if id(value) in modes.integer), stats)
-    groups = build(out, modes.integer, stats, input_params)
+    groups = build(out, modes.integer, stats, input_params, modes.types)
     ranges = choose_ranges(out, batches, groups, options.observer, options.percentile)
+    # 65,535 steps resolve whatever was seen: nothing is gained by clipping.
+    ranges |= {id(g): (g.stats.low, g.stats.high) for g in groups.all() if g.type == "int16" and g.stats and not g.fixed}
     warnings = _unseen_inputs(out, modes, groups, ranges)
-    widen_ranges(out, modes, groups, ranges)
+    widen_ranges(out, modes, groups, ranges, layers)
     assign_activations(out, modes.integer, groups, ranges)
-    assign_constants(out, modes, policy)
-    quantize_weights_of(node for node in out.nodes if isinstance(node.op, RECURRENT))
+    assign_constants(out, modes, policy, layers)
+    quantize_weights_of((node for node in out.nodes if id(node) not in modes.nodes and _is_dynamic(node, layers)), layers)
     corrected = correct_biases(out, batches) if options.bias_correction else []
     return out, QuantizationRecord(modes.islands, corrected, warnings)
+
+
+def _is_dynamic(node: Node, layers: Layers) -> bool:
+    """Whether a float node's weight becomes integers: of recurrent layers by default, of others where the plan asks for it."""
+    if layers.of(node).weights not in ("int8", "int4"):
+        return False
+    asked = layers.of(node).activations == "float32" and (layers.is_named(node) or layers.plan.default.activations == "float32")
+    return isinstance(node.op, RECURRENT) or asked
 
 
 def _unseen_inputs(graph: Graph, modes: Modes, groups: Groups, ranges: dict[int, tuple[float, float]]) -> list[str]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from edgekit.errors import Unsupported, UsageError
 from edgekit.export.onnx import emitters as _all_emitters  # noqa: F401  (fills the table)
+from edgekit.export.onnx.element_types import SINCE
 from edgekit.export.onnx.emission import Emission
 from edgekit.export.onnx.protobuf import IR_VERSIONS, serialize
 from edgekit.export.onnx.registry import EMITTERS
@@ -27,8 +28,13 @@ _NEEDS: dict[type[ops.Op], int] = {ops.Gelu: 20}
 
 
 def lowest_opset(graph: Graph) -> int:
-    """The lowest opset that has each op of a graph in its best form: 18, or 20 (ONNX Runtime 1.17, January 2024) for Gelu."""
-    return max([LOWEST_OPSET, *(_NEEDS.get(type(node.op), 0) for node in graph.nodes)])
+    """The lowest opset that has each op and each type of a graph in its best form.
+
+    It is 18, or 20 (ONNX Runtime 1.17, January 2024) for Gelu, 21 (1.20, November 2024) for 4-bit and 16-bit integers.
+    """
+    needed = [_NEEDS.get(type(node.op), 0) for node in graph.nodes]
+    held = {value.quant.dtype for value in graph.values() if value.quant is not None}
+    return max([LOWEST_OPSET, *needed, *(SINCE.get(dtype, 0) for dtype in held)])
 
 
 def export(

@@ -20,8 +20,20 @@ _NUMBERS: dict[torch.dtype, int] = {
     torch.bfloat16: 16,
 }
 
-#: Quantised types that QuantizeLinear and DequantizeLinear know in every opset that edgekit writes.
-QUANTIZED: dict[str, torch.dtype] = {"int8": torch.int8, "uint8": torch.uint8, "int32": torch.int32}
+#: ONNX's number of the type that holds two integers in a byte.
+INT4 = 22
+
+#: Quantised types, and the torch type that carries their integers until they are written.
+QUANTIZED: dict[str, torch.dtype] = {
+    "int4": torch.int8,
+    "int8": torch.int8,
+    "uint8": torch.uint8,
+    "int16": torch.int16,
+    "int32": torch.int32,
+}
+
+#: The lowest opset whose QuantizeLinear and DequantizeLinear know a type; those that are not listed, every opset written.
+SINCE: dict[str, int] = {"int4": 21, "int16": 21}
 
 
 def onnx_type(dtype: torch.dtype) -> int:
@@ -39,13 +51,25 @@ def quantized_type(name: str) -> torch.dtype:
     if name not in QUANTIZED:
         raise Unsupported(
             f"ONNX files of edgekit hold no {name} tensors",
-            hint="quantise to int8 (target onnx-int8), or choose a TFLite target",
+            hint="quantise to int4, int8 or int16, or choose a TFLite target",
         )
     return QUANTIZED[name]
 
 
-def raw_bytes(data: torch.Tensor) -> bytes:
-    """The elements in row-major, little-endian order, as ``TensorProto.raw_data`` wants them."""
+def integer_kind(name: str) -> int | None:
+    """ONNX's number of a quantised type that has no torch type of its own, None for the others."""
+    return INT4 if name == "int4" else None
+
+
+def raw_bytes(data: torch.Tensor, kind: int | None = None) -> bytes:
+    """The elements in row-major, little-endian order, as ``TensorProto.raw_data`` wants them.
+
+    ``kind``: ``INT4`` packs int8 elements two to a byte, the first in the lower half.
+    """
+    if kind == INT4:
+        flat = data.detach().cpu().reshape(-1).to(torch.uint8) & 15
+        flat = torch.cat([flat, flat.new_zeros(len(flat) % 2)])
+        return bytes((flat[0::2] | (flat[1::2] << 4)).numpy().tobytes())
     data = data.detach().cpu().contiguous()
     if data.dtype == torch.bfloat16:
         data = data.view(torch.int16)  # numpy has no bfloat16

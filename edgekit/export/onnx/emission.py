@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import torch
 
-from edgekit.export.onnx.element_types import onnx_type, quantized_type
+from edgekit.export.onnx.element_types import integer_kind, onnx_type, quantized_type
 from edgekit.export.onnx.writer import Tensor, Writer
 from edgekit.ir.graph import Graph, Node, Value, named_state
 from edgekit.ir.ops import Reshape
@@ -72,7 +72,9 @@ class Emission(Writer):
         """The integers of a quantised value."""
         if id(value) not in self._integers:
             assert value.is_constant
-            self._integers[id(value)] = self.initializer(self.constant_integers(value), self.label(value))
+            assert value.quant is not None
+            kind = integer_kind(value.quant.dtype)
+            self._integers[id(value)] = self.initializer(self.constant_integers(value), self.label(value), kind)
         return self._integers[id(value)]
 
     def constant_integers(self, value: Value) -> torch.Tensor:
@@ -102,7 +104,7 @@ class Emission(Writer):
         moved = QuantParams(quant.dtype, quant.scale, quant.zero_point, axis, quant.narrow)
         if value.is_constant:
             data = self.constant_integers(value).permute(*dims).contiguous()
-            integers = self.initializer(data, f"{self.label(value)}/transposed")
+            integers = self.initializer(data, f"{self.label(value)}/transposed", integer_kind(quant.dtype))
             return self.dequantize(integers, moved, self.label(value))
         return self.rounded(self.add("Transpose", self.read(value), perm=list(dims)), moved, value.name)
 
@@ -200,7 +202,8 @@ class Emission(Writer):
         scale, zero = torch.tensor(quant.scale, dtype=torch.float32), torch.tensor(quant.zero_point, dtype=dtype)
         if quant.axis is None:
             scale, zero = scale.reshape(()), zero.reshape(())
-        return self.shared(scale, f"{label}/scale"), self.shared(zero, f"{label}/zero_point")
+        kind = integer_kind(quant.dtype)
+        return self.shared(scale, f"{label}/scale"), self.shared(zero, f"{label}/zero_point", kind)
 
     def _stored(self, quant: QuantParams) -> QuantParams:
         """The parameters in the file: with ``unsigned``, 128 added to int8 integers and their zero point, but not to weights.

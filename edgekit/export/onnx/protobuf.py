@@ -58,7 +58,7 @@ def serialize(
     graph = model.graph
     graph.name = name
     graph.node.extend(_node(onnx, node) for node in writer.nodes)
-    graph.initializer.extend(_tensor(onnx, data, tensor.name) for tensor, data in writer.initializers)
+    graph.initializer.extend(_tensor(onnx, data, tensor.name, tensor.kind) for tensor, data in writer.initializers)
     graph.input.extend(_value_info(onnx, tensor, value) for tensor, value in inputs)
     graph.output.extend(_value_info(onnx, tensor, value) for tensor, value in outputs)
     graph.value_info.extend(_value_info(onnx, tensor, value) for tensor, value in values)
@@ -94,8 +94,9 @@ def _attribute(onnx: Any, name: str, content: Attribute) -> Any:
     return kinds(name=name, type=kinds.FLOATS, floats=items)
 
 
-def _tensor(onnx: Any, data: torch.Tensor, name: str) -> Any:
-    return onnx.TensorProto(name=name, data_type=onnx_type(data.dtype), dims=data.shape, raw_data=raw_bytes(data))
+def _tensor(onnx: Any, data: torch.Tensor, name: str, kind: int | None = None) -> Any:
+    number = onnx_type(data.dtype) if kind is None else kind
+    return onnx.TensorProto(name=name, data_type=number, dims=data.shape, raw_data=raw_bytes(data, kind))
 
 
 def _value_info(onnx: Any, tensor: Tensor, value: Value) -> Any:

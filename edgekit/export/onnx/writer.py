@@ -16,10 +16,14 @@ Attribute: TypeAlias = int | float | str | Sequence[int] | Sequence[float] | Seq
 
 @dataclass(eq=False, slots=True)
 class Tensor:
-    """A tensor of the file. ``name`` is binding; one without takes ``wish`` (or ``wish_1`` ...) when the file is finished."""
+    """A tensor of the file. ``name`` is binding; one without takes ``wish`` (or ``wish_1`` ...) when the file is finished.
+
+    ``kind``: the element type of a constant, by ONNX's number, where that is not the one of its data.
+    """
 
     name: str = ""
     wish: str = ""
+    kind: int | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -45,7 +49,7 @@ class Writer:
     nodes: list[FileNode] = field(default_factory=list)
     initializers: list[tuple[Tensor, torch.Tensor]] = field(default_factory=list)
     scope: str = ""
-    _shared: dict[tuple[torch.dtype, tuple[int, ...], bytes], Tensor] = field(default_factory=dict)
+    _shared: dict[tuple[torch.dtype, int | None, tuple[int, ...], bytes], Tensor] = field(default_factory=dict)
 
     def add(self, type: str, *inputs: Tensor | None, **attributes: Attribute) -> Tensor:
         """Appends an operator with one output."""
@@ -60,17 +64,17 @@ class Writer:
         self.nodes.append(FileNode(type, tuple(given), results, attributes))
         return results
 
-    def initializer(self, data: torch.Tensor, wish: str) -> Tensor:
+    def initializer(self, data: torch.Tensor, wish: str, kind: int | None = None) -> Tensor:
         """A constant of its own."""
-        tensor = Tensor(wish=wish)
+        tensor = Tensor(wish=wish, kind=kind)
         self.initializers.append((tensor, data))
         return tensor
 
-    def shared(self, data: torch.Tensor, wish: str = "constant") -> Tensor:
+    def shared(self, data: torch.Tensor, wish: str = "constant", kind: int | None = None) -> Tensor:
         """A small constant; equal ones are written once, under the first one's name."""
-        key = (data.dtype, tuple(data.shape), raw_bytes(data))
+        key = (data.dtype, kind, tuple(data.shape), raw_bytes(data))
         if key not in self._shared:
-            self._shared[key] = self.initializer(data, wish)
+            self._shared[key] = self.initializer(data, wish, kind)
         return self._shared[key]
 
     def ints(self, numbers: Sequence[int]) -> Tensor:

@@ -23,10 +23,12 @@ _OF_TORCH: dict[torch.dtype, TensorType] = {
 }
 
 _OF_QUANT: dict[str, TensorType] = {
+    "int4": TensorType.INT4,
     "int8": TensorType.INT8,
     "uint8": TensorType.UINT8,
     "int16": TensorType.INT16,
     "int32": TensorType.INT32,
+    "int64": TensorType.INT64,
 }
 
 
@@ -38,7 +40,7 @@ def tensor_type(dtype: torch.dtype, quant: QuantParams | None = None) -> TensorT
     """
     if quant is not None:
         if quant.dtype not in _OF_QUANT:
-            raise Unsupported(f"TFLite files of edgekit hold no {quant.dtype}", hint="quantise to int8")
+            raise Unsupported(f"TFLite files of edgekit hold no {quant.dtype}", hint="quantise to int8 or int4")
         return _OF_QUANT[quant.dtype]
     if dtype not in _OF_TORCH:
         raise Unsupported(

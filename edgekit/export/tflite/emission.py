@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from edgekit.errors import Unsupported
@@ -128,7 +129,7 @@ class Emission:
         stored = quantization(quant, axis)
         if self._float16 and array.size >= SMALLEST_FLOAT16 and fits_float16(array):
             return self._expand(self.sheet.constant(array.astype(np.float16)), array.shape)
-        return self.sheet.constant(array, stored)
+        return self.sheet.constant(array, stored, type=None if quant is None else tensor_type(torch.int8, quant))
 
     def dequantized(self, index: int) -> int:
         """A quantised constant expanded to float, for a kernel that takes no integers beside float activations."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.formats.tflite.model import Operator, Options, Quantization, Subgraph, Tensor
+from edgekit.formats.tflite.model import Operator, Options, Quantization, Subgraph, Tensor, packed
 from edgekit.formats.tflite.schema_generated import BuiltinOperator, TensorType
 from edgekit.formats.tflite.versions import Use, lowest_version
 from edgekit.ir import Node
@@ -47,16 +47,26 @@ class Sheet:
         """A tensor that kernels keep a state in."""
         return self._tensor(Tensor("", tuple(shape), type, is_variable=True))
 
-    def constant(self, array: NDArray[np.generic], quantization: Quantization | None = None, name: str = "") -> int:
-        """A constant; the same values of the same type, shape and quantisation are one tensor."""
+    def constant(
+        self,
+        array: NDArray[np.generic],
+        quantization: Quantization | None = None,
+        name: str = "",
+        type: TensorType | None = None,
+    ) -> int:
+        """A constant; the same values of the same type, shape and quantisation are one tensor.
+
+        ``type``: what the file holds where that is not the array's own; INT4 values come as int8 and are packed.
+        """
         array = np.ascontiguousarray(array)
-        data = array.tobytes()
+        type = _TYPE_OF[array.dtype.name] if type is None else type
+        data = packed(array, type)
         parts = (
             () if quantization is None else (quantization.scale.tobytes(), quantization.zero_point.tobytes(), quantization.axis)
         )
-        key = (array.dtype.name, array.shape, data, parts)
+        key = (type, array.shape, data, parts)
         if key not in self._constants:
-            tensor = Tensor(name, array.shape, _TYPE_OF[array.dtype.name], data, quantization)
+            tensor = Tensor(name, array.shape, type, data, quantization)
             self._constants[key] = self._tensor(tensor)
         return self._constants[key]
 

@@ -7,6 +7,7 @@ input that is left out. Buffers are not a thing of their own: a constant tensor 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import TypeAlias
 
 import numpy as np
@@ -55,6 +56,31 @@ class Options:
 
     table: str
     fields: dict[str, OptionValue] = field(default_factory=dict)
+
+
+def packed(array: NDArray[np.generic], type: TensorType) -> bytes:
+    """The bytes of a constant: row major, little endian; INT4 two to a byte and INT2 four, the first in the lowest bits."""
+    bits = _BITS_OF.get(type, 8)
+    if bits >= 8:
+        return array.tobytes()
+    each = 8 // bits
+    flat = array.reshape(-1).astype(np.uint8) & ((1 << bits) - 1)
+    flat = np.concatenate([flat, np.zeros(-len(flat) % each, np.uint8)]).reshape(-1, each)
+    return bytes(np.bitwise_or.reduce(flat << (bits * np.arange(each, dtype=np.uint8)), axis=1).astype(np.uint8).tobytes())
+
+
+def unpacked(data: bytes | memoryview, type: TensorType, shape: tuple[int, ...]) -> NDArray[np.int8]:
+    """What ``packed`` made of INT4 or INT2 values, as int8.
+
+    Raises:
+        ValueError: there are fewer bytes than the shape needs.
+    """
+    bits, count = _BITS_OF[type], prod(shape)
+    raw = np.frombuffer(data, np.uint8)
+    fields = (raw[:, None] >> (bits * np.arange(8 // bits, dtype=np.uint8))) & ((1 << bits) - 1)
+    values = fields.reshape(-1)[:count].astype(np.int8)
+    signed: NDArray[np.int8] = np.where(values >= 1 << (bits - 1), values - (1 << bits), values).astype(np.int8)
+    return signed.reshape(shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,11 +133,13 @@ class Tensor:
         return (count * _BITS_OF.get(self.type, 0) + 7) // 8
 
     def array(self) -> NDArray[np.generic]:
-        """The constant's values in its shape, as stored (integers stay integers).
+        """The constant's values in its shape, as stored (integers stay integers; packed ones come as int8).
 
         Raises:
             ValueError: the tensor is no constant, its type has no numpy type, or its bytes do not fit its shape.
         """
+        if self.data is not None and self.type in (TensorType.INT4, TensorType.INT2):
+            return unpacked(self.data, self.type, self.shape)
         if self.data is None or self.type not in NUMPY_OF:
             raise ValueError(f"tensor {self.name!r} ({self.type.name}) has no values that numpy can hold")
         return np.frombuffer(self.data, NUMPY_OF[self.type]).reshape(self.shape)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from edgekit.export.tflite.constants import order_along, values_of
-from edgekit.export.tflite.element_types import quantization
+from edgekit.export.tflite.element_types import quantization, tensor_type
 from edgekit.export.tflite.emission import Site
 from edgekit.export.tflite.emitters.fused import FUSED
 from edgekit.export.tflite.emitters.weights import Array, constant_weight, put_bias, put_weight, reordered
@@ -63,15 +64,16 @@ def hybrid(
     The kernel has one scale for all rows of the weight until version 12, which runtimes before 2.17 lack. Scales per
     channel therefore stand behind it: y = (x @ integers * s) * (scales / s) + bias.
     """
+    kind = tensor_type(torch.int8, quant)
     if quant.axis is None:
         tensor = -1 if bias is None else sheet.constant(bias)
-        write(sheet, x, sheet.constant(weight, quantization(quant)), tensor, out, activation, asymmetric=True)
+        write(sheet, x, sheet.constant(weight, quantization(quant), type=kind), tensor, out, activation, asymmetric=True)
         return
     scales = np.array(quant.scale, np.float32)
     one = QuantParams(quant.dtype, (float(scales.max()),), (0,), None, quant.narrow)
     shape = sheet.tensors[out].shape
     product = sheet.activation(shape, sheet.tensors[out].type)
-    write(sheet, x, sheet.constant(weight, quantization(one)), -1, product, asymmetric=True)
+    write(sheet, x, sheet.constant(weight, quantization(one), type=kind), -1, product, asymmetric=True)
     factors = sheet.constant(scales / np.float32(one.scale[0]))
     fused = {"fused_activation_function": FUSED[activation]}
     scaled = out if bias is None else sheet.activation(shape, sheet.tensors[out].type)

@@ -64,8 +64,9 @@ def put_bias(site: Site, count: int, order: NDArray[np.int64]) -> int:
         return site.to.array(values_of(bias)[order], reordered(quant, order))
     assert x.quant is not None and weight.quant is not None, "the quantiser left a weight or an input in float"
     scales = [x.quant.scale[0] * scale for scale in weight.quant.scale]
-    quant = QuantParams("int32", tuple(scales), (0,) * len(scales), 0 if weight.quant.axis is not None else None)
-    integers = np.zeros(count, np.int32) if bias is None else to_numpy(quantize_bias(bias.tensor, scales))
+    dtype = "int64" if x.quant.dtype == "int16" else "int32"
+    quant = QuantParams(dtype, tuple(scales), (0,) * len(scales), 0 if weight.quant.axis is not None else None)
+    integers = np.zeros(count, dtype) if bias is None else to_numpy(quantize_bias(bias.tensor, scales, dtype))
     return site.to.array(integers[order], reordered(quant, order))
 
 
