@@ -23,6 +23,7 @@ from edgekit.errors import (
 
 if TYPE_CHECKING:
     from edgekit.comparison import compare
+    from edgekit.compress.controls import Controls
     from edgekit.compress.distill import BornAgain, MutualLearning, TeacherAssistant
     from edgekit.compress.fine_tune import FineTune
     from edgekit.compress.lottery import LotteryTicket
@@ -47,6 +48,7 @@ __version__ = "0.1.0"
 #: Public name -> the module that defines it. No module may be called like a public function (a test looks).
 _HOME = {
     "BornAgain": "edgekit.compress.distill",
+    "Controls": "edgekit.compress.controls",
     "Data": "edgekit.data",
     "Device": "edgekit.target",
     "Distillation": "edgekit.train.distillation",
@@ -74,6 +76,7 @@ _HOME = {
 __all__ = [
     "BornAgain",
     "ConfigError",
+    "Controls",
     "Data",
     "Device",
     "DeviceError",

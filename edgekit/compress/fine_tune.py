@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgekit.compress.context import Context
+from edgekit.compress.controls.settings import Controls, check_controls
+from edgekit.compress.given import plain
 from edgekit.train.distillation.settings import Distillation
 from edgekit.train.settings import Training
 
@@ -19,9 +21,16 @@ class FineTune(Training):
 
     Attributes:
         distillation: the teachers, and how the student learns from them; None: from the labels alone.
+        controls: where an earlier step pruned, the pruned architecture is trained from scratch too, for equal epochs and for
+            equal compute, and the record has both beside this training's result; True, or ``Controls`` with settings.
     """
 
     distillation: Distillation | None = None
+    controls: bool | Controls = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_controls(self.controls, self.epochs)
 
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """A trained copy whose history has one record more; its ``details`` have the curves.
@@ -32,14 +41,18 @@ class FineTune(Training):
             context: of the recipe.
 
         Raises:
-            UsageError: no data, nothing to train, or a loss that became NaN.
+            UsageError: no data, nothing to train, controls where nothing was pruned, or a loss that became NaN.
             InputError: data or teacher does not fit.
         """
-        from edgekit.compress.tuning import fine_tune
+        from edgekit.compress.fine_tuning import fine_tune
 
         return fine_tune(self, graph, data, context or Context())
 
     def options(self) -> dict[str, Any]:
         """The fields that were given, as they stand in a recipe."""
         given = super().options()
-        return given if self.distillation is None else {**given, "distillation": self.distillation.options()}
+        if self.distillation is not None:
+            given["distillation"] = self.distillation.options()
+        if self.controls:
+            given["controls"] = plain(self.controls)
+        return given

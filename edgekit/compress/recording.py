@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from edgekit.compress.prune.budget import weight_bytes
-from edgekit.compress.steps import Step
 from edgekit.ir import Graph
 from edgekit.ir.history import StepRecord
 
 
+class Asked(Protocol):
+    """What a record tells of the step."""
+
+    def options(self) -> dict[str, Any]:
+        """The fields that were given."""
+
+
 def recorded(
     name: str,
-    step: Step,
+    step: Asked,
     before: Graph,
     after: Graph,
     started: float,

@@ -1,16 +1,14 @@
-"""Training inside compression: with or without teachers, and what the step ``fine_tune`` does."""
+"""Training inside compression: with or without teachers."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
 from edgekit.compress.context import Context
-from edgekit.compress.recording import recorded
 from edgekit.compress.sparsify.held import held
 from edgekit.compress.teachers import load_teachers
 from edgekit.ir import Graph
@@ -19,9 +17,6 @@ from edgekit.train.distillation.settings import Distillation
 from edgekit.train.loop import train
 from edgekit.train.settings import Training
 from edgekit.train.trained import Trained
-
-if TYPE_CHECKING:
-    from edgekit.compress.fine_tune import FineTune
 
 
 @dataclass(frozen=True)
@@ -75,11 +70,3 @@ def _not_compared(names: list[str], trained: Trained) -> tuple[str, ...]:
     else:
         why = "nothing was held out of the training data (validation = 0.1 holds out a tenth)"
     return tuple(f"the teacher '{name}' was not compared with its student: {why}" for name in names)
-
-
-def fine_tune(step: FineTune, graph: Graph, data: object | None, context: Context) -> Graph:
-    """See ``FineTune.apply``."""
-    started = time.perf_counter()
-    tuned = tune(graph, data, step, step.distillation, context)
-    result, told = tuned.trained.graph, tuned.details()
-    return recorded("fine_tune", step, graph, result, started, warnings=tuned.warnings, notes=tuned.notes, details=told)

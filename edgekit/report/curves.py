@@ -34,20 +34,23 @@ def stretches(history: Sequence[Mapping[str, Any]]) -> list[Stretch]:
     found = []
     for number, record in enumerate(history, 1):
         name = str(record["step"]).replace("_", " ")
-        inner = list(_trainings(record.get("details", {})))
+        details = record.get("details", {})
+        inner = list(_trainings(details))
         for index, epochs in enumerate(inner, 1):
             found.append(Stretch(f"{number} {name}" + (f" ({index})" if len(inner) > 1 else ""), epochs))
+        for control, row in details.get("controls", {}).items():
+            found += [Stretch(f"{number} {control.replace('_', '-')}", epochs) for epochs in _trainings(row)]
     return found
 
 
 def _trainings(details: Any) -> Iterator[Sequence[Mapping[str, Any]]]:
-    """Lists of epochs anywhere in a record's details."""
+    """Lists of epochs anywhere in a record's details, but for those of controls."""
     if isinstance(details, Mapping):
         epochs = details.get("epochs")
         if isinstance(epochs, Sequence) and epochs and isinstance(epochs[0], Mapping) and "terms" in epochs[0]:
             yield epochs
         for key, value in details.items():
-            if key != "epochs":
+            if key not in ("epochs", "controls"):
                 yield from _trainings(value)
     elif isinstance(details, list | tuple):
         for value in details:

@@ -31,15 +31,40 @@ def step_section(report: Report) -> Html:
         [element("li", f"{name_of(record)}: {line}") for record in report.history for line in record.get(key, ())]
         for key in ("warnings", "notes")
     )
+    controls = [row for record in report.history for row in control_rows(record)]
+    columns_of_controls = [Column("metrics"), Column("on what was held out")]
     return section(
         "Compression",
         table([*columns, Column("metrics"), Column("time", True)], rows),
         element("ul", *said, css="notes warn-box") if said else "",
         element("ul", *told, css="notes") if told else "",
+        table([Column("Network"), Column("epochs", True), *columns_of_controls], controls),
         *(Html(plot) for plot in curve_plots(report.history)),
         details(f"What the steps left alone ({len(left)})", table([Column("Step"), Column("Layer"), Column("reason")], left)),
         lead="Each step changes the function: what it cost and gained, measured before and after.",
     )
+
+
+#: What the networks of a comparison are called.
+_COMPARED = {
+    "pruned": "as it is",
+    "scratch_e": "from scratch, equal epochs",
+    "scratch_b": "from scratch, equal compute",
+}
+
+
+def control_rows(record: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """The pruned network and its controls: name, epochs, the user's metrics, metrics of the part held out."""
+    found = record.get("details", {}).get("controls", {})
+    return [
+        (f"{name_of(record)}, {label}", str(row["trained_epochs"]), _metrics(row["metrics"]), _metrics(row["validation"]))
+        for key, label in _COMPARED.items()
+        if (row := found.get(key)) is not None
+    ]
+
+
+def _metrics(found: Mapping[str, Any]) -> str:
+    return "; ".join(f"{name} {metric_text(value)}" for name, value in found.items())
 
 
 def name_of(record: Mapping[str, Any]) -> str:

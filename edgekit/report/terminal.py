@@ -21,7 +21,7 @@ from edgekit.report.numbers import (
     seconds_text,
 )
 from edgekit.report.page import headline
-from edgekit.report.step_sections import change_text, name_of
+from edgekit.report.step_sections import change_text, control_rows, name_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,7 +79,7 @@ def print_report(report: Report, console: Console | None = None, *, folder: str 
         console.print(f"  [dim]{escape(ops)} · {count_text(report.graph.macs)} MACs[/dim]", soft_wrap=True)
         if runtimes := dict.fromkeys(f"{row.runtime} {row.version}" for row in report.verification):
             console.print(f"  [dim]run in {escape(', '.join(runtimes))}[/dim]", soft_wrap=True)
-    for table in (_steps(report), _verification(report), _evaluation(report), _budget(report)):
+    for table in (_steps(report), _controls(report), _verification(report), _evaluation(report), _budget(report)):
         if table.row_count:
             console.print()
             console.print(table)
@@ -180,6 +180,16 @@ def _steps(report: Report) -> Table:
             f"{escape(name)} {metric_text(before)} → {metric_text(after)}" if name else "–",
             seconds_text(record["seconds"]),
         )
+    return table
+
+
+def _controls(report: Report) -> Table:
+    from rich.markup import escape
+
+    table = _table("pruned", "epochs", "metrics", "held out")
+    for record in report.history:
+        for name, epochs, metrics, validation in control_rows(record):
+            table.add_row(f"  {escape(name)}", epochs, escape(metrics) or "–", escape(validation) or "–")
     return table
 
 

@@ -150,3 +150,16 @@ def test_notes_of_a_step_are_no_warnings() -> None:
     report = sample()
     page = to_html(replace(report, history=({**report.history[0], "warnings": [], "notes": ["no teacher was compared"]},)))
     assert '<ul class="notes"><li>prune: no teacher was compared</li></ul>' in page
+
+
+def test_controls_stand_beside_the_pruned_network_and_have_curves_of_their_own() -> None:
+    epoch = {"terms": {"task": 0.5}, "training": {"top1": 0.9}, "validation": {}}
+    rows = {
+        "pruned": {"trained_epochs": 2, "metrics": {"top1": 0.92}, "validation": {"loss": 0.3}},
+        "scratch_e": {"trained_epochs": 2, "metrics": {"top1": 0.88}, "validation": {}, "epochs": [epoch, epoch]},
+    }
+    report = sample()
+    page = to_html(replace(report, history=({**report.history[0], "details": {"epochs": [epoch], "controls": rows}},)))
+    words = " ".join(check(page).words)
+    assert "prune, from scratch, equal epochs" in words and "top1 0.8800" in words
+    assert ">1 prune</text>" in page and ">1 scratch-e</text>" in page

@@ -101,3 +101,15 @@ def test_what_a_step_notes_is_shown_beside_what_it_warns_of() -> None:
     report = sample()
     noted = replace(report, history=({**report.history[0], "notes": ["no teacher was compared"]},))
     assert "prune: no teacher was compared" in shown(noted)
+
+
+def test_controls_stand_beside_the_pruned_network() -> None:
+    report = sample()
+    rows = {
+        "pruned": {"trained_epochs": 4, "metrics": {"top1": 0.92}, "validation": {"loss": 0.3}},
+        "scratch_e": {"trained_epochs": 4, "metrics": {"top1": 0.88}, "validation": {}},
+        "scratch_b": {"trained_epochs": 9, "metrics": {"top1": 0.9}, "validation": {}},
+    }
+    text = shown(replace(report, history=({**report.history[0], "details": {"controls": rows}},)))
+    assert re.search(r"prune, from scratch, equal epochs +4 +top1 0\.8800 +–", text)
+    assert re.search(r"prune, from scratch, equal compute +9 +top1 0\.9000", text)

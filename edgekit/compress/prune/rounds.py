@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from edgekit.compress.context import Context
+from edgekit.compress.controls.application import compare, epochs_given
+from edgekit.compress.controls.settings import controls_of
 from edgekit.compress.prune.analysis import analyse
 from edgekit.compress.prune.application import prune
 from edgekit.compress.prune.budget import MEASURES
@@ -28,7 +30,7 @@ _Removed = Mapping[str, Mapping[int, tuple[int, ...]]]
 def prune_in_rounds(step: Prune, graph: Graph, data: object | None, context: Context) -> Graph:
     """See ``Prune.apply``. Every round has its oracle; a budget that can't be met is refused before anything is trained."""
     started = time.perf_counter()
-    once = replace(step, rounds=1, epochs=0, training=None, distillation=None, sparsity=0.0)
+    once = replace(step, rounds=1, epochs=0, training=None, distillation=None, sparsity=0.0, controls=False)
     prune(replace(once, criterion="l1", absorb=False, reestimate=False), graph, None)  # raises OverBudget
     sizes = {group.name: len(group) for group in find_groups(analyse(graph))}
     settings = replace(step.training or Training(), epochs=step.epochs)
@@ -58,6 +60,19 @@ def prune_in_rounds(step: Prune, graph: Graph, data: object | None, context: Con
         rounds.append(row)
         current = small
     assert record is not None
+    if (controls := controls_of(step.controls)) is not None:
+        compared = compare(
+            controls,
+            current,
+            tuned.trained,
+            epochs=epochs_given({**details, "rounds": rounds}),
+            macs_before=graph.macs,
+            settings=settings,
+            distillation=step.distillation,
+            data=data,
+            context=context,
+        )
+        details["controls"], notes = compared.details, [*notes, *compared.notes]
     removed = gone.removed()
     details |= {"parity_error": max(row["parity_error"] for row in rounds), "groups": len(sizes), "rounds": rounds}
     warnings += () if removed else record.warnings

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgekit.compress.context import Context
+from edgekit.compress.controls.settings import Controls, check_controls
 from edgekit.compress.given import options_of
 from edgekit.errors import UsageError
 from edgekit.tables import did_you_mean
@@ -53,6 +54,8 @@ class Prune:
         distillation: of these trainings.
         sparsity: L1 on the scales of batch norms (Network Slimming, arXiv:1708.06519: 1e-4 or 1e-5) in a training of
             ``epochs`` before the first round and in those between rounds; with criterion "bn_scale".
+        controls: the pruned architecture is trained from scratch too, for equal epochs and for equal compute, and the record
+            has both beside the pruned network; True, or ``Controls`` with settings.
     """
 
     ratio: float | None = None
@@ -71,6 +74,7 @@ class Prune:
     training: Training | None = None
     distillation: Distillation | None = None
     sparsity: float = 0.0
+    controls: bool | Controls = False
 
     def __post_init__(self) -> None:
         given = [name for name in ("ratio", "macs", "parameters", "bytes") if getattr(self, name) is not None]
@@ -103,6 +107,7 @@ class Prune:
         trains = [n for n in ("training", "distillation", "sparsity") if getattr(self, n)]
         if trains and not self.epochs:
             raise UsageError(f"'{trains[0]}' is for the training after each round", hint="epochs = 2")
+        check_controls(self.controls, self.epochs)
 
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """A smaller graph whose history has one record more.
