@@ -37,7 +37,7 @@ targets = ["tflite-fp32"]        # `edgekit targets` lists them; int8 targets ne
 # io = "uint8"                   # for this input only
 
 # [quantization]
-# observer = "min_max"           # or "percentile", "mse", "output_error"
+# observer = "min_max"           # or "moving_average", "percentile", "mse", "entropy", "output_error", "auto"
 # percentile = 0.99999           # with observer = "percentile"
 # bias_correction = true
 

@@ -4,18 +4,45 @@ from __future__ import annotations
 
 import torch
 
+from edgekit.compress.quantize.entropy import entropy
 from edgekit.compress.quantize.statistics import Statistics
 
 #: Steps of the grid on which the mean-squared-error observer searches, per end.
 _CANDIDATES = 80
 
-#: Names that recipes and ``[quantization] observer`` may give. "output_error" is in sensitivity.py: it needs gradients.
-OBSERVERS = ("min_max", "percentile", "mse", "output_error")
+#: Those that look at one value's statistics alone. "output_error" (sensitivity.py) needs gradients, "auto" (best_observer.py)
+#: measures which of the others is best.
+SIMPLE = ("min_max", "moving_average", "percentile", "mse", "entropy")
+
+#: Names that recipes and ``[quantization] observer`` may give.
+OBSERVERS = (*SIMPLE, "output_error", "auto")
+
+#: Those that need a histogram.
+NEED_HISTOGRAMS = ("percentile", "mse", "entropy", "auto")
+
+#: Those that need the moving averages.
+NEED_MOVING = ("moving_average", "auto")
+
+
+def observe(name: str, stats: Statistics, share: float, levels: int = 256) -> tuple[float, float]:
+    """The range that a simple observer gives for so many integers; ``share`` is the percentile's."""
+    if name == "percentile":
+        return percentile(stats, share)
+    if name == "mse":
+        return mse(stats, levels)
+    if name == "entropy":
+        return entropy(stats, levels)
+    return {"min_max": min_max, "moving_average": moving_average}[name](stats)
 
 
 def min_max(stats: Statistics) -> tuple[float, float]:
     """All that was seen."""
     return stats.low, stats.high
+
+
+def moving_average(stats: Statistics) -> tuple[float, float]:
+    """Exponential moving averages of the samples' own ranges (Jacob et al. 2018, arXiv:1712.05877, section 3.1)."""
+    return stats.moving or (stats.low, stats.high)
 
 
 def percentile(stats: Statistics, share: float = 0.99999) -> tuple[float, float]:

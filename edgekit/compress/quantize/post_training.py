@@ -14,7 +14,7 @@ from edgekit.compress.quantize.dynamic_range import RECURRENT, quantize_weights_
 from edgekit.compress.quantize.groups import Groups, build
 from edgekit.compress.quantize.kernel_limits import widen_ranges
 from edgekit.compress.quantize.layers import Layers
-from edgekit.compress.quantize.observers import OBSERVERS
+from edgekit.compress.quantize.observers import NEED_HISTOGRAMS, NEED_MOVING, OBSERVERS
 from edgekit.compress.quantize.policy import LITERT, Policy
 from edgekit.compress.quantize.ranges import choose_ranges
 from edgekit.compress.quantize.statistics import collect, require_finite
@@ -28,7 +28,8 @@ class PostTraining:
     """Options of post-training quantisation.
 
     ``observer``: how the ranges of activations are chosen: "output_error" (least first-order error of the network's output),
-    "min_max", "percentile" or "mse". ``percentile``: share of the elements inside the range, for that observer.
+    "min_max", "moving_average", "percentile", "mse", "entropy", or "auto" (the best of them for every tensor, by measured
+    error). ``percentile``: share of the elements inside the range, for that observer.
     ``bias_correction``: move each channel's mean error into the bias.
     """
 
@@ -43,13 +44,14 @@ class PostTraining:
 
 @dataclass
 class QuantizationRecord:
-    """What was done: float islands with reasons, the weights whose layers were bias-corrected, and what calibration did not
-    show.
+    """What was done: float islands with reasons, the weights whose layers were bias-corrected, what calibration did not
+    show, and for each activation the observer that gave its range.
     """
 
     islands: list[FloatIsland] = field(default_factory=list)
     corrected: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    observers: dict[str, str] = field(default_factory=dict)
 
 
 def quantize(
@@ -88,7 +90,7 @@ def quantize(
     integer_io = integer_io and default != "float32"
     ends = {v.name: default for v in (*out.inputs, *out.outputs)} | dict(io_types or {})
     ends |= {name: params.dtype for name, params in (input_params or {}).items()}
-    stats = collect(out, batches, histograms=options.observer in ("percentile", "mse"))
+    stats = collect(out, batches, histograms=options.observer in NEED_HISTOGRAMS, moving=options.observer in NEED_MOVING)
     integer_names = {v.name for v in (*out.inputs, *out.outputs) if integer_io and is_activation(v)} - set(float_io)
     modes = decide(out, policy, integer_names, stats, layers, ends)
     insert_borders(out, modes, integer_names, ends)
@@ -97,16 +99,15 @@ def quantize(
             stats[id(node.output)] = stats[id(node.input(0))]
     require_finite((value for value in out.values() if id(value) in modes.integer), stats)
     groups = build(out, modes.integer, stats, input_params, modes.types)
-    ranges = choose_ranges(out, batches, groups, options.observer, options.percentile)
-    # 65,535 steps resolve whatever was seen: nothing is gained by clipping.
-    ranges |= {id(g): (g.stats.low, g.stats.high) for g in groups.all() if g.type == "int16" and g.stats and not g.fixed}
+    ranges, observers = choose_ranges(out, batches, groups, options.observer, options.percentile)
     warnings = _unseen_inputs(out, modes, groups, ranges)
     widen_ranges(out, modes, groups, ranges, layers)
     assign_activations(out, modes.integer, groups, ranges)
     assign_constants(out, modes, policy, layers)
     quantize_weights_of((node for node in out.nodes if id(node) not in modes.nodes and _is_dynamic(node, layers)), layers)
     corrected = correct_biases(out, batches) if options.bias_correction else []
-    return out, QuantizationRecord(modes.islands, corrected, warnings)
+    chosen = {v.name: name for v in out.values() if groups.has(v) and (name := observers.get(id(groups.of(v))))}
+    return out, QuantizationRecord(modes.islands, corrected, warnings, chosen)
 
 
 def _is_dynamic(node: Node, layers: Layers) -> bool:

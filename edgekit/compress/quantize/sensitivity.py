@@ -15,7 +15,7 @@ because they all point the same way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import torch
 
@@ -60,20 +60,53 @@ def measure(
         ranges: which values to look at, and the range whose shares are tried.
         memory: bytes of activations that one pass may need; the batches are cut accordingly.
     """
+    found: dict[int, Sensitivity] = {}
+
+    def look(key: int, tensor: torch.Tensor) -> Seer:
+        activation = Activation(tensor, *ranges[key])
+
+        def see(gradient: torch.Tensor, weight: float) -> None:
+            found.setdefault(key, Sensitivity()).add(activation.curves(gradient, weight))
+
+        return see
+
+    probe(graph, batches, ranges, look, memory)
+    return found
+
+
+#: Is given the gradient of one projection of the output by an activation, and the weight of that projection.
+Seer = Callable[[torch.Tensor, float], None]
+
+
+def probe(
+    graph: Graph,
+    batches: Sequence[list[torch.Tensor]],
+    wanted: Collection[int],
+    look: Callable[[int, torch.Tensor], Seer],
+    memory: int = 24 << 20,
+) -> None:
+    """Runs the graph and random projections of its output backwards.
+
+    Args:
+        graph: run in float; ``quant`` of its values must be None.
+        batches: graph inputs.
+        wanted: by ``id(value)``, the values to look at.
+        look: is given each of them (its id and its tensor, axis 0 the sample), batch by batch; what it returns sees the
+            gradients. The weights of all projections of one batch sum to 1.
+        memory: bytes of activations that one pass may need; the batches are cut accordingly.
+    """
     twin = clone(graph, lambda data: data.detach())
     twin.outputs = logits(twin)
     twin_of = _pair(graph, twin)
     per_sample = sum(v.type.numel() for v in twin.values() if not v.is_constant) * 4
     size = max(1, memory // max(per_sample * 2, 1))
     module = twin.module().eval()
-    found: dict[int, Sensitivity] = {}
     generator = torch.Generator().manual_seed(0)
     samples = sum(batch_size(graph, batch) for batch in batches)
     affordable = _VOLUME // max(1, samples * per_sample // 4)
     projections = max(1, min(-(-_PASSES // samples), affordable))
-    for batch in _cut(graph, batches, size):
-        _accumulate(module.run, batch, twin_of, ranges, found, projections, generator)
-    return found
+    for batch in cut(graph, batches, size):
+        _accumulate(module.run, batch, twin_of, wanted, look, projections, generator)
 
 
 def _pair(graph: Graph, twin: Graph) -> dict[int, int]:
@@ -84,7 +117,7 @@ def _pair(graph: Graph, twin: Graph) -> dict[int, int]:
     return pairs
 
 
-def _cut(graph: Graph, batches: Sequence[list[torch.Tensor]], size: int) -> list[list[torch.Tensor]]:
+def cut(graph: Graph, batches: Sequence[list[torch.Tensor]], size: int) -> list[list[torch.Tensor]]:
     """The same samples in batches of at most ``size``, where every input has its samples along axis 0."""
     if any(not value.type.shape or value.type.shape[0] != N for value in graph.inputs):
         return list(batches)
@@ -95,8 +128,8 @@ def _accumulate(
     run: Callable[..., list[torch.Tensor]],
     batch: list[torch.Tensor],
     names: dict[int, int],
-    ranges: dict[int, tuple[float, float]],
-    found: dict[int, Sensitivity],
+    wanted: Collection[int],
+    look: Callable[[int, torch.Tensor], Seer],
     projections: int,
     generator: torch.Generator,
 ) -> None:
@@ -104,14 +137,10 @@ def _accumulate(
 
     def observe(value: Value, tensor: torch.Tensor) -> None:
         key = names.get(id(value))
-        if key is None or key not in ranges or not tensor.requires_grad:
+        if key is None or key not in wanted or not tensor.requires_grad:
             return
-        activation = Activation(tensor.detach(), *ranges[key])
-
-        def see(gradient: torch.Tensor) -> None:
-            found.setdefault(key, Sensitivity()).add(activation.curves(gradient, 1.0 / projections))
-
-        tensor.register_hook(see)  # type: ignore[no-untyped-call]
+        see = look(key, tensor.detach())
+        tensor.register_hook(lambda gradient: see(gradient, 1.0 / projections))  # type: ignore[no-untyped-call]
 
     with torch.enable_grad():
         outputs = [_finite(y) for y in run(inputs, observe) if y.requires_grad]
