@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from edgekit.comparison import compare
     from edgekit.compress.controls import Controls
     from edgekit.compress.distill import BornAgain, MutualLearning, TeacherAssistant
+    from edgekit.compress.equalize import Equalize
     from edgekit.compress.fine_tune import FineTune
     from edgekit.compress.lottery import LotteryTicket
     from edgekit.compress.low_rank import LowRank
@@ -52,6 +53,7 @@ _HOME = {
     "Data": "edgekit.data",
     "Device": "edgekit.target",
     "Distillation": "edgekit.train.distillation",
+    "Equalize": "edgekit.compress.equalize",
     "FineTune": "edgekit.compress.fine_tune",
     "Graph": "edgekit.ir.graph",
     "Hint": "edgekit.train.distillation",
@@ -82,6 +84,7 @@ __all__ = [
     "DeviceError",
     "Distillation",
     "EdgekitError",
+    "Equalize",
     "FineTune",
     "Graph",
     "Hint",

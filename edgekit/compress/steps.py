@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 #: Name -> the module and class of the step: a frozen dataclass whose fields are the keys of its table.
 STEPS: dict[str, tuple[str, str]] = {
     "born_again": ("edgekit.compress.distill.born_again", "BornAgain"),
+    "equalize": ("edgekit.compress.equalize.step", "Equalize"),
     "fine_tune": ("edgekit.compress.fine_tune", "FineTune"),
     "lottery_ticket": ("edgekit.compress.lottery.step", "LotteryTicket"),
     "low_rank": ("edgekit.compress.low_rank.step", "LowRank"),
