@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from edgekit.compress.quantize.layers import Layers
-from edgekit.compress.quantize.policy import INFINITE, INSTEAD, Mode, Policy, Seen, is_mask
+from edgekit.compress.quantize.policy import INFINITE, INSTEAD, ONLY_8_BIT, Mode, Policy, Seen, is_mask
 from edgekit.compress.quantize.statistics import Statistics
 from edgekit.errors import Unsupported
 from edgekit.ir import Graph, Node, Value, Where, ops
@@ -117,7 +117,9 @@ def decide(
             modes.islands.append(FloatIsland(node.name, node.op.name, INFINITE, node.where))
             mode = Mode.FLOAT
         held = _type_of(node, modes, layers) if mode is Mode.INTEGER else "float32"
-        if mode is Mode.INTEGER and held == "float32":
+        if mode is Mode.INTEGER and held == "int16" and type(node.op) in policy.only_8_bit:
+            modes.islands.append(FloatIsland(node.name, node.op.name, ONLY_8_BIT, node.where))
+        elif mode is Mode.INTEGER and held == "float32":
             modes.islands.append(FloatIsland(node.name, node.op.name, ASKED, node.where))
         elif mode is Mode.INTEGER:
             modes.nodes.add(id(node))

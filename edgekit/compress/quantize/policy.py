@@ -113,6 +113,9 @@ _REFUSED_BY_MICRO: dict[type[ops.Op], str] = {
     ops.Attention: "TFLite Micro has no operator for it",
 }
 
+#: Of ops that have 8-bit kernels only, where their neighbours compute in 16.
+ONLY_8_BIT = "the runtime has no 16-bit kernel for it"
+
 #: What to write instead of an op that has no place among integers.
 INSTEAD: dict[type[ops.Op], str] = {
     **dict.fromkeys((ops.LayerNorm, ops.GroupNorm, ops.InstanceNorm, ops.RmsNorm), "a batch norm is folded into its neighbour"),
@@ -144,7 +147,8 @@ class Policy:
 
     ``title``: its name in messages. ``undelegated``: ops whose integer kernel is too slow to be worth it. ``islands``: float
     ops between integer ones are allowed. ``softmax_aborts``: what the exponentials of a row may not sum up to, in units of
-    the largest: the integer softmax kills the process there. ``reasons``: why an op is no integer one, where this runtime's
+    the largest: the integer softmax kills the process there. ``only_8_bit``: ops with an 8-bit kernel and no 16-bit one.
+    ``reasons``: why an op is no integer one, where this runtime's
     reason is one of its own.
     """
 
@@ -156,6 +160,7 @@ class Policy:
     islands: bool = True
     per_channel_linear: bool = True
     softmax_aborts: int | None = None
+    only_8_bit: frozenset[type[ops.Op]] = frozenset()
     reasons: Mapping[type[ops.Op], str] = field(default_factory=dict, hash=False)
 
     def mode(self, node: Node, seen: Seen = Seen()) -> Mode:
@@ -203,7 +208,14 @@ def _is_mask(value: Value | None) -> bool:
 
 
 #: XNNPACK takes no int8 product of two activations (attention): LiteRT 2.3 then runs its own kernel.
-LITERT = Policy("litert", "LiteRT", undelegated=frozenset({ops.Matmul}), softmax_aborts=512)
+#: Its 16-bit PRELU takes 16-bit slopes for 8-bit ones, without a word.
+LITERT = Policy(
+    "litert",
+    "LiteRT",
+    undelegated=frozenset({ops.Matmul}),
+    softmax_aborts=512,
+    only_8_bit=frozenset({ops.Elu, ops.Hardswish, ops.PixelShuffle, ops.PixelUnshuffle, ops.Prelu}),
+)
 ONNXRUNTIME = Policy("onnxruntime", "ONNX Runtime")
 #: TensorFlow Lite Micro: linear layers per tensor (8 bytes of arena per channel otherwise), no float islands.
 TFLM = Policy(

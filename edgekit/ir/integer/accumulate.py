@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import torch
 
 from edgekit.ir.integer.activation_range import activation_range
-from edgekit.ir.integer.fixed_point import quantize_multipliers, rescale_to, wrap_int32
+from edgekit.ir.integer.fixed_point import quantize_multipliers, rescale, rescale_to, rescale_wide, wrap_int32
 from edgekit.ir.quant import QuantParams
 from edgekit.ir.quantized_data import storage_dtype
 
@@ -69,9 +69,10 @@ def to_output(
 ) -> torch.Tensor:
     """Adds the bias and rescales by ``s_x * s_w / s_y`` per channel in fixed point, as the convolutions do.
 
-    ``sums`` are integer sums of products of any numeric dtype, at most ``bound`` in size; axis 0 is the sample,
-    ``channel_axis`` the output channel. ``bias`` is int32 (C,) or None. The three quants give the multiplier; ``activation``
-    is a name that ``activation_range`` knows.
+    Sums of 8-bit activations are 32-bit integers, those of 16-bit ones 64-bit. ``sums`` are integer sums of products of any
+    numeric dtype, at most ``bound`` in size; axis 0 is the sample, ``channel_axis`` the output channel. ``bias`` is int32 (C,),
+    int64 beside 16-bit activations, or None. The three quants give the multiplier; ``activation`` is a name that
+    ``activation_range`` knows.
 
     Returns:
         Integers of the output's storage dtype, same shape.
@@ -84,7 +85,8 @@ def to_output(
     significand, shift = quantize_multipliers([input_quant.scale[0] * scale / output_quant.scale[0] for scale in scales])
     low, high = activation_range(activation, output_quant)
     offset = None if bias is None else bias.to(torch.int64).reshape(shape)
-    if bound + (0 if offset is None else int(offset.abs().max())) >= 1 << 31:
+    wide = output_quant.dtype == "int16"
+    if not wide and bound + (0 if offset is None else int(offset.abs().max())) >= 1 << 31:
         sums = sums.to(torch.int64)
         sums, offset = wrap_int32(sums if offset is None else sums + offset), None
     return rescale_to(
@@ -96,4 +98,5 @@ def to_output(
         high,
         storage_dtype(output_quant),
         offset,
+        rescale_wide if wide else rescale,
     )

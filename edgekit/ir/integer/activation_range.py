@@ -46,6 +46,10 @@ def activation_range(activation: str, quant: QuantParams) -> tuple[int, int]:
     )
 
 
+#: What activations may be held in, for operators that have kernels for both.
+BOTH = ("int8", "int16")
+
+
 def require(operator: str, *quants: QuantParams, dtypes: tuple[str, ...] = ("int8",)) -> None:
     """Refuses types that an operator's integer kernel is not simulated for.
 
@@ -63,6 +67,17 @@ def require(operator: str, *quants: QuantParams, dtypes: tuple[str, ...] = ("int
                 f"{operator} takes activations with one scale, not one per channel",
                 hint="only weights are quantised per channel",
             )
+
+
+def require_one_type(operator: str, *quants: QuantParams) -> None:
+    """Refuses operators between types that no kernel mixes.
+
+    Raises:
+        Unsupported: the dtypes differ.
+    """
+    if len({quant.dtype for quant in quants}) > 1:
+        held = " and ".join(dict.fromkeys(quant.dtype for quant in quants))
+        raise Unsupported(f"{operator} between {held}", hint="convert one of them: the kernels take one type")
 
 
 def require_equal(operator: str, first: QuantParams, *others: QuantParams) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from edgekit.errors import Unsupported
-from edgekit.ir.integer.activation_range import activation_range, require, require_equal
+from edgekit.ir.integer.activation_range import BOTH, activation_range, require, require_equal, require_one_type
 from edgekit.ir.integer.fixed_point import quantize_multiplier, rescale, rescale_to
 from edgekit.ir.integer.table import inputs_of, look_up
 from edgekit.ir.quant import QuantParams
@@ -40,11 +40,14 @@ def _sum(
     activation: str,
     sign: int,
 ) -> torch.Tensor:
-    require(operator, a_quant, b_quant, output_quant)
+    require(operator, a_quant, b_quant, output_quant, dtypes=BOTH)
+    require_one_type(operator, a_quant, b_quant, output_quant)
+    # The sum of two shifted integers fits 32 bits.
+    bits = 15 if output_quant.dtype == "int16" else 20
     common = 2.0 * max(a_quant.scale[0], b_quant.scale[0])
-    significand, shift = _smaller_than_one(operator, common / (2.0**20 * output_quant.scale[0]))
-    first = _on_common_scale(a, a_quant, common, 20)
-    second = _on_common_scale(b, b_quant, common, 20)
+    significand, shift = _smaller_than_one(operator, common / (2.0**bits * output_quant.scale[0]))
+    first = _on_common_scale(a, a_quant, common, bits)
+    second = _on_common_scale(b, b_quant, common, bits)
     raw = first + second if sign > 0 else first - second
     low, high = activation_range(activation, output_quant)
     return _rescaled(raw, significand, shift, output_quant, low, high)
@@ -64,11 +67,11 @@ def add(
     *,
     activation: str = "none",
 ) -> torch.Tensor:
-    """``a + b``: both are brought to twice the larger input scale with 20 more bits, added, and rescaled. int8, shapes
+    """``a + b``: both are brought to twice the larger input scale with 20 more bits (15 of int16), added, and rescaled. Shapes
     broadcast.
 
     Raises:
-        Unsupported: types other than int8; an output scale of at most ``2 * max(s_a, s_b) / 2**20``.
+        Unsupported: types other than int8 and int16; an output scale of at most ``2 * max(s_a, s_b) / 2**20``.
     """
     return _sum("add", a, b, a_quant, b_quant, output_quant, activation, 1)
 
@@ -95,12 +98,13 @@ def multiply(
     *,
     activation: str = "none",
 ) -> torch.Tensor:
-    """``a * b``: integer product, rescaled by ``s_a * s_b / s_y`` (each step rounded to float32). int8, shapes broadcast.
+    """``a * b``: integer product, rescaled by ``s_a * s_b / s_y`` (each step rounded to float32). Shapes broadcast.
 
     Raises:
-        Unsupported: types other than int8.
+        Unsupported: types other than int8 and int16.
     """
-    require("mul", a_quant, b_quant, output_quant)
+    require("mul", a_quant, b_quant, output_quant, dtypes=BOTH)
+    require_one_type("mul", a_quant, b_quant, output_quant)
     product = (a.to(torch.int32) - a_quant.zero_point[0]) * (b.to(torch.int32) - b_quant.zero_point[0])
     scale = np.float32(a_quant.scale[0]) * np.float32(b_quant.scale[0]) / np.float32(output_quant.scale[0])
     significand, shift = quantize_multiplier(float(scale))

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from edgekit.ir.integer.accumulate import bound_of, centred, exact_convolutions, exact_dtype, to_output
-from edgekit.ir.integer.activation_range import require
+from edgekit.ir.integer.activation_range import BOTH, require, require_one_type
 from edgekit.ir.quant import QuantParams
 
 #: Rows and columns added or cut: ((top, bottom), (left, right)).
@@ -29,20 +29,22 @@ def conv2d(
 ) -> torch.Tensor:
     """A convolution as TFLite's CONV_2D computes it, and with ``groups`` equal to the channels as DEPTHWISE_CONV_2D does.
 
-    Padding holds the input's zero point, that is, a real zero. Sums are 32-bit integers, rescaled per output channel with
-    ``fixed_point.rescale``. A weight's zero point is ignored, as in the runtime: weights are symmetric.
+    Padding holds the input's zero point, that is, a real zero. Sums are 32-bit integers (64-bit ones of 16-bit activations),
+    rescaled per output channel with ``fixed_point.rescale``. A weight's zero point is ignored, as in the runtime: weights are
+    symmetric.
 
-    ``x`` is int8 (N, C, H, W), ``weight`` integers (O, C / groups, KH, KW) with one scale or one per output channel, ``bias``
-    int32 (O,) at scale ``s_x * s_w`` or None. Stride, dilation and groups are torch's; ``activation`` is a name that
-    ``activation_range`` knows.
+    ``x`` is int8 or int16 (N, C, H, W), ``weight`` integers (O, C / groups, KH, KW) with one scale or one per output channel,
+    ``bias`` int32 or int64 (O,) at scale ``s_x * s_w`` or None. Stride, dilation and groups are torch's; ``activation`` is a
+    name that ``activation_range`` knows.
 
     Returns:
-        int8 (N, O, OH, OW).
+        (N, O, OH, OW) of the type of ``x``.
 
     Raises:
-        Unsupported: types other than int8 activations with weights of at most 8 bits.
+        Unsupported: types other than int8 and int16 activations with weights of at most 8 bits.
     """
-    require("a convolution", input_quant, output_quant)
+    require("a convolution", input_quant, output_quant, dtypes=BOTH)
+    require_one_type("a convolution", input_quant, output_quant)
     bound = bound_of(weight.reshape(weight.shape[0], -1), input_quant)
     dtype = exact_dtype(bound)
     (top, bottom), (left, right) = padding
@@ -82,7 +84,8 @@ def conv_transpose2d(
     Raises:
         Unsupported: types other than int8 activations with weights of at most 8 bits.
     """
-    require("a transposed convolution", input_quant, output_quant)
+    require("a transposed convolution", input_quant, output_quant, dtypes=BOTH)
+    require_one_type("a transposed convolution", input_quant, output_quant)
     by_output = weight.reshape(groups, weight.shape[0] // groups, *weight.shape[1:]).transpose(1, 2)
     bound = bound_of(by_output.reshape(groups * weight.shape[1], -1), input_quant)
     dtype = exact_dtype(bound)

@@ -10,7 +10,7 @@ it (``linear``).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -74,6 +74,18 @@ def rescale(x: torch.Tensor, significand: torch.Tensor | int, shift: torch.Tenso
     return divide_by_power_of_two(high_multiply(x, significand), (-shift).clamp(min=0))
 
 
+def rescale_wide(x: torch.Tensor, significand: torch.Tensor | int, shift: torch.Tensor | int) -> torch.Tensor:
+    """``x * significand * 2**(shift - 31)`` of 64-bit sums, as the kernels of 16-bit activations compute it.
+
+    The significand is brought to 15 bits, so that the product of a sum below 2**47 fits 64; rounds once, half up.
+    """
+    if isinstance(significand, int):
+        significand, shift = torch.tensor(significand), torch.as_tensor(shift)
+    reduced = torch.where(significand < 0x7FFF0000, (significand + (1 << 15)) >> 16, 0x7FFF)
+    right = 15 - torch.as_tensor(shift)
+    return (x * reduced + (torch.ones_like(right) << (right - 1))) >> right
+
+
 def rescale_to(
     x: torch.Tensor,
     significand: torch.Tensor | int,
@@ -83,8 +95,9 @@ def rescale_to(
     high: int,
     dtype: torch.dtype,
     offset: torch.Tensor | None = None,
+    scale_by: Callable[[torch.Tensor, torch.Tensor | int, torch.Tensor | int], torch.Tensor] = rescale,
 ) -> torch.Tensor:
-    """``clamp(rescale(x + offset) + zero_point, low, high)`` as ``dtype``, worked through in pieces along axis 0.
+    """``clamp(scale_by(x + offset) + zero_point, low, high)`` as ``dtype``, worked through in pieces along axis 0.
 
     ``x`` holds integers in any numeric dtype; axis 0 is the sample. ``significand`` and ``shift`` are numbers or, like
     ``offset``, int64 tensors that broadcast against ``x`` with size 1 along axis 0.
@@ -97,5 +110,5 @@ def rescale_to(
         piece = x[start : start + rows].to(torch.int64)
         if offset is not None:
             piece = piece + offset
-        result[start : start + rows] = rescale(piece, significand, shift).add_(zero_point).clamp_(low, high)
+        result[start : start + rows] = scale_by(piece, significand, shift).add_(zero_point).clamp_(low, high)
     return result

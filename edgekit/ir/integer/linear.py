@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from edgekit.ir.integer.accumulate import bound_of, centred, exact_dtype, largest
-from edgekit.ir.integer.activation_range import activation_range, require
-from edgekit.ir.integer.fixed_point import quantize_multiplier, rescale_to, wrap_int32
+from edgekit.ir.integer.activation_range import BOTH, activation_range, require, require_one_type
+from edgekit.ir.integer.fixed_point import quantize_multiplier, rescale, rescale_to, rescale_wide, wrap_int32
 from edgekit.ir.integer.rounding import half_away
 from edgekit.ir.quant import QuantParams
 from edgekit.ir.quantized_data import storage_dtype
@@ -37,7 +37,8 @@ def linear(
     Raises:
         Unsupported: types other than int8 activations with weights of at most 8 bits.
     """
-    require("a fully connected layer", input_quant, output_quant)
+    require("a fully connected layer", input_quant, output_quant, dtypes=BOTH)
+    require_one_type("a fully connected layer", input_quant, output_quant)
     real_weight = weight.to(torch.int64)
     if not weight_quant.per_channel:
         real_weight = real_weight - weight_quant.zero_point[0]
@@ -47,7 +48,7 @@ def linear(
     if bias is not None:
         sums = sums.to(torch.float64) + bias.to(torch.float64)
         bound += int(bias.to(torch.int64).abs().max())
-    if bound >= 1 << 31:
+    if bound >= 1 << 31 and output_quant.dtype != "int16":
         sums = wrap_int32(sums.to(torch.int64))
     # In double precision and in this order: s_x * s_w, then / s_y.
     scales = [input_quant.scale[0] * scale / output_quant.scale[0] for scale in weight_quant.scale]
@@ -69,7 +70,8 @@ def matmul(
     Raises:
         Unsupported: types other than int8.
     """
-    require("a matrix product", a_quant, b_quant, output_quant)
+    require("a matrix product", a_quant, b_quant, output_quant, dtypes=BOTH)
+    require_one_type("a matrix product", a_quant, b_quant, output_quant)
     dtype = exact_dtype(a.shape[-1] * largest(a_quant) * largest(b_quant))
     sums = torch.matmul(centred(a, a_quant, dtype), centred(b, b_quant, dtype))
     # The product of the scales is rounded to float32, the quotient is not.
@@ -83,4 +85,5 @@ def matmul(
         output_quant.qmin,
         output_quant.qmax,
         storage_dtype(output_quant),
+        scale_by=rescale_wide if output_quant.dtype == "int16" else rescale,
     ).reshape(sums.shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from edgekit.ir.integer.activation_range import activation_range, require, require_equal
+from edgekit.ir.integer.activation_range import BOTH, activation_range, require, require_equal
 from edgekit.ir.integer.convolution import Padding
 from edgekit.ir.quant import QuantParams
 
@@ -27,12 +27,12 @@ def average_pool2d(
     Raises:
         Unsupported: types other than int8, or unequal scales: the operator does not rescale.
     """
-    require("an average pool", quant, output_quant)
+    require("an average pool", quant, output_quant, dtypes=BOTH)
     require_equal("an average pool", quant, output_quant)
     (top, bottom), (left, right) = padding
     pads = (left, right, top, bottom)
     # Sums of at most 2**16 values of at most 2**7 are exact in float32.
-    dtype = torch.float32 if kernel[0] * kernel[1] <= 1 << 16 else torch.float64
+    dtype = torch.float32 if quant.dtype == "int8" and kernel[0] * kernel[1] <= 1 << 16 else torch.float64
     sums = F.avg_pool2d(F.pad(x.to(dtype), pads), kernel, stride, divisor_override=1).to(torch.int32)
     ones = torch.ones(1, 1, *x.shape[2:], dtype=dtype)
     counts = F.avg_pool2d(F.pad(ones, pads), kernel, stride, divisor_override=1).to(torch.int32)
@@ -58,7 +58,7 @@ def max_pool2d(
     Raises:
         Unsupported: types other than int8, or unequal scales: the operator does not rescale.
     """
-    require("a max pool", quant, output_quant)
+    require("a max pool", quant, output_quant, dtypes=BOTH)
     require_equal("a max pool", quant, output_quant)
     (top, bottom), (left, right) = padding
     # float32 holds every int8; the lowest integer is what the runtime starts each window with.

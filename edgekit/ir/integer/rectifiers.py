@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from edgekit.ir.integer.activation_range import activation_range, require
+from edgekit.ir.integer.activation_range import BOTH, activation_range, require
 from edgekit.ir.integer.fixed_point import quantize_multiplier, rescale
 from edgekit.ir.integer.table import by_table, inputs_of, look_up
 from edgekit.ir.quant import QuantParams
@@ -25,7 +25,7 @@ def rectify(x: torch.Tensor, activation: str, input_quant: QuantParams, output_q
     Raises:
         Unsupported: types other than int8.
     """
-    require(activation, input_quant, output_quant)
+    require(activation, input_quant, output_quant, dtypes=BOTH)
     significand, shift = quantize_multiplier(_ratio(input_quant, output_quant))
     low, high = activation_range(activation, output_quant)
 
@@ -41,7 +41,7 @@ def leaky_relu(x: torch.Tensor, slope: float, input_quant: QuantParams, output_q
     Raises:
         Unsupported: types other than int8.
     """
-    require("leaky_relu", input_quant, output_quant)
+    require("leaky_relu", input_quant, output_quant, dtypes=BOTH)
     identity = quantize_multiplier(_ratio(input_quant, output_quant))
     alpha = quantize_multiplier(_ratio(input_quant, output_quant, slope))
     sign = -1 if alpha[0] < 0 else 1
@@ -84,7 +84,7 @@ def absolute(x: torch.Tensor, input_quant: QuantParams, output_quant: QuantParam
     Raises:
         Unsupported: types other than int8.
     """
-    require("abs", input_quant, output_quant)
+    require("abs", input_quant, output_quant, dtypes=BOTH)
     significand, shift = quantize_multiplier(_ratio(input_quant, output_quant))
 
     def function(q: torch.Tensor) -> torch.Tensor:

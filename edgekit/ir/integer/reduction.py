@@ -7,7 +7,7 @@ from math import prod
 
 import torch
 
-from edgekit.ir.integer.activation_range import require, require_equal
+from edgekit.ir.integer.activation_range import BOTH, require, require_equal
 from edgekit.ir.integer.fixed_point import quantize_multiplier, rescale
 from edgekit.ir.integer.rounding import half_away
 from edgekit.ir.quant import QuantParams
@@ -25,7 +25,7 @@ def mean(
     Raises:
         Unsupported: types other than int8.
     """
-    require("mean", input_quant, output_quant)
+    require("mean", input_quant, output_quant, dtypes=BOTH)
     count = _count(x, axes)
     significand, shift = quantize_multiplier(input_quant.scale[0] / output_quant.scale[0])
     # 1 / n is put into the significand, with as many bits as n has so that nothing is lost, and cut off, not rounded.

@@ -13,7 +13,7 @@ from edgekit.ir.quantized_data import dequantize, storage_dtype
 
 __all__ = ["dequantize", "quantize_op", "requantize"]
 
-_EIGHT_BITS = ("int8", "uint8")
+_TYPES = ("int8", "uint8", "int16")
 
 
 def quantize_op(x: torch.Tensor, quant: QuantParams) -> torch.Tensor:
@@ -23,9 +23,9 @@ def quantize_op(x: torch.Tensor, quant: QuantParams) -> torch.Tensor:
     the former saturate too and NaN becomes the zero point.)
 
     Raises:
-        Unsupported: types other than int8 and uint8.
+        Unsupported: types other than int8, uint8 and int16.
     """
-    require("a quantisation", quant, dtypes=_EIGHT_BITS)
+    require("a quantisation", quant, dtypes=_TYPES)
     quotient = x.to(torch.float32) / torch.tensor(quant.scale[0], dtype=torch.float32)
     zero = quant.zero_point[0]
     rounded = half_away(quotient).nan_to_num(0.0, float("inf"), float("-inf"))
@@ -33,12 +33,12 @@ def quantize_op(x: torch.Tensor, quant: QuantParams) -> torch.Tensor:
 
 
 def requantize(x: torch.Tensor, input_quant: QuantParams, output_quant: QuantParams) -> torch.Tensor:
-    """The operator QUANTIZE between int8 and uint8 values: ``s_x / s_y`` in fixed point.
+    """The operator QUANTIZE between int8, uint8 and int16 values: ``s_x / s_y`` in fixed point.
 
     Raises:
-        Unsupported: types other than int8 and uint8.
+        Unsupported: types other than int8, uint8 and int16.
     """
-    require("a requantisation", input_quant, output_quant, dtypes=_EIGHT_BITS)
+    require("a requantisation", input_quant, output_quant, dtypes=_TYPES)
     significand, shift = quantize_multiplier(input_quant.scale[0] / output_quant.scale[0])
 
     def function(q: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from edgekit.errors import Unsupported
-from edgekit.ir.integer.activation_range import require, require_equal
+from edgekit.ir.integer.activation_range import BOTH, require, require_equal
 from edgekit.ir.quant import QuantParams
 
 
@@ -40,7 +40,7 @@ def resize_bilinear(
     Raises:
         Unsupported: types other than int8, unequal scales, or both ways of placing the centres at once.
     """
-    require("a bilinear resize", quant, output_quant)
+    require("a bilinear resize", quant, output_quant, dtypes=BOTH)
     require_equal("a bilinear resize", quant, output_quant)
     if align_corners and half_pixel_centers:
         raise Unsupported(

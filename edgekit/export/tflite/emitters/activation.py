@@ -26,7 +26,7 @@ _PLAIN: dict[type[GraphOp], tuple[Op, str | None]] = {
     ops.Hardswish: (Op.HARD_SWISH, "HardSwishOptions"),
 }
 
-#: Clamps that have an operator of their own; TFLite Micro lacks the one with a bound below zero.
+#: Clamps that have an operator of their own; TFLite Micro lacks the one with a bound below zero, 16 bits have it nowhere.
 _CLAMPS: dict[tuple[float | None, float | None], Op] = {
     (0.0, None): Op.RELU,
     (0.0, 6.0): Op.RELU6,
@@ -48,7 +48,8 @@ def plain(site: Site, op: GraphOp) -> None:
 def clamp(site: Site, op: ops.Clamp) -> None:
     """An operator of the RELU family, or MAXIMUM and MINIMUM; a bound outside the range of the integers needs none."""
     x, quant = site.read(), site.node.input(0).quant
-    if (op.low, op.high) in _CLAMPS and site.node.output.type.is_float and not (site.to.micro and op.low):
+    lacks = site.to.micro or (quant is not None and quant.dtype == "int16")
+    if (op.low, op.high) in _CLAMPS and site.node.output.type.is_float and not (lacks and op.low):
         site.write(_CLAMPS[op.low, op.high], [x])
         return
     bounds = [(Op.MAXIMUM, op.low), (Op.MINIMUM, op.high)]

@@ -116,7 +116,11 @@ def fusing(site: Site, op: ops.Add | ops.Sub | ops.Mul | ops.Div) -> None:
         code, table = _LOGICAL[type(op)]
         site.write(code, given, options=Options(table))
         return
-    site.write(code, given, options=Options(table, {"fused_activation_function": FUSED[op.activation]}))
+    fields: dict[str, OptionValue] = {"fused_activation_function": FUSED[op.activation]}
+    quant = site.node.output.quant
+    if quant is not None and quant.dtype == "int16" and isinstance(op, ops.Add | ops.Sub):
+        fields["pot_scale_int16"] = False  # by default, scales that are powers of two take a kernel that only shifts
+    site.write(code, given, options=Options(table, fields))
 
 
 @emits(*_BINARY)

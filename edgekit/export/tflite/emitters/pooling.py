@@ -42,7 +42,8 @@ def max_pool(site: Site, op: ops.MaxPool1d | ops.MaxPool2d) -> None:
     windows = _windows(site, x, op)
     chosen = plan(windows)
     if chosen.before is not None:
-        lowest = -128.0 if site.is_integer else float(np.finfo(np.float32).min)
+        quant = site.node.output.quant
+        lowest = float(np.finfo(np.float32).min) if quant is None else float(quant.qmin)
         x = padded(site, x, chosen.before, lowest)
     _write(site, BuiltinOperator.MAX_POOL_2D, x, windows, chosen.padding)
 

@@ -12,6 +12,7 @@ from edgekit.ir.integer.inverse_sqrt import inverse_sqrt
 from edgekit.ir.integer.lookup import elu, exponential, gelu, logarithm, logistic, tanh
 from edgekit.ir.integer.nodes.table import Call, integer
 from edgekit.ir.integer.rectifiers import absolute, leaky_relu, prelu, rectify
+from edgekit.ir.integer.sixteen_bit import logistic16, softmax16, tanh16
 from edgekit.ir.integer.softmax import softmax
 from edgekit.ir.quantized_data import quantize
 
@@ -36,7 +37,8 @@ def _relu6(call: Call) -> torch.Tensor:
 @integer(ops.Clamp)
 def _clamp(call: Call) -> torch.Tensor:
     """An operator of the RELU family, or MAXIMUM and MINIMUM with the integers of the bounds."""
-    if (call.op.low, call.op.high) in _RECTIFIERS:
+    bounds = (call.op.low, call.op.high)
+    if bounds in _RECTIFIERS and not (call.output.dtype == "int16" and bounds == (-1.0, 1.0)):
         return rectify(call.tensor(0), _RECTIFIERS[call.op.low, call.op.high], call.quant(0), call.output)
     require_equal("clamp", call.quant(0), call.output)
     low, high = (None if b is None else int(quantize(torch.tensor(b), call.output)) for b in (call.op.low, call.op.high))
@@ -63,12 +65,14 @@ def _hard_swish(call: Call) -> torch.Tensor:
 
 @integer(ops.Sigmoid)
 def _sigmoid(call: Call) -> torch.Tensor:
-    return logistic(call.tensor(0), call.quant(0), call.output)
+    kernel = logistic16 if call.output.dtype == "int16" else logistic
+    return kernel(call.tensor(0), call.quant(0), call.output)
 
 
 @integer(ops.Tanh)
 def _tanh(call: Call) -> torch.Tensor:
-    return tanh(call.tensor(0), call.quant(0), call.output)
+    kernel = tanh16 if call.output.dtype == "int16" else tanh
+    return kernel(call.tensor(0), call.quant(0), call.output)
 
 
 @integer(ops.Elu)
@@ -105,4 +109,5 @@ def _rsqrt(call: Call) -> torch.Tensor:
 
 @integer(ops.Softmax)
 def _softmax(call: Call) -> torch.Tensor:
-    return softmax(call.tensor(0), call.op.axis, call.quant(0), call.output)
+    kernel = softmax16 if call.output.dtype == "int16" else softmax
+    return kernel(call.tensor(0), call.op.axis, call.quant(0), call.output)
