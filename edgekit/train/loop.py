@@ -127,8 +127,7 @@ class _Run:
                 begin = None
         if self.best:
             files.put_back(self.student.network, self.best)
-        self.student.eval()
-        self.student.to(torch.device("cpu"))
+        self.student.finish()
         return Trained(self.graph, tuple(self.epochs), self.best_epoch, self.resumed_from)
 
     # ------------------------------------------------------------------ one epoch

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from edgekit.errors import UsageError
 from edgekit.ir import Graph, Value, ops
 from edgekit.train.batches import Batch, Feeding
+from edgekit.train.memory_format import MemoryFormat
 from edgekit.train.objective import Objective, Pass
 from edgekit.train.task_loss import batch_axis
 
@@ -23,6 +24,8 @@ class Student(nn.Module):
     def __init__(self, graph: Graph, objective: Objective, feeding: Feeding) -> None:
         super().__init__()
         self.network = graph.module()
+        self._format = MemoryFormat(graph)
+        self._format.arrange(self.network)
         self.along = objective.modules
         self._feeding = feeding
         self._set(objective)
@@ -49,14 +52,21 @@ class Student(nn.Module):
 
         def observe(value: Value, tensor: Tensor) -> None:
             if value.name in self._watched:
-                features[value.name] = tensor
+                features[value.name] = tensor.contiguous()
 
-        outputs = self.network.run(inputs, observe if self._watched else None)
+        found = self.network.run(self._format.going_in(inputs), observe if self._watched else None)
+        outputs = self._format.coming_out(found)
         targets = batch.targets
         step = Pass(inputs, targets[0] if targets else None, outputs, features, epoch, tuple(targets[1:]))
         objective: Objective = self.objective  # type: ignore[assignment]
         first = outputs[0].detach()  # detached: only the terms lead back to parameters
         return objective(step), first.movedim(self._axis, 0) if self._axis else first
+
+    def finish(self) -> None:
+        """Leaves the network on the host, ready for use."""
+        self.eval()
+        self.to(torch.device("cpu"))
+        self._format.restore(self.network)
 
     def scales(self) -> list[nn.Parameter]:
         """The trained scales of batch norms, each once."""

@@ -17,6 +17,7 @@ from edgekit.ir.module import GraphModule
 from edgekit.ir.types import TensorType
 from edgekit.tables import did_you_mean
 from edgekit.train.distillation.logits import Logits, find_logits
+from edgekit.train.memory_format import MemoryFormat
 
 #: The batch at which shapes are compared; 1 would be broadcast.
 PROBE = 2
@@ -65,6 +66,8 @@ class GraphTeacher(Teacher):
         module = copy.deepcopy(graph.module()).eval().requires_grad_(False)
         self.module, self._graph_module = module, module
         graph = module.graph
+        self._format = MemoryFormat(graph)
+        self._format.arrange(module)
         self._order = _order(graph, student, name)
         self._logits = [find_logits(value) for value in graph.outputs]
         watched = {watch: value_named(graph, watch, f"the teacher '{name}'") for watch in dict.fromkeys(watches)}
@@ -85,9 +88,11 @@ class GraphTeacher(Teacher):
             if id(value) in self._seen:
                 kept[id(value)] = tensor
 
-        outputs = self._graph_module.run([inputs[index] for index in self._order], observe)
-        features = {watch: kept[id(value)].movedim(self._axes[watch], 0) for watch, value in self._watched.items()}
-        return [kept[id(logits.value)] for logits in self._logits], outputs, features
+        given = self._format.going_in([inputs[index] for index in self._order])
+        outputs = self._format.coming_out(self._graph_module.run(given, observe))
+        seen = {key: tensor.contiguous() for key, tensor in kept.items()}
+        features = {watch: seen[id(value)].movedim(self._axes[watch], 0) for watch, value in self._watched.items()}
+        return [seen[id(logits.value)] for logits in self._logits], outputs, features
 
 
 class ModuleTeacher(Teacher):
