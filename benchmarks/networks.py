@@ -47,7 +47,9 @@ class Network:
     def module(self, *, softmax: bool = True) -> nn.Module:
         """The network with its weights, in evaluation mode; without its final softmax if so asked."""
         if self.name == "resnet20":
-            return _resnet20()
+            from examples.resnet20_cifar.net import checkpoint
+
+            return checkpoint(DATA)
         source = _reference("mlperf_tiny" if self.peer else "zoo")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)  # the reference leaves its files to the garbage collector
@@ -106,15 +108,3 @@ def _reference(name: str) -> Any:
 def normalized(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     scaled = (images.astype(np.float32) / 255 - np.float32(_MEAN)) / np.float32(_STD)
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
-
-
-def _resnet20() -> nn.Module:
-    """He et al. 2015 for CIFAR-10, with shortcuts of option A, and its trained checkpoint."""
-    import torch
-
-    from benchmarks.cifar_resnet import CifarResNet
-
-    module = CifarResNet()
-    state = torch.load(DATA / "models" / "resnet20_cifar10.th", map_location="cpu", weights_only=True)["state_dict"]
-    module.load_state_dict({key.removeprefix("module."): value for key, value in state.items()}, strict=False)
-    return module.eval()

@@ -41,6 +41,7 @@ from edgekit.target import IoType
     metavar="[NAME=]1,3,32,32[:int64]",
     help="Shape of an example input, batch first.",
 )
+@click.option("--train", metavar="DATA", help="What the recipe trains with: an .npz or package.module:callable.")
 @click.option("--calibration", metavar="DATA", help="Inputs to calibrate with: an .npz or package.module:callable.")
 @click.option("--evaluate", metavar="DATA", help="Inputs with labels (.npz), or a callable predict -> {metric: value}.")
 @click.option(
@@ -122,7 +123,7 @@ def _override(request: BuildRequest, options: dict[str, Any]) -> BuildRequest:
     changes |= {
         key: here / given[key] for key in ("weights", "output", "labels", "dump", "depfile", "baseline") if key in given
     }
-    changes |= {key: absolute_source(given[key], here) for key in ("calibration", "evaluate") if key in given}
+    changes |= {key: absolute_source(given[key], here) for key in ("train", "calibration", "evaluate") if key in given}
     changes |= {"json": options["json_"], "strict": options["strict"], "force": options["force"]}
     if options["targets"]:
         changes["targets"] = tuple(options["targets"])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgekit.compress.prune.absorb import absorb
 from edgekit.compress.prune.analysis import Analysis, analyse
-from edgekit.compress.prune.budget import MEASURES, meet
+from edgekit.compress.prune.budget import MEASURES, Choices, meet
 from edgekit.compress.prune.criteria import CRITERIA, Evidence, NotDefined
 from edgekit.compress.prune.criteria.table import Scores
 from edgekit.compress.prune.declined import declined
@@ -17,7 +17,7 @@ from edgekit.compress.prune.groups import Group, find_groups, limits
 from edgekit.compress.prune.oracle import check
 from edgekit.compress.prune.reestimate import reestimate
 from edgekit.compress.prune.removal import Gone, removed_by, removed_of_groups, shrink
-from edgekit.compress.prune.selection import select
+from edgekit.compress.prune.selection import between, given_back, select
 from edgekit.compress.prune.step import NEEDS, Prune
 from edgekit.compress.recording import recorded
 from edgekit.ir import Graph
@@ -49,11 +49,20 @@ def prune(
     keep = limits(analysis)
     before = None if sizes is None else [sizes.get(group.name, len(group)) for group in ranked]
 
-    def pick(ratio: float) -> Gone:
+    def pick(ratio: float | Sequence[float]) -> Gone:
         return select(analysis, ranked, scores, keep, ratio=ratio, scope=step.scope, round_to=step.round_to, sizes=before)
 
     measure = next((name for name in MEASURES if getattr(step, name) is not None), None)
-    gone = pick(step.ratio or 0.0) if measure is None else meet(analysis, measure, getattr(step, measure), pick)
+    if measure is None:
+        gone = pick(step.ratio or 0.0)
+    else:
+        choices = Choices(
+            groups=len(ranked) if step.scope == "local" else 1,
+            pick=pick,
+            between=lambda low, high: between(scores, low, high, before),
+            given_back=lambda ratios: given_back(scores, ratios, step.round_to, before),
+        )
+        gone = meet(analysis, measure, getattr(step, measure), choices)
     small = shrink(analysis, gone)
     error = check(analysis, gone, small)
     left = declined(analysis, groups, gone, reasons)

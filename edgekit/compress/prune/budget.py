@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from edgekit.compress.prune.analysis import Analysis
 from edgekit.compress.prune.removal import Gone, shrink
@@ -19,6 +20,9 @@ MEASURES: dict[str, Callable[[Graph], int]] = {
 #: Halvings of the ratio: finer than a channel of a layer with thousands.
 _STEPS = 13
 
+#: How often a single group is offered channels back, and the share of the budget that is not worth another try.
+_TRIES, _SLACK = 24, 0.003
+
 #: The highest ratio: every group keeps a channel.
 _MOST = 1.0 - 1e-6
 
@@ -29,14 +33,35 @@ def weight_bytes(graph: Graph) -> int:
     return sum(v.tensor.numel() * v.tensor.element_size() for v in read.values())
 
 
-def meet(analysis: Analysis, measure: str, budget: float, pick: Callable[[float], Gone]) -> Gone:
+@dataclass(frozen=True)
+class Choices:
+    """What may be chosen from.
+
+    Attributes:
+        groups: how many there are.
+        pick: what goes at a ratio, one for all groups or one for each.
+        between: which groups lose fewer channels at the first of two ratios than at the second, those first that should have
+            theirs back.
+        given_back: group and ratio at which it loses the least fewer channels than at its own of these, likewise in order.
+    """
+
+    groups: int
+    pick: Callable[[float | Sequence[float]], Gone]
+    between: Callable[[float, float], Sequence[int]]
+    given_back: Callable[[Sequence[float]], Sequence[tuple[int, float]]]
+
+
+def meet(analysis: Analysis, measure: str, budget: float, choices: Choices) -> Gone:
     """What goes so that ``measure`` of the rest is within the budget, and no more than needed.
+
+    One ratio for all groups is found first. With scope "local" that may leave much unused, because several groups lose a
+    channel (or as many as ``round_to`` says) at the same ratio; what there is room for is given back.
 
     Args:
         analysis: of the graph.
         measure: a key of ``MEASURES``.
         budget: a share of the graph's own cost up to 1.0, an amount above.
-        pick: what goes at a ratio.
+        choices: what may go.
 
     Raises:
         OverBudget: the budget is missed even with all removed that may go.
@@ -48,6 +73,7 @@ def meet(analysis: Analysis, measure: str, budget: float, pick: Callable[[float]
     def cost(gone: Gone) -> int:
         return count(shrink(analysis, gone, shapes_only=True))
 
+    pick = choices.pick
     low, high = 0.0, _MOST
     if cost(none := pick(low)) <= allowed:
         return none
@@ -65,4 +91,31 @@ def meet(analysis: Analysis, measure: str, budget: float, pick: Callable[[float]
             best, high = gone, middle
         else:
             low = middle
+    return best if choices.groups < 2 else _filled(choices, low, high, best, cost, allowed)
+
+
+def _filled(choices: Choices, low: float, high: float, best: Gone, cost: Callable[[Gone], int], allowed: float) -> Gone:
+    """Gives channels back while there is room: of many groups at once first, then group by group."""
+    ratios = [high] * choices.groups
+    order = choices.between(low, high)
+    fits, misses = 0, len(order)
+    while misses - fits > 1:
+        half = (fits + misses) // 2
+        back = set(order[:half])
+        tried = [low if group in back else high for group in range(choices.groups)]
+        if cost(gone := choices.pick(tried)) <= allowed:
+            best, fits, ratios = gone, half, tried
+        else:
+            misses = half
+    closed: set[int] = set()
+    for _ in range(_TRIES):
+        offers = [offer for offer in choices.given_back(ratios) if offer[0] not in closed]
+        if not offers or cost(best) > allowed * (1 - _SLACK):
+            break
+        group, ratio = offers[0]
+        tried = [*ratios[:group], ratio, *ratios[group + 1 :]]
+        if cost(gone := choices.pick(tried)) <= allowed:
+            best, ratios = gone, tried
+        else:
+            closed.add(group)
     return best

@@ -19,7 +19,7 @@ def select(
     scores: Sequence[Scores],
     limits: Sequence[Labels],
     *,
-    ratio: float,
+    ratio: float | Sequence[float],
     scope: str,
     round_to: int = 1,
     sizes: Sequence[int] | None = None,
@@ -31,8 +31,8 @@ def select(
         groups: what may be ranked.
         scores: of each group's channels; the lowest go first.
         limits: sets of which one must stay (``groups.limits``).
-        ratio: share of channels that goes: of every group with scope "local", of all together with "global", where scores
-            are divided by their group's mean first.
+        ratio: share of channels that goes: of every group (or one share for each) with scope "local", of all together with
+            "global", where scores are divided by their group's mean first.
         scope: "local" or "global".
         round_to: each layer keeps a multiple of so many channels, rounded up.
         sizes: channels that each group once had; ``ratio`` is of these, and counts what is gone already.
@@ -51,22 +51,51 @@ def select(
 
 
 def _lowest(
-    scores: Sequence[Scores], ratio: float, scope: str, sizes: Sequence[int] | None
+    scores: Sequence[Scores], ratio: float | Sequence[float], scope: str, sizes: Sequence[int] | None
 ) -> list[np.ndarray[tuple[int], np.dtype[np.bool_]]]:
     once = [len(values) for values in scores] if sizes is None else sizes
     if scope == "local":
         out = []
-        for values, size in zip(scores, once, strict=True):
+        ratios = [ratio] * len(scores) if isinstance(ratio, float | int) else ratio
+        for values, size, share in zip(scores, once, ratios, strict=True):
             goes = np.zeros(len(values), np.bool_)
-            goes[np.argsort(values, kind="stable")[: _count(ratio, size, len(values))]] = True
+            goes[np.argsort(values, kind="stable")[: _count(share, size, len(values))]] = True
             out.append(goes)
         return out
     if not scores:
         return []
+    assert isinstance(ratio, float | int)
     everything = np.concatenate([normalised(values) for values in scores])
     goes = np.zeros(len(everything), np.bool_)
     goes[np.argsort(everything, kind="stable")[: _count(ratio, sum(once), len(everything))]] = True
     return np.split(goes, np.cumsum([len(values) for values in scores])[:-1])
+
+
+def between(scores: Sequence[Scores], low: float, high: float, sizes: Sequence[int] | None) -> list[int]:
+    """Which groups lose fewer channels at the lower of two shares, those first that lose more by them."""
+    worth: dict[int, float] = {}
+    for number, values in enumerate(scores):
+        size = len(values) if sizes is None else sizes[number]
+        fewer, more = (_count(share, size, len(values)) for share in (low, high))
+        if fewer < more:
+            order = np.argsort(values, kind="stable")
+            worth[number] = float(normalised(values)[order[fewer:more]].mean())
+    return sorted(worth, key=lambda number: -worth[number])
+
+
+def given_back(
+    scores: Sequence[Scores], ratios: Sequence[float], step: int, sizes: Sequence[int] | None
+) -> list[tuple[int, float]]:
+    """For every group that loses channels, the share at which it loses ``step`` fewer; the best channels come first."""
+    found: list[tuple[float, int, float]] = []
+    for number, (values, share) in enumerate(zip(scores, ratios, strict=True)):
+        size = len(values) if sizes is None else sizes[number]
+        count = _count(share, size, len(values))
+        fewer = max(count - step, 0)
+        if count:
+            back = np.argsort(values, kind="stable")[fewer:count]
+            found.append((-float(normalised(values)[back].mean()), number, (fewer + size - len(values)) / size))
+    return [(number, share) for _, number, share in sorted(found)]
 
 
 def _count(ratio: float, size: int, left: int) -> int:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-import warnings
 from pathlib import Path
 from types import ModuleType
 
@@ -24,6 +21,7 @@ from edgekit.runtime.artifact import Artifact
 from edgekit.runtime.litert import LiteRT
 from tests import tflite_runtimes
 from tests.export.tflite.running import op_counts
+from tests.real_networks import mlperf_tiny, tiny_network
 
 #: Operators and bytes that the int8 files may have at most.
 BARS = {"resnet8": (16, 86_200), "dscnn": (13, 33_000), "mbv1_025": (31, 252_800), "fcae": (10, 293_500)}
@@ -31,26 +29,12 @@ BARS = {"resnet8": (16, 86_200), "dscnn": (13, 33_000), "mbv1_025": (31, 252_800
 
 @pytest.fixture(scope="module")
 def zoo(real_data: Path) -> ModuleType:
-    """The module that builds the measured networks; it stands beside the folder of real data."""
-    path = real_data.parent / "reference" / "mlperf_tiny.py"
-    if not path.exists():
-        pytest.skip("EDGEKIT_DATA has no folder 'reference' beside it")
-    spec = importlib.util.spec_from_file_location("mlperf_tiny", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(path.parent))
-    return module
+    return mlperf_tiny(real_data)
 
 
 def built(zoo: ModuleType, name: str, **settings: str) -> tuple[nn.Module, tuple[int, ...]]:
     """A network with its weights, and its input's shape without batch."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # it leaves the files of the weights to the garbage collector
-        return (zoo if name in BARS else zoo.zoo).build(name, **settings)  # type: ignore[no-any-return]
+    return tiny_network(zoo if name in BARS else zoo.zoo, name, **settings)
 
 
 def graph_of(module: nn.Module, shape: tuple[int, ...]) -> Graph:

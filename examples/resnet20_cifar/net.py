@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -46,3 +49,16 @@ class CifarResNet(nn.Module):
         y = F.relu(self.bn1(self.conv1(x)))
         y = self.layer3(self.layer2(self.layer1(y)))
         return self.linear(F.avg_pool2d(y, y.shape[3]).flatten(1))
+
+
+def checkpoint(folder: Path) -> CifarResNet:
+    """ResNet-20 with the weights of ``models/resnet20_cifar10.th`` in this folder of data, in evaluation mode."""
+    module = CifarResNet()
+    state = torch.load(folder / "models" / "resnet20_cifar10.th", map_location="cpu", weights_only=True)["state_dict"]
+    module.load_state_dict({key.removeprefix("module."): value for key, value in state.items()})
+    return module.eval()
+
+
+def trained() -> CifarResNet:
+    """The network that `edgekit build` in this folder starts from; ``EDGEKIT_DATA`` names the folder of data."""
+    return checkpoint(Path(os.environ["EDGEKIT_DATA"]))
