@@ -14,18 +14,28 @@ import torch
 from edgekit.compress.quantize.borders import WEIGHTED
 from edgekit.compress.quantize.lockstep import run_lockstep
 from edgekit.compress.quantize.params import bias_params
+from edgekit.compress.quantize.rounding.layers import AdaRound
+from edgekit.compress.quantize.rounding.layers import chosen as to_round
 from edgekit.ir import Graph, Node, ops
 
 
-def correct_biases(graph: Graph, batches: Sequence[list[torch.Tensor]]) -> list[str]:
+def correct_biases(
+    graph: Graph, batches: Sequence[list[torch.Tensor]], *, rounding: AdaRound | None = None, correct: bool = True
+) -> list[str]:
     """Changes the biases of a quantised graph in place; layers without one get one. Returns the weights' names.
 
     A bias that several nodes share stays as it is.
+
+    Args:
+        graph: quantised.
+        batches: calibration inputs.
+        rounding: on the same walk, each layer's weights are rounded by it first.
+        correct: False leaves the biases alone.
     """
     corrected: list[str] = []
 
     def chosen(node: Node) -> bool:
-        if not isinstance(node.op, WEIGHTED) or node.input(0).quant is None or node.input(1).quant is None:
+        if not correct or not isinstance(node.op, WEIGHTED) or node.input(0).quant is None or node.input(1).quant is None:
             return False
         bias = node.optional(2)
         return bias is None or (len(bias.users) == 1 and bias.quant is not None)
@@ -48,5 +58,6 @@ def correct_biases(graph: Graph, batches: Sequence[list[torch.Tensor]]) -> list[
         corrected.append(node.input(1).name)
         return change.reshape([-1 if d == axis else 1 for d in range(node.output.type.rank)])
 
-    run_lockstep(graph, batches, chosen, visit)
+    if correct or rounding is not None:
+        run_lockstep(graph, batches, chosen, visit, prepare=rounding, prepared=lambda node: to_round(graph, node))
     return corrected

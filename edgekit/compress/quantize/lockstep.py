@@ -17,7 +17,20 @@ from edgekit.ir.types import Batch
 Visitor = Callable[[Node, list[torch.Tensor], list[torch.Tensor]], torch.Tensor | None]
 
 
-def run_lockstep(graph: Graph, batches: Sequence[list[torch.Tensor]], chosen: Callable[[Node], bool], visit: Visitor) -> None:
+#: Called before a node that it chose runs quantised, with what the quantised run feeds it and its float outputs before the
+#: activation, batch by batch. May change the node's constants.
+Preparer = Callable[[Node, list[torch.Tensor], list[torch.Tensor]], None]
+
+
+def run_lockstep(
+    graph: Graph,
+    batches: Sequence[list[torch.Tensor]],
+    chosen: Callable[[Node], bool],
+    visit: Visitor,
+    *,
+    prepare: Preparer | None = None,
+    prepared: Callable[[Node], bool] = lambda node: False,
+) -> None:
     """Walks the graph once over all batches. The reference is the same graph with every ``quant`` ignored and its first
     constants.
 
@@ -26,6 +39,8 @@ def run_lockstep(graph: Graph, batches: Sequence[list[torch.Tensor]], chosen: Ca
         batches: graph inputs, batch by batch; all are in memory at once, intermediate values until their last reader has run.
         chosen: which nodes ``visit`` sees; they have one output and an ``activation``.
         visit: sees their outputs before the activation.
+        prepare: sees the inputs and the float outputs of the nodes that ``prepared`` chooses, which have an ``activation``.
+        prepared: see ``prepare``.
     """
     sizes = [batch_size(graph, batch) for batch in batches]
     floats, integers = _Side(graph, False), _Side(graph, True)
@@ -36,10 +51,12 @@ def run_lockstep(graph: Graph, batches: Sequence[list[torch.Tensor]], chosen: Ca
                 floats.write(value, tensor)
                 integers.write(value, tensor)
         for index, node in enumerate(graph.nodes):
-            seen = chosen(node)
-            activation = str(getattr(node.op, "activation", "none")) if seen else "none"
-            op = node.op.with_(activation="none") if seen else node.op
+            seen, changes = chosen(node), prepare is not None and prepared(node)
+            activation = str(getattr(node.op, "activation", "none")) if seen or changes else "none"
+            op = node.op.with_(activation="none") if seen or changes else node.op
             wanted = floats.run(op, node, sizes)
+            if prepare is not None and changes:
+                prepare(node, integers.tensors[id(node.input(0))], [y[0] for y in wanted])
             got = integers.run(op, node, sizes)
             change = visit(node, [y[0] for y in wanted], [y[0] for y in got]) if seen else None
             floats.keep(node, wanted, activation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -17,10 +17,14 @@ from edgekit.compress.quantize.layers import Layers
 from edgekit.compress.quantize.observers import NEED_HISTOGRAMS, NEED_MOVING, OBSERVERS
 from edgekit.compress.quantize.policy import LITERT, Policy
 from edgekit.compress.quantize.ranges import choose_ranges
+from edgekit.compress.quantize.rounding.layers import AdaRound, Rounded
 from edgekit.compress.quantize.statistics import collect, require_finite
 from edgekit.errors import UsageError
 from edgekit.ir import Graph, Node, QuantParams, ops
 from edgekit.precision import PrecisionPlan
+
+#: How weights may be rounded.
+ROUNDINGS = ("nearest", "adaround")
 
 
 @dataclass(frozen=True)
@@ -30,28 +34,38 @@ class PostTraining:
     ``observer``: how the ranges of activations are chosen: "output_error" (least first-order error of the network's output),
     "min_max", "moving_average", "percentile", "mse", "entropy", or "auto" (the best of them for every tensor, by measured
     error). ``percentile``: share of the elements inside the range, for that observer.
-    ``bias_correction``: move each channel's mean error into the bias.
+    ``bias_correction``: move each channel's mean error into the bias. ``rounding``: of weights, "nearest" or "adaround", which
+    learns for each layer in turn which weights go up and which go down (seconds a layer); ``rounding_iterations`` for each
+    layer, and the ``seed`` of what they look at.
     """
 
     observer: str = "output_error"
     bias_correction: bool = True
     percentile: float = 0.99999
+    rounding: str = "nearest"
+    rounding_iterations: int = 2000
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.observer not in OBSERVERS:
             raise UsageError(f"unknown observer '{self.observer}'", hint=f"choose from {', '.join(OBSERVERS)}")
+        if self.rounding not in ROUNDINGS:
+            raise UsageError(f"unknown rounding '{self.rounding}'", hint=f"choose from {', '.join(ROUNDINGS)}")
+        if self.rounding_iterations < 1:
+            raise UsageError(f"'rounding_iterations' is a number from 1, not {self.rounding_iterations}", hint="2000")
 
 
 @dataclass
 class QuantizationRecord:
     """What was done: float islands with reasons, the weights whose layers were bias-corrected, what calibration did not
-    show, and for each activation the observer that gave its range.
+    show, for each activation the observer that gave its range, and what learning to round came to.
     """
 
     islands: list[FloatIsland] = field(default_factory=list)
     corrected: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     observers: dict[str, str] = field(default_factory=dict)
+    rounded: list[Rounded] = field(default_factory=list)
 
 
 def quantize(
@@ -65,6 +79,7 @@ def quantize(
     input_params: dict[str, QuantParams] | None = None,
     plan: PrecisionPlan | None = None,
     io_types: Mapping[str, str] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> tuple[Graph, QuantizationRecord]:
     """A quantised copy of a graph on which the exact passes have run.
 
@@ -78,6 +93,7 @@ def quantize(
         input_params: ``QuantParams`` by input name, where they are known exactly (folded preprocessing).
         plan: which layers are stored and computed in what; int8 throughout by default.
         io_types: the integers of inputs and outputs by name, where they are not those of the plan's default.
+        say: is told what goes on, where that takes long.
 
     Raises:
         InputError: the data makes a value NaN or infinite.
@@ -105,9 +121,11 @@ def quantize(
     assign_activations(out, modes.integer, groups, ranges)
     assign_constants(out, modes, policy, layers)
     quantize_weights_of((node for node in out.nodes if id(node) not in modes.nodes and _is_dynamic(node, layers)), layers)
-    corrected = correct_biases(out, batches) if options.bias_correction else []
+    rounding = AdaRound(options.rounding_iterations, options.seed, say) if options.rounding == "adaround" else None
+    corrected = correct_biases(out, batches, rounding=rounding, correct=options.bias_correction)
+    rounded = [] if rounding is None else rounding.done
     chosen = {v.name: name for v in out.values() if groups.has(v) and (name := observers.get(id(groups.of(v))))}
-    return out, QuantizationRecord(modes.islands, corrected, warnings, chosen)
+    return out, QuantizationRecord(modes.islands, corrected, warnings, chosen, rounded)
 
 
 def _is_dynamic(node: Node, layers: Layers) -> bool:

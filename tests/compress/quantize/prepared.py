@@ -15,6 +15,7 @@ from edgekit.ir.verify import verify
 from edgekit.metrics import sqnr_db
 from edgekit.passes import DECOMPOSE, EXACT, run_passes
 from edgekit.passes.decompose_activations import DECOMPOSE_FOR_INTEGERS
+from edgekit.precision import PrecisionPlan
 from tests.rewrites import random_inputs
 
 Batches = Sequence[list[torch.Tensor]]
@@ -34,6 +35,7 @@ def quantized(
     options: PostTraining | None = None,
     integer_io: bool = True,
     input_params: dict[str, QuantParams] | None = None,
+    plan: PrecisionPlan | None = None,
 ) -> tuple[Graph, QuantizationRecord]:
     """A quantised graph that keeps the invariant; the given one is as it was."""
     before = prepared(graph)
@@ -45,6 +47,7 @@ def quantized(
         options=options,
         integer_io=integer_io,
         input_params=input_params,
+        plan=plan,
     )
     assert before.text() == text
     verify(after)
