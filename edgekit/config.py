@@ -91,12 +91,24 @@ class QuantizationSettings:
         observer: how the range of an activation is taken from the calibration data; None leaves it to the quantizer.
         percentile: share of values inside the range (with ``observer = "percentile"``).
         bias_correction: shift biases by the mean error that rounding the weights causes; None leaves it to the quantizer.
+        rounding: of weights; "adaround" learns which go up and which down, some seconds a layer.
+        rounding_iterations: for each layer (with ``rounding = "adaround"``).
+        equalize: make the channels' ranges of consecutive layers equal first (cross-layer equalisation).
+        replace_relu6: ReLU6 becomes ReLU where that lets layers be equalised; changes the function.
+        absorb_bias: what biases add to almost every sample moves into the next layer; changes the function a little.
+        sensitivity: the report tells what quantising each layer alone does to the outputs and to the metrics.
         layers: by name of a weight or a module, the types that it is stored and computed in.
     """
 
     observer: Literal["min_max", "moving_average", "percentile", "mse", "entropy", "output_error", "auto"] | None = None
     percentile: float | None = None
     bias_correction: bool | None = None
+    rounding: Literal["nearest", "adaround"] | None = None
+    rounding_iterations: int | None = None
+    equalize: bool = False
+    replace_relu6: bool = False
+    absorb_bias: bool = False
+    sensitivity: bool = False
     layers: Mapping[str, LayerPrecision] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -104,6 +116,11 @@ class QuantizationSettings:
             raise ValueError(f"'percentile' is a share above 0.5 and up to 1, not {self.percentile}")
         if self.percentile is not None and self.observer != "percentile":
             raise ValueError("'percentile' goes with observer = \"percentile\"")
+        if self.rounding_iterations is not None and (self.rounding != "adaround" or self.rounding_iterations < 1):
+            raise ValueError("'rounding_iterations' is a number from 1 and goes with rounding = \"adaround\"")
+        for name in ("replace_relu6", "absorb_bias"):
+            if getattr(self, name) and not self.equalize:
+                raise ValueError(f"'{name}' goes with equalize = true")
 
 
 @dataclass(frozen=True)

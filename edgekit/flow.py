@@ -262,7 +262,7 @@ def _build_one(
     prepared = prepare(graph, settings, bytes_in=byte_inputs(types, graph, samples))
     with job.stage("quantize" if quantized else "optimize"):
         calibration = None if samples is None else batches(prepared.taken(samples), prepared.graph)
-        lowered = lower(prepared, target, calibration, request, types)
+        lowered = lower(prepared, target, calibration, request, types, job.say)
     if request.dump is not None:
         _dump(request.dump, f"{target.name}-1-float", lowered.float_graph)
         _dump(request.dump, f"{target.name}-2-lowered", lowered.graph)

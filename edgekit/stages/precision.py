@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
+from edgekit.compress.equalize.application import Equalization, equalize_graph
 from edgekit.compress.quantize.dynamic_range import quantize_weights_only
 from edgekit.compress.quantize.policy import LITERT, ONNXRUNTIME, TFLM, Policy
 from edgekit.compress.quantize.post_training import PostTraining, QuantizationRecord, quantize
@@ -32,6 +33,7 @@ class Lowered:
     passes: tuple[PassRecord, ...]
     quantization: QuantizationRecord | None = None
     warnings: tuple[str, ...] = ()
+    equalization: Equalization | None = None
 
 
 def lower(
@@ -40,6 +42,7 @@ def lower(
     samples: Sequence[list[torch.Tensor]] | None,
     request: BuildRequest,
     types: IoTypes,
+    say: Callable[[str], None] | None = None,
 ) -> Lowered:
     """Runs the exact passes and the target's quantisation.
 
@@ -49,6 +52,7 @@ def lower(
         samples: calibration inputs, batch by batch; None where none were given.
         request: options of quantisation.
         types: of inputs and outputs.
+        say: is told what goes on, where that takes long.
 
     Raises:
         UsageError: an integer target without calibration data.
@@ -60,7 +64,8 @@ def lower(
     if not integers:
         graph, records = run_passes(prepared.graph, EXACT)
         if any(precision.weights in ("int8", "int4") for precision in plan.precisions()):
-            return Lowered(quantize_weights_only(graph, plan=plan), graph, records, warnings=types.warnings)
+            reduced = quantize_weights_only(graph, plan=plan, policy=_POLICIES[target.runtime])
+            return Lowered(reduced, graph, records, warnings=types.warnings)
         return Lowered(graph, graph, records, warnings=types.warnings)
     if samples is None:
         raise UsageError(
@@ -70,8 +75,15 @@ def lower(
             "or a target that needs none: tflite-dynamic, tflite-fp16, tflite-fp32",
         )
     graph, records = run_passes(prepared.graph, (*EXACT, *DECOMPOSE, *DECOMPOSE_FOR_INTEGERS))
+    equalization = None
+    if request.quantization.equalize:
+        wanted = request.quantization
+        graph, equalization = equalize_graph(graph, samples, relu6=wanted.replace_relu6, absorb=wanted.absorb_bias)
     policy = _POLICIES[target.runtime]
-    if quantization.fully_connected == "per_tensor":
+    granularity = "per_channel" if quantization.weights is None else quantization.weights.granularity
+    if granularity == "per_tensor":
+        policy = replace(policy, per_channel=False)
+    if (quantization.fully_connected or granularity) == "per_tensor":
         policy = replace(policy, per_channel_linear=False)
     quantized, record = quantize(
         graph,
@@ -82,15 +94,18 @@ def lower(
         input_params={**prepared.bytes, **prepared.folded},
         plan=plan,
         io_types=types.integers(),
+        say=say,
     )
     _as_unsigned(quantized, types.unsigned())
-    return Lowered(quantized, graph, records, record, (*types.warnings, *record.warnings))
+    changed = () if equalization is None else equalization.changes()
+    return Lowered(quantized, graph, records, record, (*types.warnings, *changed, *record.warnings), equalization)
 
 
 def options_of(settings: QuantizationSettings) -> PostTraining:
     """The quantiser's options, its own defaults where nothing is set."""
-    given = {"observer": settings.observer, "bias_correction": settings.bias_correction, "percentile": settings.percentile}
-    return PostTraining(**{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
+    names = ("observer", "bias_correction", "percentile", "rounding", "rounding_iterations")
+    given = {name: getattr(settings, name) for name in names}
+    return PostTraining(**{key: value for key, value in given.items() if value is not None})
 
 
 def _as_unsigned(graph: Graph, names: Collection[str]) -> None:

@@ -60,7 +60,8 @@ def _assign_weighted(graph: Graph, node: Node, policy: Policy, dtype: str) -> No
     assert x.quant is not None and node.output.quant is not None
     transposed = isinstance(node.op, ops.ConvTranspose1d | ops.ConvTranspose2d)
     axis: int | None = 1 if transposed else 0
-    if (isinstance(node.op, ops.Linear) and not policy.per_channel_linear) or (transposed and node.op.groups > 1):  # type: ignore[attr-defined]
+    whole = not (policy.per_channel_linear if isinstance(node.op, ops.Linear) else policy.per_channel)
+    if whole or (transposed and node.op.groups > 1):  # type: ignore[attr-defined]
         axis = None
     floor: torch.Tensor = torch.tensor(
         [SMALLEST_MULTIPLIER * node.output.quant.scale[0] / x.quant.scale[0]], dtype=torch.float64

@@ -147,7 +147,8 @@ class Policy:
 
     ``title``: its name in messages. ``undelegated``: ops whose integer kernel is too slow to be worth it. ``islands``: float
     ops between integer ones are allowed. ``softmax_aborts``: what the exponentials of a row may not sum up to, in units of
-    the largest: the integer softmax kills the process there. ``only_8_bit``: ops with an 8-bit kernel and no 16-bit one.
+    the largest: the integer softmax kills the process there. ``per_channel``: weights have a scale for each output channel;
+    ``per_channel_linear``: those of linear layers too. ``only_8_bit``: ops with an 8-bit kernel and no 16-bit one.
     ``reasons``: why an op is no integer one, where this runtime's
     reason is one of its own.
     """
@@ -158,6 +159,7 @@ class Policy:
     either: frozenset[type[ops.Op]] = _EITHER | _FOLLOWING
     undelegated: frozenset[type[ops.Op]] = frozenset()
     islands: bool = True
+    per_channel: bool = True
     per_channel_linear: bool = True
     softmax_aborts: int | None = None
     only_8_bit: frozenset[type[ops.Op]] = frozenset()
