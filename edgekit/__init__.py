@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from edgekit.compress.lottery import LotteryTicket
     from edgekit.compress.low_rank import LowRank
     from edgekit.compress.prune import Prune
+    from edgekit.compress.qat import QAT
     from edgekit.compress.recipe import Recipe
     from edgekit.compress.separable import Separable
     from edgekit.compress.sparsify import Sparsify
@@ -61,6 +62,7 @@ _HOME = {
     "LowRank": "edgekit.compress.low_rank",
     "MutualLearning": "edgekit.compress.distill",
     "Prune": "edgekit.compress.prune",
+    "QAT": "edgekit.compress.qat",
     "QuantParams": "edgekit.ir.quant",
     "Recipe": "edgekit.compress.recipe",
     "Report": "edgekit.report",
@@ -97,6 +99,7 @@ __all__ = [
     "OverBudget",
     "ParityError",
     "Prune",
+    "QAT",
     "QuantParams",
     "Recipe",
     "Report",

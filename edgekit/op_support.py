@@ -42,7 +42,7 @@ class OpSupport:
 
 
 def supported_ops() -> tuple[OpSupport, ...]:
-    """All ops of the graph, by name."""
+    """All ops of the graph that an artifact may have, by name."""
     rewritten = _rewritten()
     return tuple(
         OpSupport(
@@ -53,6 +53,7 @@ def supported_ops() -> tuple[OpSupport, ...]:
             {policy.runtime: _precision(op, policy) for policy in POLICIES.values()},
         )
         for name, op in sorted(OPS.items())
+        if not op.only_in_training
     )
 
 

@@ -22,6 +22,7 @@ STEPS: dict[str, tuple[str, str]] = {
     "low_rank": ("edgekit.compress.low_rank.step", "LowRank"),
     "mutual_learning": ("edgekit.compress.distill.mutual_learning", "MutualLearning"),
     "prune": ("edgekit.compress.prune", "Prune"),
+    "qat": ("edgekit.compress.qat.step", "QAT"),
     "separable": ("edgekit.compress.separable.step", "Separable"),
     "sparsify": ("edgekit.compress.sparsify.step", "Sparsify"),
     "teacher_assistant": ("edgekit.compress.distill.teacher_assistant", "TeacherAssistant"),

@@ -19,6 +19,7 @@ from edgekit.passes.decompose_activations import DECOMPOSE_FOR_INTEGERS
 from edgekit.precision import PrecisionPlan
 from edgekit.stages.io_types import IoTypes
 from edgekit.stages.preprocessing import Prepared
+from edgekit.stages.trained_integers import is_trained, lower_trained
 from edgekit.target import Target
 
 _POLICIES: dict[str, Policy] = {"litert": LITERT, "tflite-micro": TFLM, "onnxruntime": ONNXRUNTIME}
@@ -44,7 +45,7 @@ def lower(
     types: IoTypes,
     say: Callable[[str], None] | None = None,
 ) -> Lowered:
-    """Runs the exact passes and the target's quantisation.
+    """Runs the exact passes and the target's quantisation; a graph that was trained in integers keeps those.
 
     Args:
         prepared: the graph, taking raw inputs where preprocessing was declared.
@@ -59,6 +60,10 @@ def lower(
         Unsupported: something has no place in this target.
     """
     quantization = target.quantization
+    if is_trained(prepared.graph):
+        trained, plain = lower_trained(prepared, target, samples, types)
+        _as_unsigned(trained, types.unsigned())
+        return Lowered(trained, plain, (), QuantizationRecord(), types.warnings)
     plan = PrecisionPlan(quantization.precision, request.quantization.layers)
     integers = [precision for precision in plan.precisions() if precision.activations != "float32"]
     if not integers:

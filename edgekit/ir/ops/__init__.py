@@ -87,6 +87,7 @@ from edgekit.ir.ops.shape import (
     Split,
     Tile,
 )
+from edgekit.ir.ops.training import FakeQuantize
 
 __all__ = [
     "FUSED",
@@ -120,6 +121,7 @@ __all__ = [
     "Erf",
     "Exp",
     "Expand",
+    "FakeQuantize",
     "Flip",
     "Floor",
     "FloorDiv",

@@ -34,6 +34,8 @@ class Op:
     inputs: ClassVar[tuple[str, ...]] = ()
     #: Runs differently in training (batch norm, dropout).
     acts_in_training: ClassVar[bool] = False
+    #: Stands in a graph while it is trained and is gone before anything is exported (fake_quantize).
+    only_in_training: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

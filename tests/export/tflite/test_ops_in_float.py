@@ -78,7 +78,7 @@ def test_an_op_gives_torchs_numbers(given: Case) -> None:
 
 
 def test_every_op_of_the_graph_is_in_the_table() -> None:
-    assert {op.name for op in ops.OPS.values()} == {given.op.name for given in CASES}
+    assert {op.name for op in ops.OPS.values() if not op.only_in_training} == {given.op.name for given in CASES}
 
 
 def test_files_of_all_ops_run_in_tflite_runtime_2_14() -> None:

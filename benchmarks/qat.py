@@ -1,0 +1,155 @@
+"""ResNet-20 with weights of 8, 4 and 2 bits: what quantisation-aware training gives back of what rounding takes.
+
+    python -m benchmarks.qat [--case NAME]... [--seed N]... [--quick]
+
+Every case trains a few epochs on 15,000 images with the float network as the teacher, and is judged once on the test images:
+before the training (calibrated, rounded to nearest from the same start), and afterwards in the exported file. The seed chooses
+the calibration images, the order and the augmentation. A case takes about two CPU minutes an epoch; each is recorded as it
+ends, in ``results/qat.json``, so that the table fills up over many calls. ``--quick`` takes few images and records nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import edgekit as ek
+from benchmarks import networks
+from benchmarks.checks import RESULTS, Check, conclude, into_readme, record, table
+from benchmarks.networks import RESNET20
+from benchmarks.rewrites import top1
+from edgekit.ir import Graph, simulate
+from edgekit.runtime.artifact import Artifact
+
+Array = NDArray[Any]
+Figures = dict[str, Any]
+
+_TRAINING = ek.Training(optimizer="sgd", lr=0.01, batch_size=64, nesterov=True, augment="flip_crop", validation=0.0)
+_STEP = ek.QAT(epochs=4, freeze=0.25, training=_TRAINING, distillation=ek.Distillation(temperature=4.0, alpha=0.9))
+#: Case -> the type of the weights; first and last layers have 8 bits, activations too.
+CASES = {"W8A8": "int8", "W4A8": "int4", "W2A8": "int2"}
+#: Points of top-1 that the exported file may lose against the float network.
+_DROP = {"W4A8": 0.7}
+_IDENTICAL = 32
+
+
+def main() -> int:
+    """Train, export, measure, print, record; see the module's text."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", action="append", choices=list(CASES), default=[])
+    parser.add_argument("--seed", action="append", type=int, default=[])
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    if not networks.available():
+        print(f"the data ({networks.DATA}) is not there", file=sys.stderr)
+        return 2
+    torch.set_num_threads(1)
+    graph = ek.load(RESNET20.module(), example_inputs=(torch.zeros(1, 3, 32, 32),))
+    train, test = _images("train"), _images("test")
+    if options.quick:
+        train, test = (train[0][:640], train[1][:640]), (test[0][:200], test[1][:200])
+    base = {"top1": top1(graph, *test)}
+    rows = [] if options.quick else _recorded(base)
+    for name in options.case or ["W4A8"]:
+        for seed in options.seed or [0]:
+            row = {"case": name, "seed": seed, **_measured(graph, name, seed, train, test)}
+            print(row, flush=True)
+            rows = [r for r in rows if (r["case"], r["seed"]) != (name, seed)] + [row]
+            if not options.quick:
+                rows.sort(key=lambda r: (list(CASES).index(r["case"]), r["seed"]))
+                record("qat", {"float": base, "settings": _settings(), "figures": rows}, _checks(base, rows))
+                into_readme("qat", _lines(base, rows))
+    return 0 if options.quick else conclude(_checks(base, rows))
+
+
+def _images(part: str) -> tuple[Array, Array]:
+    with np.load(networks.DATA / "cifar10.npz") as arrays:
+        return networks.normalized(arrays[f"x_{part}"]), arrays[f"y_{part}"].astype(np.int64).reshape(-1)
+
+
+def _settings() -> Figures:
+    return _STEP.options()
+
+
+def _recorded(base: Figures) -> list[Figures]:
+    """The cases that stand in the results, where they were measured with these settings."""
+    path = RESULTS / "qat.json"
+    content = json.loads(path.read_text()) if path.exists() else {}
+    same = content.get("settings") == json.loads(json.dumps(_settings())) and content.get("float") == base
+    return content["figures"] if same else []
+
+
+def _measured(graph: Graph, name: str, seed: int, train: tuple[Array, Array], test: tuple[Array, Array]) -> Figures:
+    """One case: as calibration leaves it, trained, and exported."""
+    step = replace(_STEP, weights=CASES[name], training=replace(_TRAINING, seed=seed))
+    data = ek.Data(train=train, calibration=RESNET20.samples(256, seed))
+    rounded = replace(step, epochs=0, training=None, distillation=None).apply(graph, data)
+    began = time.process_time()
+    trained = step.apply(graph, data)
+    minutes = (time.process_time() - began) / 60
+    return {
+        "rounded": top1(rounded, *test),
+        "trained": top1(trained, *test),
+        "cpu_minutes": round(minutes, 2),
+        **_file(trained, *test),
+    }
+
+
+def _file(graph: Graph, x: Array, y: Array) -> Figures:
+    """Top-1 of the file, its size, and the share of output integers that reference kernels and simulation agree on."""
+    with tempfile.TemporaryDirectory(prefix="edgekit-qat-") as folder:
+        built = ek.build(graph, target="tflite-int8", calibration=x[:64], output=Path(folder), name="net")
+        content = built.artifact.read_bytes()
+    right = Artifact(content).run(x).argmax(1) == y
+    few = x[:_IDENTICAL]
+    same = Artifact(content, kernels="reference").run(few) == simulate(graph, torch.from_numpy(few)).numpy()
+    return {"file": float(np.mean(right)), "bytes": len(content), "equal_integers": float(np.mean(same))}
+
+
+def _checks(base: Figures, rows: Sequence[Figures]) -> list[Check]:
+    out = []
+    for row in rows:
+        subject = f"{row['case']}, seed {row['seed']}"
+        out.append(Check(subject, "equal integers, reference kernels and simulation", row["equal_integers"], 1.0, ">="))
+        if (allowed := _DROP.get(row["case"])) is not None:
+            out.append(Check(subject, "points lost in the file", 100 * (base["top1"] - row["file"]), allowed, "<="))
+    return out
+
+
+def _lines(base: Figures, rows: Sequence[Figures]) -> list[str]:
+    """The table of README.md: one row a case, over its seeds."""
+    shown = [{"case": "float", "seeds": "", "rounded": "", "trained": f"{100 * base['top1']:.2f}", "file": "", "lost": ""}]
+    for case in CASES:
+        found = [row for row in rows if row["case"] == case]
+        if found:
+            lost = statistics.mean(100 * (base["top1"] - row["file"]) for row in found)
+            columns = {key: _percent([row[key] for row in found]) for key in ("rounded", "trained", "file")}
+            shown.append({"case": case, "seeds": str(len(found)), **columns, "lost": f"{lost:.2f}"})
+    return [
+        *table(shown),
+        "",
+        f"Top-1 on {len(_images('test')[1]):,} test images, in percent, mean over seeds (and range); {_STEP.epochs} epochs of",
+        "15,000 images. Rounded: the same grids before the training. File: LiteRT's default kernels.",
+    ]
+
+
+def _percent(values: Sequence[float]) -> str:
+    percents = [100 * value for value in values]
+    spread = "" if len(percents) == 1 else f" ({min(percents):.2f} to {max(percents):.2f})"
+    return f"{statistics.mean(percents):.2f}{spread}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""Training is over: each ``fake_quantize`` op becomes the ``quant`` of the value that it rounds."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor
+
+from edgekit.compress.qat.attaching import MOVERS
+from edgekit.ir import Graph, Node, QuantParams, Value, ops
+from edgekit.ir.learned_step import SMALLEST_STEP
+from edgekit.ir.ops.training import FakeQuantize
+from edgekit.ir.quantized_data import dequantize, quantize_constant
+
+
+def absorb(graph: Graph) -> Graph:
+    """A copy without ``fake_quantize`` ops that computes the same, bit for bit, in evaluation mode.
+
+    Given::   %w = fake_quantize(@weight, @s)
+              %y = conv2d(%x, %w, ...)
+    Result::  %y = conv2d(%x, @weight ~ int8(@s), ...)
+
+    A constant's data becomes the numbers that its integers stand for: every later reader sees what was trained, and its
+    integers are round(data / scale) of the trained data.
+    """
+    out = copy.deepcopy(graph)
+    trained: dict[int, Tensor] = {}
+    for node in list(out.nodes):
+        if isinstance(node.op, FakeQuantize):
+            _absorb_one(out, node, trained)
+    for node in out.nodes:
+        x = node.inputs[0] if node.inputs else None
+        if isinstance(node.op, MOVERS) and x is not None and not x.is_constant and x.quant is not None:
+            for value in node.outputs:
+                value.quant = value.quant or x.quant
+    out.eliminate_dead()
+    read = {id(v) for node in out.nodes for v in node.inputs} | {id(v) for v in out.outputs}
+    for name in [name for name, value in out.state.items() if id(value) not in read]:
+        del out.state[name]
+    return out
+
+
+def params_of(node: Node) -> QuantParams:
+    """The parameters that a ``fake_quantize`` node has come to."""
+    op = node.op
+    assert isinstance(op, FakeQuantize)
+    scales = tuple(_computed(node.input(1)).detach().float().clamp(min=SMALLEST_STEP).reshape(-1).tolist())
+    return QuantParams(op.dtype, scales, (op.zero_point,) * len(scales), op.axis, op.narrow)
+
+
+def _absorb_one(graph: Graph, node: Node, trained: dict[int, Tensor]) -> None:
+    """``trained``: by id of a constant, its data before it was put on the grid."""
+    value, quant = node.input(0), params_of(node)
+    if not value.is_constant:
+        value.quant = quant
+        graph.replace(node.output, value)
+        return
+    if value.quant is not None and value.quant != quant:  # rounded in two ways: two constants
+        value = graph.constant(trained[id(value)].clone(), value.name)
+    if value.quant is None:
+        trained[id(value)] = value.tensor.detach().clone()
+        on_grid = dequantize(quantize_constant(value.tensor.detach(), quant), quant)
+        with torch.no_grad():
+            value.tensor.copy_(on_grid)
+        value.quant = quant
+    for reader in list(node.output.users):
+        for index, seen in enumerate(reader.inputs):
+            if seen is node.output:
+                graph.set_input(reader, index, value)
+
+
+def _computed(scale: Value) -> Tensor:
+    """The data of a scale, or of the product that the scale of a bias is."""
+    if scale.is_constant:
+        return scale.tensor
+    product = scale.producer
+    assert product is not None and isinstance(product.op, ops.Mul)
+    return _computed(product.input(0)) * _computed(product.input(1))

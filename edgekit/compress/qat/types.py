@@ -1,0 +1,55 @@
+"""Which weights are rounded to how many bits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from edgekit.compress.quantize.borders import WEIGHTED
+from edgekit.errors import UsageError
+from edgekit.ir import Graph, Node
+from edgekit.tables import did_you_mean
+
+
+def weight_types(graph: Graph, default: str, layers: Mapping[str, str], edges: bool) -> dict[str, str]:
+    """The type of each quantised weight of a convolution or linear layer, by the weight's name.
+
+    Args:
+        graph: quantised.
+        default: "int8", "int4" or "int2".
+        layers: types by name of a weight, or of a module around it; the longest that fits counts.
+        edges: first and last layers have 8 bits, unless ``layers`` names them.
+
+    Raises:
+        UsageError: ``layers`` names what the graph does not have.
+    """
+    nodes = [n for n in graph.nodes if isinstance(n.op, WEIGHTED) and n.input(1).is_constant and n.input(1).quant is not None]
+    ends = _ends(graph, nodes) if edges else set()
+    names = [node.input(1).name for node in nodes]
+    for entry in layers:
+        if not any(_holds(entry, name) for name in names):
+            raise UsageError(f"'layers' names '{entry}', which is no layer in integers", hint=did_you_mean(entry, names))
+    found = {}
+    for node, name in zip(nodes, names, strict=True):
+        named = max((entry for entry in layers if _holds(entry, name)), key=len, default=None)
+        found[name] = layers[named] if named is not None else "int8" if id(node) in ends else default
+    return found
+
+
+def _ends(graph: Graph, nodes: list[Node]) -> set[int]:
+    """Layers (by id) before or behind which there is no other."""
+    weighted = {id(node) for node in nodes}
+    after: set[int] = set()  # nodes behind some layer
+    for node in graph.nodes:
+        producers = [v.producer for v in node.inputs if v is not None and v.producer is not None]
+        if any(id(p) in after or id(p) in weighted for p in producers):
+            after.add(id(node))
+    before: set[int] = set()
+    for node in reversed(graph.nodes):
+        users = [user for v in node.outputs for user in v.users]
+        if any(id(u) in before or id(u) in weighted for u in users):
+            before.add(id(node))
+    return {key for key in weighted if key not in after or key not in before}
+
+
+def _holds(module: str, name: str) -> bool:
+    return name == module or name.startswith(f"{module}.")

@@ -1,0 +1,187 @@
+"""A graph that training has quantised, as a target wants it: its scales stay, ends and storage are the target's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+
+from edgekit.compress.quantize.borders import WEIGHTED, is_activation
+from edgekit.compress.quantize.params import activation_params, bias_params, span, weight_params
+from edgekit.errors import Unsupported, UsageError
+from edgekit.ir import Graph, Node, QuantParams, Value, ops
+from edgekit.ir.quant import RANGES
+from edgekit.stages.io_types import IoTypes
+from edgekit.stages.preprocessing import Prepared
+from edgekit.target import Target
+
+
+def is_trained(graph: Graph) -> bool:
+    """Its activations carry ``quant`` already."""
+    return any(value.quant is not None and is_activation(value) for value in graph.values())
+
+
+def lower_trained(
+    prepared: Prepared, target: Target, samples: Sequence[list[torch.Tensor]] | None, types: IoTypes
+) -> tuple[Graph, Graph]:
+    """The graph for the exporter, and the same without rounded activations (its constants are those that the integers mean).
+
+    Args:
+        prepared: the graph, taking raw inputs where preprocessing was declared.
+        target: must compute in 8 bits; weights of fewer bits than it stores become wider integers of the same value.
+        samples: calibration inputs, for an input whose raw range nothing else tells.
+        types: of inputs and outputs.
+
+    Raises:
+        Unsupported: the target computes in something else, or its runtime lacks what the graph was trained for.
+        UsageError: samples are needed and there are none.
+    """
+    _require_fit(prepared.graph, target)
+    graph = prepared.graph.copy()
+    for value in list(graph.inputs):
+        if value.quant is not None:
+            _enter(graph, value, prepared, samples, value.name in types.floats())
+    for value in dict.fromkeys(graph.outputs):
+        if value.quant is not None and value.name in types.floats():
+            _leave(graph, value)
+    _store(graph, target.quantization.precision.weights)
+    plain = graph.copy()
+    for value in plain.values():
+        value.quant = None
+    return graph, plain
+
+
+def _require_fit(graph: Graph, target: Target) -> None:
+    """Unsupported for a target that can't hold what was trained."""
+    kinds = {v.quant.dtype for v in graph.values() if v.quant is not None and is_activation(v)}
+    wanted = target.quantization.precision.activations
+    if kinds != {wanted}:
+        held = ", ".join(sorted(kinds))
+        raise Unsupported(
+            f"the model was trained for {held} activations, and '{target.name}' computes in {wanted}: that would lose what was "
+            "trained",
+            where=f"the recipe's step 'qat', for {target.name}",
+            hint="build this target without the step 'qat', or choose one of 8 bits: tflite-int8, tflm-int8, onnx-int8",
+        )
+    if target.runtime != "tflite-micro":
+        return
+    for node in graph.nodes:
+        if isinstance(node.op, ops.Linear) and (quant := node.input(1).quant) is not None and quant.per_channel:
+            raise _not_for_micro("its linear layers take one scale for all channels, and were trained with one for each", node)
+        if not isinstance(node.op, ops.Identity) and any(is_activation(v) and v.quant is None for v in node.outputs):
+            raise _not_for_micro(f"the model keeps '{node.op.name}' in float, for which it has no place among integers", node)
+
+
+def _not_for_micro(reason: str, node: Node) -> Unsupported:
+    from edgekit.ir.types import where_text
+
+    return Unsupported(
+        f"what was trained does not fit TFLite Micro: {reason}",
+        where=where_text(node.where),
+        hint="runtime = \"tflite-micro\" in the step 'qat' trains for it",
+    )
+
+
+def _enter(
+    graph: Graph, value: Value, prepared: Prepared, samples: Sequence[list[torch.Tensor]] | None, is_float: bool
+) -> None:
+    """Gives an input the form that comes in: float, the raw byte, or the integers that were trained."""
+    trained = value.quant
+    assert trained is not None
+    if value.name in prepared.affine and value.name not in prepared.folded:
+        _normalize(graph, value, trained, prepared.bytes, samples, is_float)
+        return
+    given = None if is_float else prepared.folded.get(value.name, trained)
+    if given != trained:
+        made = _between(graph, value, f"{value.name}.{'quantized' if given is None else 'rescaled'}")
+        made.quant, value.quant = trained, given
+
+
+def _normalize(
+    graph: Graph,
+    value: Value,
+    trained: QuantParams,
+    raw_bytes: Mapping[str, QuantParams],
+    samples: Sequence[list[torch.Tensor]] | None,
+    is_float: bool,
+) -> None:
+    """The declared preprocessing between an input and what was trained: in float behind a float input, else in integers.
+
+    ``prepare`` made it one depthwise convolution, or a product and a sum of scalars.
+    """
+    first = value.users[0]
+    chain = [first] if isinstance(first.op, WEIGHTED) else [first, first.output.users[0]]
+    result = chain[-1].output
+    value.quant = None
+    if is_float:
+        _between(graph, result, f"{result.name}.quantized").quant = trained
+        return
+    value.quant = raw_bytes.get(value.name) or activation_params(*_seen(graph, value, samples))
+    low, high = value.quant.range
+    for node in chain:
+        result.quant = trained
+        if isinstance(node.op, WEIGHTED):
+            weight, bias = node.input(1), node.input(2)
+            weight.quant = weight_params(weight.tensor, 0)
+            bias.quant = bias_params(value.quant, weight.quant)
+            continue
+        constant = node.input(1)
+        constant.quant = activation_params(*span(constant.tensor))
+        if node.output is not result:
+            ends = low * float(constant.tensor), high * float(constant.tensor)
+            node.output.quant = activation_params(min(ends), max(ends))
+
+
+def _seen(graph: Graph, value: Value, samples: Sequence[list[torch.Tensor]] | None) -> tuple[float, float]:
+    """The range of raw samples."""
+    if samples is None:
+        raise UsageError(
+            f"nothing tells the range of the raw input '{value.name}'",
+            where=f"[input.{value.name}]",
+            hint="--calibration DATA: some 100 typical inputs, without labels (.npz or package.module:callable)",
+        )
+    place = next(index for index, v in enumerate(graph.inputs) if v is value)
+    ends = [span(batch[place]) for batch in samples]
+    return min(low for low, _ in ends), max(high for _, high in ends)
+
+
+def _between(graph: Graph, value: Value, name: str) -> Value:
+    """An ``identity`` between a value and its readers."""
+    readers = list(value.users)
+    place = 0 if value.producer is None else graph.nodes.index(value.producer) + 1
+    before = graph.nodes[place] if place < len(graph.nodes) else None
+    made = graph.add(ops.Identity(), value, name=name, before=before, types=[value.type])
+    for node in readers:
+        for index, seen in enumerate(node.inputs):
+            if seen is value:
+                graph.set_input(node, index, made)
+    graph.outputs = [made if v is value else v for v in graph.outputs]
+    return made
+
+
+def _leave(graph: Graph, value: Value) -> None:
+    """An output that is float in the file: an ``identity`` behind its integers, with its name."""
+    where = value.producer.where if value.producer else ()
+    made = graph.add(ops.Identity(), value, name=f"{value.name}.float", where=where, types=[value.type])
+    value.name, made.name = made.name, value.name
+    graph.outputs = [made if v is value else v for v in graph.outputs]
+
+
+def _store(graph: Graph, dtype: str) -> None:
+    """Weights of fewer bits than the target's are stored in its type: other bytes, the same integers.
+
+    Raises:
+        Unsupported: the target stores fewer bits than any layer was trained for.
+    """
+    kinds = {quant.dtype for v in graph.constants() if (quant := v.quant) is not None} & {"int2", "int4", "int8"}
+    if min((RANGES[kind][1] for kind in kinds), default=0) > RANGES[dtype][1]:
+        raise Unsupported(
+            f"the model was trained for {', '.join(sorted(kinds))} weights, and the target stores {dtype}",
+            where="the recipe's step 'qat'",
+            hint=f"weights = \"{dtype}\" in the step 'qat', or a target of 8 bits",
+        )
+    for value in graph.constants():
+        quant = value.quant
+        if quant is not None and quant.dtype in ("int2", "int4") and RANGES[quant.dtype][1] < RANGES[dtype][1]:
+            value.quant = replace(quant, dtype=dtype, narrow=RANGES[dtype][1] >= 2)
