@@ -38,13 +38,15 @@ def test_a_shipped_device_loads_and_names_known_targets(name: str) -> None:
 
 
 def test_the_targets_of_the_plan_are_there() -> None:
-    wanted = {"tflite-fp32", "tflite-fp16", "tflite-dynamic", "tflite-int8", "tflm-int8", "onnx-fp32", "onnx-int8"}
-    assert wanted <= set(target_names())
+    precisions = ("fp32", "fp16", "dynamic", "int8", "w4a8", "int16")
+    wanted = {f"{exporter}-{precision}" for exporter in ("tflite", "onnx") for precision in precisions}
+    assert set(target_names()) == wanted | {"tflm-int8"}
 
 
-def test_only_static_int8_needs_calibration() -> None:
+def test_only_integer_activations_need_calibration() -> None:
     needing = {name for name in target_names() if Target.load(name).quantization.needs_calibration}
-    assert needing == {"tflite-int8", "tflm-int8", "onnx-int8"}
+    static = {f"{exporter}-{precision}" for exporter in ("tflite", "onnx") for precision in ("int8", "w4a8", "int16")}
+    assert needing == static | {"tflm-int8"}
 
 
 def test_a_users_own_file_is_a_target(tmp_path: Path) -> None:
@@ -59,7 +61,7 @@ def test_a_users_own_file_is_a_target(tmp_path: Path) -> None:
     [
         ("tflite-in8", "did you mean 'tflite-int8'?"),
         ("TFLITE-INT8", "did you mean 'tflite-int8'?"),
-        ("coreml", "known: onnx-fp32"),
+        ("coreml", "known: onnx-dynamic"),
         ("./none.toml", "a path to a .toml file"),
         ("../targets/tflite-int8", "a path to a .toml file"),
     ],

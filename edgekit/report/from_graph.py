@@ -13,7 +13,7 @@ from edgekit.ir.types import dtype_name, where_text
 from edgekit.layer_errors import LayerError
 from edgekit.report.model import Declined, GraphSummary, Layer, PassInfo
 
-_BITS = {"int2": 2, "int4": 4, "int8": 8, "uint8": 8, "int16": 16, "int32": 32}
+_BITS = {"int2": 2, "int4": 4, "int8": 8, "uint8": 8, "int16": 16, "int32": 32, "int64": 64}
 
 
 class _Skipped(Protocol):

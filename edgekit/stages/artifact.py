@@ -17,7 +17,8 @@ def export(graph: Graph, target: Target, request: BuildRequest, prepared: Prepar
     if target.exporter == "onnx":
         from edgekit.export.onnx import export as export_onnx
 
-        return export_onnx(graph, preprocessing=prepared.declared)
+        half = target.quantization.precision.weights == "float16"
+        return export_onnx(graph, preprocessing=prepared.declared, float16=half)
     from edgekit.export.tflite.exporter import export as export_tflite
     from edgekit.export.tflite.options import TfliteOptions
 

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 
 from edgekit.compress.quantize.layers import Layers
 from edgekit.compress.quantize.params import weight_params
-from edgekit.errors import Unsupported
+from edgekit.compress.quantize.policy import LITERT, Policy
 from edgekit.ir import Graph, Node, QuantParams, Value, ops
 from edgekit.ir.quant import RANGES
-from edgekit.ir.types import where_text
 from edgekit.precision import Precision, PrecisionPlan
 
 #: What dynamic range is, where no plan says otherwise.
@@ -24,18 +23,20 @@ _LAYERS = (ops.Conv1d, ops.Conv2d, ops.Linear)
 RECURRENT = (ops.Lstm, ops.Gru, ops.Rnn)
 
 
-def quantize_weights_only(graph: Graph, smallest: int = SMALLEST, plan: PrecisionPlan | None = None) -> Graph:
+def quantize_weights_only(
+    graph: Graph, smallest: int = SMALLEST, plan: PrecisionPlan | None = None, policy: Policy = LITERT
+) -> Graph:
     """A copy in which the weights of convolutions, linear and recurrent layers carry integer parameters and no activation does.
 
     A weight that a node without an integer weight kernel reads too stays float. ``smallest``: elements below which a weight
-    stays float unless the plan names it. ``plan``: int8 throughout by default.
+    stays float unless the plan names it. ``plan``: int8 throughout by default. ``policy``: of the runtime.
 
     Raises:
         UsageError: the plan names what the graph does not have.
-        Unsupported: 4-bit weights of a recurrent layer.
+        Unsupported: the plan asks for what the runtime does not compute, by name of the layer.
     """
     out = graph.copy()
-    quantize_weights_of(out.nodes, Layers(out, plan or PrecisionPlan(DYNAMIC)), smallest)
+    quantize_weights_of(out.nodes, Layers(out, plan or PrecisionPlan(DYNAMIC), policy), smallest)
     return out
 
 
@@ -43,22 +44,11 @@ def quantize_weights_of(nodes: Iterable[Node], layers: Layers, smallest: int = S
     """Gives the weights of these nodes the integers that ``layers`` says, in place, where no other node needs them otherwise.
 
     All matrices of a recurrent layer become integers or none: its kernel takes one type.
-
-    Raises:
-        Unsupported: 4-bit weights of a recurrent layer.
     """
     for node in nodes:
         weights, dtype = _weights(node), layers.of(node).weights
         if dtype not in RANGES:
             continue
-        if isinstance(node.op, RECURRENT) and not layers.is_named(node):
-            dtype = "int8"  # the least that recurrent kernels take
-        if isinstance(node.op, RECURRENT) and dtype != "int8":
-            raise Unsupported(
-                f"a recurrent layer with {dtype} weights",
-                where=where_text(node.where),
-                hint=f'`"{layers.name(node)}" = {{ weights = "int8" }}` in [quantization.layers]',
-            )
         large = layers.is_named(node) or sum(v.type.numel() for v in weights) >= smallest
         if large and all(_is_free(v) for v in weights):
             for weight in weights:

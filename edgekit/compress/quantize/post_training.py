@@ -101,7 +101,7 @@ def quantize(
         Unsupported: the runtime allows no float islands and the model needs some.
     """
     options, out = options or PostTraining(), graph.copy()
-    layers = Layers(out, plan)
+    layers = Layers(out, plan, policy)
     default = layers.plan.default.activations
     integer_io = integer_io and default != "float32"
     ends = {v.name: default for v in (*out.inputs, *out.outputs)} | dict(io_types or {})

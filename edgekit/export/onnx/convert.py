@@ -33,8 +33,12 @@ def lowest_opset(graph: Graph) -> int:
     It is 18, or 20 (ONNX Runtime 1.17, January 2024) for Gelu, 21 (1.20, November 2024) for 4-bit and 16-bit integers.
     """
     needed = [_NEEDS.get(type(node.op), 0) for node in graph.nodes]
-    held = {value.quant.dtype for value in graph.values() if value.quant is not None}
-    return max([LOWEST_OPSET, *needed, *(SINCE.get(dtype, 0) for dtype in held)])
+    return max([LOWEST_OPSET, *needed, *(SINCE.get(dtype, 0) for dtype in _held(graph))])
+
+
+def _held(graph: Graph) -> set[str]:
+    """The quantised types of a graph."""
+    return {value.quant.dtype for value in graph.values() if value.quant is not None}
 
 
 def export(
@@ -45,6 +49,7 @@ def export(
     opset: int | None = None,
     preprocessing: Mapping[str, Preprocessing] | None = None,
     unsigned: bool = False,
+    float16: bool = False,
 ) -> bytes:
     """Writes a graph as one ONNX file, with its constants inside.
 
@@ -61,6 +66,7 @@ def export(
         preprocessing: what the graph itself does to raw input, by name of the input, for the file's record.
         unsigned: write int8 activations as uint8, with 128 added to the zero point: they stand for the same real numbers.
             ONNX Runtime on x86 computes signed ones in float wherever a value has several readers (residual networks).
+        float16: store large float constants in 16 bits; the runtime expands them when it loads the file.
 
     Raises:
         Unsupported: the model has operations or types that ONNX or edgekit's files lack; all of them in one error.
@@ -69,7 +75,10 @@ def export(
     opset = lowest_opset(graph) if opset is None else opset
     if opset not in IR_VERSIONS:
         raise UsageError(f"opset {opset} is not written", hint=f"choose {min(IR_VERSIONS)} to {max(IR_VERSIONS)}")
-    to = Emission(graph, opset, unsigned=unsigned)
+    for dtype in _held(graph):
+        if opset < SINCE.get(dtype, 0):
+            raise UsageError(f"opset {opset} has no {dtype}", hint=f"choose {SINCE[dtype]} to {max(IR_VERSIONS)}")
+    to = Emission(graph, opset, unsigned=unsigned, float16=float16)
     refusals = Refusals()
     lost: set[int] = set()  # what was refused: what depends on it is no problem of its own
     for value in graph.inputs:

@@ -15,22 +15,24 @@ from dataclasses import replace
 
 import torch
 
+from edgekit.export.half import SMALLEST_FLOAT16, fits_float16
 from edgekit.export.onnx.element_types import integer_kind, onnx_type, quantized_type
 from edgekit.export.onnx.writer import Tensor, Writer
 from edgekit.ir.graph import Graph, Node, Value, named_state
 from edgekit.ir.ops import Reshape
 from edgekit.ir.quant import QuantParams
-from edgekit.ir.quantized_data import quantize_bias, quantize_weights
+from edgekit.ir.quantized_data import dequantize, quantize_bias, quantize_weights
 
 
 class Emission(Writer):
     """A graph on its way into a file of one opset."""
 
-    def __init__(self, graph: Graph, opset: int, *, unsigned: bool = False) -> None:
+    def __init__(self, graph: Graph, opset: int, *, unsigned: bool = False, float16: bool = False) -> None:
         super().__init__()
         self.graph = graph
         self.opset = opset
         self.unsigned = unsigned
+        self.float16 = float16
         self._labels = named_state(graph)
         self._reals: dict[int, Tensor] = {}
         self._integers: dict[int, Tensor] = {}
@@ -86,11 +88,17 @@ class Emission(Writer):
             return quantize_bias(value.tensor, quant.scale)
         return quantize_weights(value.tensor, quant)
 
+    def constant(self, data: torch.Tensor, wish: str) -> Tensor:
+        """A constant of its own; a large one of float32 in 16 bits where that is asked for and loses next to nothing."""
+        if self.float16 and data.numel() >= SMALLEST_FLOAT16 and fits_float16(data.detach().cpu().numpy()):
+            return self.cast(self.initializer(data.detach().to(torch.float16), wish), torch.float32)
+        return self.initializer(data, wish)
+
     def derive(self, value: Value, how: str, change: Callable[[torch.Tensor], torch.Tensor]) -> Tensor:
         """A constant ``name/how`` computed from one that is not quantised; the same one is written once."""
         key = (id(value), how)
         if key not in self._derived:
-            self._derived[key] = self.initializer(change(value.tensor.detach()).contiguous(), f"{self.label(value)}/{how}")
+            self._derived[key] = self.constant(change(value.tensor.detach()).contiguous(), f"{self.label(value)}/{how}")
         return self._derived[key]
 
     def transposed(self, value: Value, dims: Sequence[int]) -> Tensor:
@@ -183,6 +191,10 @@ class Emission(Writer):
     # ------------------------------------------------------------------ within
 
     def _first_read(self, value: Value) -> Tensor:
+        if value.quant is not None and value.quant.dtype == "int64":
+            # Beside 16-bit activations, which are computed in float: DequantizeLinear takes no 64 bits.
+            real = dequantize(quantize_bias(value.tensor, value.quant.scale, "int64"), value.quant)
+            return self.initializer(real, self.label(value))
         if value.quant is not None:
             # Only constants are stored as narrow integers; others have been clipped to them.
             quant = value.quant if value.is_constant else replace(value.quant, narrow=False)
@@ -193,7 +205,7 @@ class Emission(Writer):
         if not value.is_constant:
             raise KeyError(f"%{value.name} is read before it is written")
         onnx_type(value.type.dtype)
-        return self.initializer(value.tensor, self.label(value))
+        return self.constant(value.tensor, self.label(value))
 
     def _parameters(self, quant: QuantParams, label: str) -> tuple[Tensor, Tensor]:
         """Scale and zero point; the zero point's element type says what the integers are."""

@@ -25,18 +25,6 @@ def values_of(value: Value) -> NDArray[np.generic]:
     return to_numpy(quantize_constant(value.tensor, value.quant))
 
 
-def fits_float16(array: NDArray[np.generic]) -> bool:
-    """Whether 16 bits hold float32 values.
-
-    A number beyond their range (a mask's -1e9) would become infinity, and numbers below 6e-5 have fewer digits: a constant
-    made of such is no constant in 16 bits. Ordinary ones lose 70 dB of their signal.
-    """
-    if array.dtype != np.float32 or not bool(np.abs(array).max(initial=0.0) <= np.finfo(np.float16).max):
-        return False
-    lost = array - array.astype(np.float16).astype(np.float32)
-    return bool(np.square(lost, dtype=np.float64).sum() <= 1e-6 * np.square(array, dtype=np.float64).sum())
-
-
 def arrange(array: NDArray[np.generic], form: Form) -> NDArray[np.generic]:
     """An array that broadcasts to a value's shape, arranged to broadcast to the value's physical shape in ``form``.
 

@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from edgekit.errors import Unsupported
-from edgekit.export.tflite.constants import arrange, fits_float16, values_of
+from edgekit.export.half import SMALLEST_FLOAT16, fits_float16
+from edgekit.export.tflite.constants import arrange, values_of
 from edgekit.export.tflite.element_types import quantization, tensor_type
 from edgekit.export.tflite.layout.assign import Assignment
 from edgekit.export.tflite.layout.form import Form, source
@@ -20,10 +21,6 @@ from edgekit.export.tflite.sheet import Sheet
 from edgekit.formats.tflite.model import Options, Quantization
 from edgekit.formats.tflite.schema_generated import BuiltinOperator, TensorType
 from edgekit.ir import Graph, Node, QuantParams, Value
-
-#: A float constant of at least this many elements is stored in 16 bits where that is asked for; expanding a smaller one
-#: would cost more bytes for the operator than it saves.
-SMALLEST_FLOAT16 = 128
 
 
 class Emission:

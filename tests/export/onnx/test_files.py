@@ -273,7 +273,7 @@ REFUSALS = [
     ("weights of 'gru' are computed", None),
     ("padding by", one_op(ops.Pad(((0, 0), (0, 0), (-1, 1)), mode="reflect"), "float32[N,3,5]")),
     ("'exp' of int64", one_op(ops.Exp(), "int64[N,3]")),
-    ("int4 tensors", None),
+    ("int2 tensors", None),
     ("complex64", None),
 ]
 
@@ -286,9 +286,9 @@ def test_a_combination_that_cannot_be_written_is_refused(message: str, graph: Gr
         w = graph.add_input("w", TensorType(torch.float32, (6, 3)))
         state = [graph.add_state(f"s{i}", randn(*shape)) for i, shape in enumerate(((6, 2), (6,), (6,)))]
         graph.outputs = [graph.add(ops.Gru(2), x, None, w, *state)]
-    elif "int4" in message:
+    elif "int2" in message:
         graph = one_op(ops.Conv2d(), "float32[N,3,8,8]", randn(4, 3, 3, 3))
-        graph.nodes[0].input(1).quant = QuantParams("int4", (0.3,) * 4, (0,) * 4, 0)
+        graph.nodes[0].input(1).quant = QuantParams("int2", (0.3,) * 4, (0,) * 4, 0)
     elif "complex" in message:
         graph = one_op(ops.Mul(), "float32[N,3]", torch.ones(3, dtype=torch.complex64))
     assert graph is not None
@@ -304,6 +304,14 @@ def test_integers_divided_by_integers_are_refused_and_the_floor_division_is_not(
     with pytest.raises(Unsupported, match="divided with '/'"):
         export(graph)
     export(one_op(ops.FloorDiv(), "int64[N,3]", "int64[N,3]"))
+
+
+def test_an_opset_that_lacks_4_bit_integers_is_refused() -> None:
+    graph = one_op(ops.Conv2d(), "float32[N,3,8,8]", randn(4, 3, 3, 3))
+    graph.nodes[0].input(1).quant = QuantParams("int4", (0.3,) * 4, (0,) * 4, 0, narrow=True)
+    with pytest.raises(UsageError, match="opset 20 has no int4"):
+        export(graph, opset=20)
+    assert onnx.load_from_string(export(graph)).opset_import[0].version == 21
 
 
 def test_floor_division_rounds_as_torch_does() -> None:
