@@ -9,9 +9,11 @@ import torch
 
 from edgekit.compress.quantize.borders import WEIGHTED, is_activation
 from edgekit.compress.quantize.params import activation_params, bias_params, span, weight_params
+from edgekit.compress.quantize.weight_kernels import takes
 from edgekit.errors import Unsupported, UsageError
 from edgekit.ir import Graph, Node, QuantParams, Value, ops
 from edgekit.ir.quant import RANGES
+from edgekit.precision import Precision
 from edgekit.stages.io_types import IoTypes
 from edgekit.stages.preprocessing import Prepared
 from edgekit.target import Target
@@ -45,7 +47,7 @@ def lower_trained(
     for value in dict.fromkeys(graph.outputs):
         if value.quant is not None and value.name in types.floats():
             _leave(graph, value)
-    _store(graph, target.quantization.precision.weights)
+    _store(graph, target)
     plain = graph.copy()
     for value in plain.values():
         value.quant = None
@@ -168,12 +170,13 @@ def _leave(graph: Graph, value: Value) -> None:
     graph.outputs = [made if v is value else v for v in graph.outputs]
 
 
-def _store(graph: Graph, dtype: str) -> None:
-    """Weights of fewer bits than the target's are stored in its type: other bytes, the same integers.
+def _store(graph: Graph, target: Target) -> None:
+    """Weights of fewer bits than the target's, or than its kernels take, are stored in its type: the same integers, wider.
 
     Raises:
         Unsupported: the target stores fewer bits than any layer was trained for.
     """
+    dtype = target.quantization.precision.weights
     kinds = {quant.dtype for v in graph.constants() if (quant := v.quant) is not None} & {"int2", "int4", "int8"}
     if min((RANGES[kind][1] for kind in kinds), default=0) > RANGES[dtype][1]:
         raise Unsupported(
@@ -181,7 +184,9 @@ def _store(graph: Graph, dtype: str) -> None:
             where="the recipe's step 'qat'",
             hint=f"weights = \"{dtype}\" in the step 'qat', or a target of 8 bits",
         )
+    runtime = "tflm" if target.runtime == "tflite-micro" else target.runtime
     for value in graph.constants():
-        quant = value.quant
-        if quant is not None and quant.dtype in ("int2", "int4") and RANGES[quant.dtype][1] < RANGES[dtype][1]:
-            value.quant = replace(quant, dtype=dtype, narrow=RANGES[dtype][1] >= 2)
+        if value.quant is None or value.quant.dtype not in ("int2", "int4"):
+            continue
+        four = dtype == "int4" and all(takes(runtime, node, Precision("int4", "int8")) for node in value.users)
+        value.quant = replace(value.quant, dtype="int4" if four else "int8", narrow=True)

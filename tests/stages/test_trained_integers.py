@@ -100,6 +100,15 @@ def test_a_target_of_fewer_bits_than_were_trained_is_refused(tmp_path: Path) -> 
         built(trained(), str(path), tmp_path)
 
 
+@pytest.mark.parametrize("weights", ["int4", "int2"])
+def test_a_target_of_4_bits_stores_what_was_trained_in_4(weights: str, tmp_path: Path) -> None:
+    x, _ = blobs()
+    graph = trained(weights)
+    small, large = (built(graph, name, tmp_path).artifact.read_bytes() for name in ("tflite-w4a8", "tflite-int8"))
+    assert len(small) < len(large) - 150  # 438 weights
+    np.testing.assert_array_equal(Artifact(small, kernels="reference").run(x), Artifact(large, kernels="reference").run(x))
+
+
 def test_an_integer_input_passes_a_module_without_norms(tmp_path: Path) -> None:
     """A network whose float parts stay float: the islands survive training and file."""
     torch.manual_seed(0)

@@ -35,7 +35,8 @@ class QAT:
     while batch norms learn too; for the last part they are folded, and training goes on with exactly what is exported.
 
     Attributes:
-        weights: "int8", "int4" or "int2". Activations have 8 bits.
+        weights: "int8", "int4" or "int2", of convolutions that are not depthwise and of linear layers; all other weights, and
+            activations, have 8 bits.
         layers: by name of a weight or module, the type of its weights where it differs.
         edges: layers that read the model's input or give its output keep 8 bits.
         epochs: of the whole training.

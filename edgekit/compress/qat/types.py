@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from edgekit.compress.quantize.borders import WEIGHTED
+from edgekit.compress.quantize.weight_kernels import BY_DEFAULT, kind_of
 from edgekit.errors import UsageError
 from edgekit.ir import Graph, Node
 from edgekit.tables import did_you_mean
@@ -15,7 +16,8 @@ def weight_types(graph: Graph, default: str, layers: Mapping[str, str], edges: b
 
     Args:
         graph: quantised.
-        default: "int8", "int4" or "int2".
+        default: "int8", "int4" or "int2"; depthwise and transposed convolutions keep 8 bits, because theirs are few bytes,
+            lose most, and leave the fast kernels.
         layers: types by name of a weight, or of a module around it; the longest that fits counts.
         edges: first and last layers have 8 bits, unless ``layers`` names them.
 
@@ -31,7 +33,8 @@ def weight_types(graph: Graph, default: str, layers: Mapping[str, str], edges: b
     found = {}
     for node, name in zip(nodes, names, strict=True):
         named = max((entry for entry in layers if _holds(entry, name)), key=len, default=None)
-        found[name] = layers[named] if named is not None else "int8" if id(node) in ends else default
+        wide = id(node) in ends or kind_of(node) not in BY_DEFAULT
+        found[name] = layers[named] if named is not None else "int8" if wide else default
     return found
 
 

@@ -52,9 +52,8 @@ def test_training_gives_back_what_rounding_takes(weights: str, before: float, af
 def test_the_record_tells_types_and_scales_before_and_after() -> None:
     details = trained("int4").history[-1].details
     assert details["weights"] == {
-        "stem.0.weight": "int8",
-        **dict.fromkeys(("down.0.weight", "depth.0.weight", "point.0.weight"), "int4"),
-        "head.weight": "int8",
+        **dict.fromkeys(("stem.0.weight", "depth.0.weight", "head.weight"), "int8"),
+        **dict.fromkeys(("down.0.weight", "point.0.weight"), "int4"),
     }
     learned, fixed = details["scales"]["down.0.weight"], details["scales"]["head.weight"]
     assert learned["dtype"] == "int4" and learned["before"] != learned["after"]

@@ -160,14 +160,14 @@ def test_a_frozen_norm_of_the_source_stays_folded() -> None:
     assert sum(isinstance(node.op, ops.BatchNorm) for node in student.nodes) == len(norms) - 1
 
 
-def test_first_and_last_layers_keep_eight_bits_unless_they_are_named() -> None:
+def test_first_last_and_depthwise_layers_keep_eight_bits_unless_they_are_named() -> None:
     graph, _ = quantised(Cnn().eval())
     names = ["stem.0.weight", "down.0.weight", "depth.0.weight", "point.0.weight", "head.weight"]
     assert list(weight_types(graph, "int4", {}, True).items()) == list(
-        zip(names, ["int8", "int4", "int4", "int4", "int8"], strict=True)
+        zip(names, ["int8", "int4", "int8", "int4", "int8"], strict=True)
     )
-    assert set(weight_types(graph, "int4", {}, False).values()) == {"int4"}
-    chosen = weight_types(graph, "int4", {"head": "int2", "down.0.weight": "int8"}, True)
+    assert [weight_types(graph, "int4", {}, False)[name] for name in names] == ["int4", "int4", "int8", "int4", "int4"]
+    chosen = weight_types(graph, "int4", {"head": "int2", "depth": "int4", "down.0.weight": "int8"}, True)
     assert [chosen[name] for name in names] == ["int8", "int8", "int4", "int4", "int2"]
     with pytest.raises(ek.UsageError, match="'heed'"):
         weight_types(graph, "int4", {"heed": "int2"}, True)
