@@ -220,6 +220,7 @@ def _compress(job: _Job, graph: Graph, settings: Mapping[str, Any], samples: lis
     """The graph after the recipe, once for all targets; the graph itself where there is none."""
     if not job.steps:
         return graph
+    from edgekit.stages.candidate import TargetFile
     from edgekit.stages.recipe import compress
 
     with job.stage("recipe"):
@@ -233,6 +234,7 @@ def _compress(job: _Job, graph: Graph, settings: Mapping[str, Any], samples: lis
             output=job.request.output,
             root=job.request.root,
             say=job.say,
+            file=TargetFile(job.targets[0], job.request, settings, samples),
         )
     if job.request.dump is not None:
         _dump(job.request.dump, "0-compressed", compressed)

@@ -15,6 +15,7 @@ import torch
 
 from edgekit import __version__
 from edgekit.compress.context import Context
+from edgekit.compress.gauging.candidate import FileMaker
 from edgekit.compress.scoring import score
 from edgekit.compress.steps import Step, step_name
 from edgekit.data import Data
@@ -37,14 +38,20 @@ def apply_steps(
     root: Path | None = None,
     say: Callable[[str], None] | None = None,
     tidy: bool = False,
+    file: FileMaker | None = None,
 ) -> Graph:
-    """See ``Recipe.apply``. With ``tidy``, what earlier recipes left in the folder is removed at the end."""
+    """See ``Recipe.apply``.
+
+    With ``tidy``, what earlier recipes left in the folder is removed at the end. ``file`` writes what budgets are measured on;
+    by default, a plain TFLite file.
+    """
     given = data if isinstance(data, Data) or data is None else Data(train=data)
     key = _first_key(graph, given, root) if folder is not None else ""
     current, metrics, used = graph, None, []
     for number, step in enumerate(steps, 1):
         name = step_name(step)
-        key = _next_key(key, name, step.options(), root)
+        made = file.identity if file is not None and getattr(step, "is_measured", False) else ""
+        key = _next_key(key + made, name, step.options(), root)
         place = None if folder is None else folder / f"{number:02d}-{name}-{key[:16]}"
         used.append(place)
         if place is not None and (place / _DONE).is_file():
@@ -56,7 +63,7 @@ def apply_steps(
             say(f"step {number} of {len(steps)}: {name}")
         if metrics is None:
             metrics = score(current, given.evaluate if given is not None else None, root)
-        context = Context(graph, place, root, say)
+        context = Context(graph, place, root, say, file)
         try:
             changed = _apply(step, current, given, context).copy()  # as it would come out of its file: names are free again
         except EdgekitError as error:

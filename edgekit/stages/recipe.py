@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.compress.application import apply_steps
+from edgekit.compress.gauging.candidate import FileMaker
 from edgekit.compress.steps import Step
 from edgekit.config import InputSettings, is_reference
 from edgekit.data import Data, evaluation_arrays, training_arrays
@@ -85,6 +86,7 @@ def compress(
     output: Path,
     root: Path,
     say: Callable[[str], None],
+    file: FileMaker | None = None,
 ) -> Graph:
     """The graph after the recipe. The work is kept in the output folder until another recipe is built there.
 
@@ -98,6 +100,7 @@ def compress(
         output: folder of the build.
         root: folder that callables are imported from.
         say: is told what goes on.
+        file: writes a candidate as the build would, for budgets that are measured.
 
     Raises:
         EdgekitError: what the data or a step raises.
@@ -106,7 +109,7 @@ def compress(
     calibration = None if samples is None else tuple(declared.normalized(samples))
     data = Data(_training(train, declared, root), calibration, _judged(evaluation, declared, root))
     try:
-        return apply_steps(steps, graph, data, folder=output / FOLDER, root=root, say=say, tidy=True)
+        return apply_steps(steps, graph, data, folder=output / FOLDER, root=root, say=say, tidy=True, file=file)
     except EdgekitError as error:
         if train is None and "data" in error.what and error.hint:
             error.hint = 'train = "data.npz" in edgekit.toml names the training data'

@@ -11,6 +11,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from edgekit.bench import qemu
 from edgekit.report.files import SCHEMA_PATH
 from tests.end_to_end.projects import Project
 from tests.train.networks import blobs
@@ -265,3 +266,14 @@ def test_a_callable_is_called_in_every_build_so_that_new_data_is_trained_with(pr
         assert "up to date" not in result.out
         built.append(artifacts(project)["onnx-fp32"])
     assert built[0] == built[1] != built[2]
+
+
+@pytest.mark.skipif(bool(qemu.missing()), reason="counting instructions is not set up here")
+def test_a_measured_budget_is_of_the_file_that_the_build_makes(project: Project) -> None:
+    result = written(project, '\n[[recipe]]\nstep = "prune"\ninstructions = 0.7\n', '["tflite-int8"]').build()
+    assert result.code == 0, result.err
+    found = report(project)["history"][0]["details"]["measured"]
+    assert found["file"] == "tflite-int8" and found["share"] <= 0.7
+    counted = qemu.count_instructions(project.folder / "edgekit-out" / "tflite-int8" / "net.tflite")
+    assert abs(counted / found["after"] - 1) < 0.01  # the artifact's ranges were chosen with more care
+    assert "on qemu:cortex-a53" in result.out

@@ -4,27 +4,40 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
 
+from edgekit.compress.context import Context
+from edgekit.compress.gauging.gauge import Gauge
 from edgekit.compress.prune.absorb import absorb
 from edgekit.compress.prune.analysis import Analysis, analyse
-from edgekit.compress.prune.budget import MEASURES, Choices, meet
+from edgekit.compress.prune.budget import HIGHEST, MEASURES, Choices, meet
 from edgekit.compress.prune.criteria import CRITERIA, Evidence, NotDefined
 from edgekit.compress.prune.criteria.table import Scores
 from edgekit.compress.prune.declined import declined
 from edgekit.compress.prune.evidence import evidence
+from edgekit.compress.prune.gauged import allowed_by, gauge_of, measured_details, measured_note, unsteady
 from edgekit.compress.prune.groups import Group, find_groups, limits
+from edgekit.compress.prune.measured import meet_measured
 from edgekit.compress.prune.oracle import check
 from edgekit.compress.prune.reestimate import reestimate
 from edgekit.compress.prune.removal import Gone, removed_by, removed_of_groups, shrink
 from edgekit.compress.prune.selection import between, given_back, select
 from edgekit.compress.prune.step import NEEDS, Prune
 from edgekit.compress.recording import recorded
+from edgekit.errors import OverBudget
 from edgekit.ir import Graph
 
 
 def prune(
-    step: Prune, graph: Graph, data: object | None, *, root: Path | None = None, sizes: Mapping[str, int] | None = None
+    step: Prune,
+    graph: Graph,
+    data: object | None,
+    context: Context,
+    *,
+    sizes: Mapping[str, int] | None = None,
+    gauge: Gauge | None = None,
 ) -> Graph:
     """One removal; see ``Prune.apply``.
 
@@ -32,8 +45,9 @@ def prune(
         step: whose rounds do not count.
         graph: float; is left as it is.
         data: as there.
-        root: folder that callables are imported from.
+        context: has the folder that callables are imported from, and writes the files that are measured.
         sizes: channels that groups had before earlier rounds, by name: a ratio counts those that are gone already.
+        gauge: measures against another graph than this one: what an earlier round was given.
     """
     started = time.perf_counter()
     analysis = analyse(graph)
@@ -41,7 +55,7 @@ def prune(
     need = NEEDS[step.criterion]
     looks = bool(need) or step.absorb or step.reestimate
     seen = (
-        evidence(analysis, data, labels=need == "labels", seed=step.seed, root=root)
+        evidence(analysis, data, labels=need == "labels", seed=step.seed, root=context.root)
         if looks
         else Evidence(analysis, [], None, step.seed)
     )
@@ -52,9 +66,12 @@ def prune(
     def pick(ratio: float | Sequence[float]) -> Gone:
         return select(analysis, ranked, scores, keep, ratio=ratio, scope=step.scope, round_to=step.round_to, sizes=before)
 
+    details: dict[str, Any] = {}
+    warnings: list[str] = []
+    notes: list[str] = []
     measure = next((name for name in MEASURES if getattr(step, name) is not None), None)
-    if measure is None:
-        gone = pick(step.ratio or 0.0)
+    if step.ratio is not None:
+        gone = pick(step.ratio)
     else:
         choices = Choices(
             groups=len(ranked) if step.scope == "local" else 1,
@@ -62,11 +79,19 @@ def prune(
             between=lambda low, high: between(scores, low, high, before),
             given_back=lambda ratios: given_back(scores, ratios, step.round_to, before),
         )
-        gone = meet(analysis, measure, getattr(step, measure), choices)
+        if measure is not None:
+            gone = meet(analysis, measure, getattr(step, measure), choices)
+        else:
+            with ExitStack() as stack:
+                measuring = gauge or stack.enter_context(gauge_of(step, graph, data, context))
+                found = meet_measured(analysis, allowed_by(step), partial(_within, analysis, choices), measuring)
+                gone, details["measured"] = found.gone, measured_details(step, measuring, found)
+            warnings += unsteady(found.reading)
+            notes.append(measured_note(details["measured"]))
     small = shrink(analysis, gone)
     error = check(analysis, gone, small)
     left = declined(analysis, groups, gone, reasons)
-    details: dict[str, object] = {"parity_error": error, "groups": len(groups)}
+    details |= {"parity_error": error, "groups": len(groups)}
     if apart := removed_of_groups(analysis, gone):
         details["removed_of_groups"] = apart
     if step.absorb:
@@ -74,8 +99,28 @@ def prune(
     if step.reestimate:
         details["batch_norms_reestimated"] = reestimate(small, seen.batches)
     removed = removed_by(analysis, gone)
-    warnings = () if removed else ("nothing was pruned: see what was declined, and why",)
-    return recorded("prune", step, graph, small, started, removed=removed, declined=left, warnings=warnings, details=details)
+    if not removed:
+        warnings.append("nothing was pruned: see what was declined, and why")
+    return recorded(
+        "prune",
+        step,
+        graph,
+        small,
+        started,
+        removed=removed,
+        declined=left,
+        warnings=tuple(warnings),
+        notes=tuple(notes),
+        details=details,
+    )
+
+
+def _within(analysis: Analysis, choices: Choices, macs: float) -> Gone:
+    """What goes so that so many multiply-accumulates are left, or as few as can be."""
+    try:
+        return meet(analysis, "macs", max(macs, 1 + 1e-9), choices)
+    except OverBudget:
+        return choices.pick(HIGHEST)
 
 
 def _rank(step: Prune, groups: list[Group], seen: Evidence) -> tuple[list[Group], list[Scores], dict[str, str]]:

@@ -24,7 +24,7 @@ _STEPS = 13
 _TRIES, _SLACK = 24, 0.003
 
 #: The highest ratio: every group keeps a channel.
-_MOST = 1.0 - 1e-6
+HIGHEST = 1.0 - 1e-6
 
 
 def weight_bytes(graph: Graph) -> int:
@@ -74,7 +74,7 @@ def meet(analysis: Analysis, measure: str, budget: float, choices: Choices) -> G
         return count(shrink(analysis, gone, shapes_only=True))
 
     pick = choices.pick
-    low, high = 0.0, _MOST
+    low, high = 0.0, HIGHEST
     if cost(none := pick(low)) <= allowed:
         return none
     best = pick(high)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -12,11 +13,13 @@ import numpy as np
 from edgekit.compress.context import Context
 from edgekit.compress.controls.application import compare, epochs_given
 from edgekit.compress.controls.settings import controls_of
+from edgekit.compress.gauging.gauge import Gauge
 from edgekit.compress.prune.analysis import analyse
 from edgekit.compress.prune.application import prune
 from edgekit.compress.prune.budget import MEASURES
+from edgekit.compress.prune.gauged import gauge_of, measured_again, measured_note
 from edgekit.compress.prune.groups import find_groups
-from edgekit.compress.prune.step import Prune
+from edgekit.compress.prune.step import MEASURED, Prune
 from edgekit.compress.recording import recorded
 from edgekit.compress.tuning import tune
 from edgekit.ir import Graph
@@ -31,7 +34,16 @@ def prune_in_rounds(step: Prune, graph: Graph, data: object | None, context: Con
     """See ``Prune.apply``. Every round has its oracle; a budget that can't be met is refused before anything is trained."""
     started = time.perf_counter()
     once = replace(step, rounds=1, epochs=0, training=None, distillation=None, sparsity=0.0, controls=False)
-    prune(replace(once, criterion="l1", absorb=False, reestimate=False), graph, None)  # raises OverBudget
+    with ExitStack() as stack:
+        gauge = stack.enter_context(gauge_of(step, graph, data, context)) if step.is_measured else None
+        return _rounds(step, once, graph, data, context, started, gauge)
+
+
+def _rounds(
+    step: Prune, once: Prune, graph: Graph, data: object | None, context: Context, started: float, gauge: Gauge | None
+) -> Graph:
+    quick = replace(once, criterion="l1", absorb=False, reestimate=False)
+    least = prune(quick, graph, None, context, gauge=gauge)  # raises OverBudget
     sizes = {group.name: len(group) for group in find_groups(analyse(graph))}
     settings = replace(step.training or Training(), epochs=step.epochs)
     current = graph
@@ -46,7 +58,8 @@ def prune_in_rounds(step: Prune, graph: Graph, data: object | None, context: Con
         current, details["sparsity"] = tuned.trained.graph, tuned.details()
         warnings, notes = [*tuned.warnings], [*tuned.notes]
     for number in range(1, step.rounds + 1):
-        small = prune(_amount(once, graph, number / step.rounds), current, data, root=context.root, sizes=sizes)
+        amount = _amount(once, graph, number / step.rounds, least)
+        small = prune(amount, current, data, context, sizes=sizes, gauge=gauge)
         record = small.history[-1]
         gone.add(record.removed)
         row: dict[str, Any] = {"macs": small.macs, "parameters": small.parameters, **record.details}
@@ -73,6 +86,9 @@ def prune_in_rounds(step: Prune, graph: Graph, data: object | None, context: Con
             context=context,
         )
         details["controls"], notes = compared.details, [*notes, *compared.notes]
+    if gauge is not None:
+        details["measured"], said = measured_again(step, gauge, current, rounds[-1].pop("measured"))
+        warnings, notes = [*warnings, *said], [*notes, measured_note(details["measured"])]
     removed = gone.removed()
     details |= {"parity_error": max(row["parity_error"] for row in rounds), "groups": len(sizes), "rounds": rounds}
     warnings += () if removed else record.warnings
@@ -91,7 +107,7 @@ def prune_in_rounds(step: Prune, graph: Graph, data: object | None, context: Con
     )
 
 
-def _amount(step: Prune, graph: Graph, done: float) -> Prune:
+def _amount(step: Prune, graph: Graph, done: float, least: Graph) -> Prune:
     """The step with the amount that is to be met when so much of the rounds is done.
 
     What is kept after the share t of the rounds is k^t of the whole, k being what is kept in the end: each round removes the
@@ -99,6 +115,11 @@ def _amount(step: Prune, graph: Graph, done: float) -> Prune:
     """
     if step.ratio is not None:
         return replace(step, ratio=step.ratio if done == 1 else 1 - (1 - step.ratio) ** done)
+    if step.is_measured:
+        # Only the last round is measured; those before it go by the multiply-accumulates that would meet the budget.
+        amount = graph.macs * (least.macs / graph.macs) ** done
+        by_macs: dict[str, Any] = {**dict.fromkeys(MEASURED), "on": "", "macs": max(amount, 1 + 1e-9)}
+        return step if done == 1 else replace(step, **by_macs)
     measure = next(name for name in MEASURES if getattr(step, name) is not None)
     whole, budget = MEASURES[measure](graph), float(getattr(step, measure))
     share = budget if budget <= 1.0 else min(budget / whole, 1.0)

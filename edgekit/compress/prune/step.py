@@ -27,6 +27,12 @@ NEEDS: dict[str, Literal["", "inputs", "labels"]] = {
     "taylor": "labels",
 }
 
+#: Amounts that only a measurement tells.
+MEASURED = ("instructions", "latency", "latency_ms")
+
+#: What a prune may be held to, exactly one of them.
+AMOUNTS = ("ratio", "macs", "parameters", "bytes", *MEASURED)
+
 
 @dataclass(frozen=True)
 class Prune:
@@ -40,6 +46,12 @@ class Prune:
         macs: multiply-accumulates kept: a share up to 1.0, an amount above.
         parameters: parameters kept, likewise.
         bytes: bytes of the weights kept, likewise, in the element types that the graph has.
+        instructions: ARM64 instructions per inference kept, likewise, counted under emulation.
+        latency: the share of the latency kept, timed.
+        latency_ms: milliseconds per inference, timed.
+        on: where instructions ("qemu:cortex-a53" and the like) or latency ("local", "ssh://user@host", "adb") are measured, as
+            after ``edgekit bench --on``. What is measured is the file that the build makes for its first target, else an int8
+            TFLite file where there is data to calibrate it with, else a float32 one.
         criterion: "fpgm", "l1", "l2", "bn_scale", "random", "apoz" (needs data) or "taylor" (needs labels).
         scope: channels are ranked within their group ("local") or over all ("global").
         round_to: every layer that loses channels keeps a multiple of so many: the width of the target's SIMD registers.
@@ -62,6 +74,10 @@ class Prune:
     macs: float | None = None
     parameters: float | None = None
     bytes: float | None = None
+    instructions: float | None = None
+    latency: float | None = None
+    latency_ms: float | None = None
+    on: str = ""
     criterion: str = "fpgm"
     scope: str = "local"
     round_to: int = 1
@@ -77,7 +93,7 @@ class Prune:
     controls: bool | Controls = False
 
     def __post_init__(self) -> None:
-        given = [name for name in ("ratio", "macs", "parameters", "bytes") if getattr(self, name) is not None]
+        given = [name for name in AMOUNTS if getattr(self, name) is not None]
         if len(given) != 1:
             raise UsageError(
                 f"'prune' takes exactly one amount, not {', '.join(given) or 'none'}",
@@ -87,6 +103,7 @@ class Prune:
             raise UsageError(f"'ratio' is the share of channels removed, from 0 to below 1, not {self.ratio}")
         if self.ratio is None and not getattr(self, given[0]) > 0:
             raise UsageError(f"'{given[0]}' is a share or an amount that is kept, above 0, not {getattr(self, given[0])}")
+        self._check_measured()
         if self.criterion not in NEEDS:
             raise UsageError(f"unknown criterion '{self.criterion}'", hint=did_you_mean(self.criterion, NEEDS))
         if self.scope not in ("local", "global"):
@@ -94,6 +111,22 @@ class Prune:
         if self.round_to < 1:
             raise UsageError(f"'round_to' is a number of channels from 1, not {self.round_to}")
         self._check_rounds()
+
+    def _check_measured(self) -> None:
+        if self.latency is not None and self.latency > 1:
+            raise UsageError(f"'latency' is the share that is kept, up to 1, not {self.latency}", hint="latency_ms = 2.5")
+        if self.on and not self.is_measured:
+            raise UsageError(
+                "'on' says where a budget is measured", hint="instructions = 0.5, latency = 0.5 or latency_ms = 2.5"
+            )
+        if self.on and (self.instructions is not None) != (self.on.partition(":")[0] == "qemu"):
+            what, where = ("instructions", "qemu:cortex-a53") if self.instructions is not None else ("latency", "local")
+            raise UsageError(f"{what} can't be measured on '{self.on}'", hint=f'on = "{where}"')
+
+    @property
+    def is_measured(self) -> bool:
+        """The budget is of instructions or latency, which the harness measures."""
+        return any(getattr(self, name) is not None for name in MEASURED)
 
     def _check_rounds(self) -> None:
         if self.rounds < 1:
@@ -120,7 +153,8 @@ class Prune:
         Raises:
             UsageError: data is needed and missing.
             OverBudget: the budget cannot be met.
-            Unsupported: the graph is quantised.
+            Unsupported: the graph is quantised, or it cannot be exported to be measured.
+            DeviceError: the harness cannot measure here.
             ParityError: the smaller graph does not compute what the masked original does.
         """
         from edgekit.compress.prune.application import prune
@@ -128,7 +162,7 @@ class Prune:
 
         place = context or Context()
         if self.rounds == 1 and not self.epochs:
-            return prune(self, graph, data, root=place.root)
+            return prune(self, graph, data, place)
         return prune_in_rounds(self, graph, data, place)
 
     def options(self) -> dict[str, Any]:

@@ -1,0 +1,71 @@
+"""A graph's cost as the harness measures it, against the graph that a step was given."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+from types import TracebackType
+
+from edgekit.compress.gauging.candidate import FileMaker
+from edgekit.compress.gauging.kept import Kept
+from edgekit.compress.gauging.meters import Meter, Reading
+from edgekit.ir import Graph
+
+
+class Gauge:
+    """Writes candidates as files and measures them; a context, because the files are temporary.
+
+    Attributes:
+        what: of the files, in a few words.
+        before: the reading of the graph that the step was given.
+        macs: its multiply-accumulates.
+    """
+
+    def __init__(self, graph: Graph, file: FileMaker, meter: Meter, kept: Path | None = None) -> None:
+        """A gauge that compares with one graph.
+
+        Args:
+            graph: that the step was given.
+            file: writes the files.
+            meter: measures them.
+            kept: file of readings, by the content of what was measured: a step that was cut off chooses again what it chose,
+                although a time is never measured twice alike.
+
+        Raises:
+            EdgekitError: the graph cannot be exported or measured; nothing has been trained yet.
+        """
+        self.macs = graph.macs
+        self._file, self._meter, self._kept = file, meter, Kept(kept)
+        self._folder = tempfile.TemporaryDirectory(prefix="edgekit-gauge-")
+        try:
+            self.what = ""
+            self._base = self._write(graph)
+            self.before = self._read(self._base)
+        except BaseException:
+            self._folder.cleanup()
+            raise
+
+    def __call__(self, graph: Graph) -> Reading:
+        """The reading of a candidate."""
+        return self._read(self._write(graph))
+
+    def __enter__(self) -> Gauge:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._folder.cleanup()
+
+    def _write(self, graph: Graph) -> Path:
+        made = self._file(graph)
+        self.what = made.what
+        path = Path(self._folder.name) / f"{hashlib.sha256(made.content).hexdigest()[:24]}{made.suffix}"
+        path.write_bytes(made.content)
+        return path
+
+    def _read(self, path: Path) -> Reading:
+        found = self._kept.get(path.stem)
+        if found is None:
+            found = self._meter(self._base, path)
+            self._kept.add(path.stem, found)
+        return found

@@ -1,0 +1,89 @@
+"""A measured budget of the step ``prune``: the gauge that it asks for, and what its record tells of the measurements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgekit.compress.context import Context
+from edgekit.compress.gauging.gauge import Gauge
+from edgekit.compress.gauging.meters import Reading, meter
+from edgekit.compress.gauging.plain import PlainFile
+from edgekit.compress.prune.measured import Allowed, Found
+from edgekit.compress.prune.step import MEASURED, Prune
+from edgekit.ir import Graph
+
+
+def gauge_of(step: Prune, graph: Graph, data: object | None, context: Context) -> Gauge:
+    """The gauge that compares with the graph that the step was given.
+
+    Raises:
+        DeviceError: the harness cannot measure here.
+        Unsupported, InputError: the graph cannot be exported or run.
+    """
+    on = where_of(step)
+    if context.say is not None:
+        context.say(f"{_measure(step)} measured on {on}")
+    file = context.file or PlainFile(graph, data, context.root)
+    kept = None if context.folder is None else context.folder / "readings.json"
+    return Gauge(graph, file, meter(_measure(step), on), kept)
+
+
+def allowed_by(step: Prune) -> Allowed:
+    """The budget of a step that ``is_measured``."""
+    name = next(name for name in MEASURED if getattr(step, name) is not None)
+    amount = float(getattr(step, name))
+    return Allowed(_measure(step), amount, is_share=name == "latency" or (name == "instructions" and amount <= 1.0))
+
+
+def where_of(step: Prune) -> str:
+    """Where a step that ``is_measured`` is measured."""
+    return step.on or ("qemu:cortex-a53" if step.instructions is not None else "local")
+
+
+def measured_details(step: Prune, gauge: Gauge, found: Found) -> dict[str, Any]:
+    """What was measured, as plain data: before and after, of which file, where, by what, and every candidate on the way."""
+    reading = found.reading
+    return {
+        "measure": _measure(step),
+        "unit": "instructions" if step.instructions is not None else "ms",
+        "file": gauge.what,
+        "on": where_of(step),
+        "by": reading.by,
+        "before": gauge.before.value,
+        "after": reading.value,
+        "share": reading.share,
+        "interval": None if reading.interval is None else list(reading.interval),
+        "candidates": found.rows(),
+    }
+
+
+def measured_again(step: Prune, gauge: Gauge, graph: Graph, details: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The details for the graph that came out of the trainings, measured once more, and what is to be warned of."""
+    reading = gauge(graph)
+    said = unsteady(reading)
+    allowed = allowed_by(step)
+    if not allowed.meets(reading):
+        said.append(f"after its training the network is over its budget: {allowed.text(reading.value)} were measured")
+    interval = None if reading.interval is None else list(reading.interval)
+    return {**details, "after": reading.value, "share": reading.share, "interval": interval}, said
+
+
+def unsteady(reading: Reading) -> list[str]:
+    """A warning where the reading that met the budget is not to be relied on."""
+    if not reading.unstable:
+        return []
+    return [f"the latency that met the budget is not to be relied on: {'; '.join(reading.unstable)}"]
+
+
+def measured_note(details: dict[str, Any]) -> str:
+    """``instructions of the int8 TFLite file on qemu:cortex-a53: 5,014,097 before, 2,998,113 after (59.8 %), by ...``"""
+    numbers = "{:,.0f}" if details["unit"] == "instructions" else "{:.4g} ms"
+    before, after = (numbers.format(details[key]) for key in ("before", "after"))
+    return (
+        f"{details['measure']} of the {details['file']} file on {details['on']}: {before} before, {after} after "
+        f"({details['share']:.1%}), by {details['by']}"
+    )
+
+
+def _measure(step: Prune) -> str:
+    return "instructions" if step.instructions is not None else "latency"
