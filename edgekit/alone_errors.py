@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
@@ -66,6 +66,39 @@ def alone_errors(
             noise = sum(energy(seen[name] - changed[name]) for name in outputs if name in changed)
             found[node.output.name] = decibels(signal, noise)
     return found
+
+
+def alone_graphs(reference: Graph, other: Graph) -> Iterator[tuple[Node, Graph]]:
+    """For each op of ``other`` that carries ``quant``: it, and the float graph with this op alone taken from ``other``.
+
+    Args:
+        reference: the float graph.
+        other: the same, quantised; ops correspond by the names of their values. Ops that the float graph does not have, or
+            that read what it does not have, are left out.
+    """
+    known = {value.name for value in reference.inputs} | {v.name for node in reference.nodes for v in node.outputs}
+    names = {id(value): _name(value, known) for value in other.values()}
+    place = {node.output.name: index for index, node in enumerate(reference.nodes)}
+    for node in other.nodes:
+        index = place.get(names[id(node.output)])
+        if index is None or isinstance(node.op, _Border) or not _carries_quant(node):
+            continue
+        if any(v is not None and not v.is_constant and not names[id(v)] for v in node.inputs):
+            continue
+        changed = reference.copy()
+        twin = changed.nodes[index]
+        for at, value in enumerate(node.inputs):
+            if value is None or not value.is_constant:
+                continue
+            constant = changed.constant(value.tensor.detach(), value.name)
+            constant.quant = value.quant
+            if at < len(twin.inputs):
+                changed.set_input(twin, at, constant)
+            else:
+                changed.extend_input(twin, constant)
+        for mine, theirs in zip(twin.outputs, node.outputs, strict=True):
+            mine.quant = theirs.quant
+        yield node, changed
 
 
 def _carries_quant(node: Node) -> bool:

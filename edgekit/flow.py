@@ -253,6 +253,7 @@ def _build_one(
     from edgekit.stages.evaluate import evaluate, verification_samples
     from edgekit.stages.feeding import batches
     from edgekit.stages.io_types import byte_inputs, io_types
+    from edgekit.stages.layer_sensitivity import layer_sensitivity
     from edgekit.stages.micro import write_micro_files
     from edgekit.stages.precision import lower
     from edgekit.stages.preprocessing import prepare
@@ -290,13 +291,19 @@ def _build_one(
     if job.evaluation is not None:
         with job.stage("evaluate"):
             scores = evaluate(job.evaluation, source, lowered.graph, prepared, content, settings, request.root)
+    sensitivity = None
+    if quantized and request.quantization.sensitivity:
+        with job.stage("sensitivity"):
+            sensitivity = layer_sensitivity(lowered, prepared, raw, job.evaluation, source, settings, request.root, say=job.say)
     name = request.name or graph.name
     with whole_folder(request.output, target.name) as folder:
         path = folder / f"{name}{target.suffix}"
         with writing(folder):
             path.write_bytes(content)
         micro = write_micro_files(path, target)
-        report = assemble(request, target, job.device, source, lowered, prepared, path, rows, scores, raw, job.timings, micro)
+        report = assemble(
+            request, target, job.device, source, lowered, prepared, path, rows, scores, raw, job.timings, micro, sensitivity
+        )
         error = _failure(report, target, request)
         if isinstance(error, ParityError):
             for written in folder.iterdir():

@@ -58,6 +58,7 @@ from edgekit.target import IoType
 )
 @click.option("--mean", metavar="M[,M...]", help="Then this is subtracted, per channel or one for all.")
 @click.option("--std", metavar="S[,S...]", help="Then they are divided by this, per channel or one for all.")
+@click.option("--sensitivity", is_flag=True, help="Report what quantising each layer alone does to outputs and metrics.")
 @click.option("--labels", metavar="FILE", help="Names of the classes, one a line, for the report.")
 @click.option("--json", "json_", is_flag=True, help="Print one JSON document on stdout and nothing else.")
 @click.option("--strict", is_flag=True, help="Warnings and what this machine cannot measure count as failures.")
@@ -125,6 +126,8 @@ def _override(request: BuildRequest, options: dict[str, Any]) -> BuildRequest:
     }
     changes |= {key: absolute_source(given[key], here) for key in ("train", "calibration", "evaluate") if key in given}
     changes |= {"json": options["json_"], "strict": options["strict"], "force": options["force"]}
+    if options["sensitivity"]:
+        changes["quantization"] = replace(request.quantization, sensitivity=True)
     if options["targets"]:
         changes["targets"] = tuple(options["targets"])
     if "max_growth" in given:

@@ -40,6 +40,12 @@ targets = ["tflite-fp32"]        # `edgekit targets` lists them; int8 targets ne
 # observer = "min_max"           # or "moving_average", "percentile", "mse", "entropy", "output_error", "auto"
 # percentile = 0.99999           # with observer = "percentile"
 # bias_correction = true
+# rounding = "adaround"          # learned, some seconds a layer; "nearest" by default
+# rounding_iterations = 2000     # with rounding = "adaround"
+# equalize = true                # equal ranges for the channels of consecutive layers
+# replace_relu6 = true           # with equalize: relu6 becomes relu, which changes the function
+# absorb_bias = true             # with equalize: high biases move into the next layer
+# sensitivity = true             # report what quantising each layer alone does
 
 # [[recipe]]                     # compression steps, in order, before all targets (docs/recipes.md)
 # step = "prune"                 # prune, fine_tune, separable, low_rank ...

@@ -14,18 +14,30 @@ from edgekit.report.model import (
     SourceInfo,
     Verification,
 )
+from edgekit.report.quantization import (
+    EqualizedPair,
+    LayerSensitivity,
+    QuantizationInfo,
+    RoundedLayer,
+    SensitivityInfo,
+)
 
 __all__ = [
     "ArtifactInfo",
     "BudgetCheck",
     "Declined",
+    "EqualizedPair",
     "Evaluation",
     "GraphSummary",
     "IoInfo",
     "IoTensor",
     "Layer",
+    "LayerSensitivity",
     "PassInfo",
+    "QuantizationInfo",
     "Report",
+    "RoundedLayer",
+    "SensitivityInfo",
     "SourceInfo",
     "Verification",
 ]

@@ -79,7 +79,7 @@ def _plot(lines: Sequence[Line], parts: Sequence[Stretch], title: str) -> str:
     values = [v for line in lines for v in line.values if v is not None]
     if not values:
         return ""
-    low, high, step = _ticks(min(values), max(values))
+    low, high, step = ticks(min(values), max(values))
     count = len(lines[0].values)
     room = _WIDTH - _LEFT - _RIGHT
 
@@ -130,7 +130,7 @@ def _plot(lines: Sequence[Line], parts: Sequence[Stretch], title: str) -> str:
     )
 
 
-def _ticks(low: float, high: float) -> tuple[float, float, float]:
+def ticks(low: float, high: float) -> tuple[float, float, float]:
     """Lowest and highest grid line, and their distance: 1, 2 or 5 times a power of ten, at most six of them."""
     span = max(high - low, 1e-3 * max(abs(high), 1e-6))
     power = 10.0 ** math.floor(math.log10(span / 6))

@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import Any, Literal
 
 from edgekit.formats.description import SizeBreakdown
+from edgekit.report.quantization import QuantizationInfo
 
 SCHEMA = "edgekit.report/1"
 
@@ -268,6 +269,7 @@ class Report:
         artifact: None where none was written (parity below the floor).
         io: how the artifact is fed and read.
         layers: one row an op.
+        quantization: how the graph was quantised after training; None where it was not.
         verification, evaluation, budget: what was measured.
         warnings: what the user should look at.
         timings: seconds of each stage, in order.
@@ -286,6 +288,7 @@ class Report:
     artifact: ArtifactInfo | None = None
     io: IoInfo | None = None
     layers: tuple[Layer, ...] = ()
+    quantization: QuantizationInfo | None = None
     verification: tuple[Verification, ...] = ()
     evaluation: tuple[Evaluation, ...] = ()
     budget: tuple[BudgetCheck, ...] = ()

@@ -22,6 +22,7 @@ from edgekit.report.numbers import (
     seconds_text,
     shape_text,
 )
+from edgekit.report.quantization_sections import quantization_section
 from edgekit.report.snippets.feeding import raw_values
 from edgekit.report.step_sections import step_section
 
@@ -36,6 +37,7 @@ def to_html(report: Report) -> str:
         _warnings(report),
         _accuracy(report),
         error_section(report),
+        quantization_section(report),
         bytes_section(report),
         _budget(report),
         _feeding(report),

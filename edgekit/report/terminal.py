@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from edgekit.report import sensitivity_table
 from edgekit.report.model import Report, Verification
 from edgekit.report.numbers import (
     bytes_text,
@@ -79,7 +80,8 @@ def print_report(report: Report, console: Console | None = None, *, folder: str 
         console.print(f"  [dim]{escape(ops)} · {count_text(report.graph.macs)} MACs[/dim]", soft_wrap=True)
         if runtimes := dict.fromkeys(f"{row.runtime} {row.version}" for row in report.verification):
             console.print(f"  [dim]run in {escape(', '.join(runtimes))}[/dim]", soft_wrap=True)
-    for table in (_steps(report), _controls(report), _verification(report), _evaluation(report), _budget(report)):
+    alone = sensitivity_table.fill(_table(*sensitivity_table.columns_of(report)), report)
+    for table in (_steps(report), _controls(report), _verification(report), _evaluation(report), alone, _budget(report)):
         if table.row_count:
             console.print()
             console.print(table)

@@ -21,7 +21,7 @@ from edgekit.errors import InputError
 from edgekit.ir import Graph
 from edgekit.ir.graph_json import portable
 from edgekit.layer_errors import layer_errors
-from edgekit.report import BudgetCheck, Evaluation, Report, SourceInfo, Verification
+from edgekit.report import BudgetCheck, Evaluation, Report, SensitivityInfo, SourceInfo, Verification
 from edgekit.report.from_artifact import artifact_info, io_info
 from edgekit.report.from_graph import graph_summary, layers, pass_info
 from edgekit.runtime.artifact import Artifact
@@ -30,6 +30,7 @@ from edgekit.stages.feeding import batches, count_of, first
 from edgekit.stages.micro import MicroFacts
 from edgekit.stages.precision import Lowered
 from edgekit.stages.preprocessing import Prepared
+from edgekit.stages.quantization_info import quantization_info
 from edgekit.target import Device, Target
 
 #: Samples on which the error of every layer is measured: so many, fewer (but some) where a network's values are this large.
@@ -66,6 +67,7 @@ def assemble(
     raw: list[np.ndarray[Any, Any]],
     timings: dict[str, float],
     micro: MicroFacts,
+    sensitivity: SensitivityInfo | None = None,
 ) -> Report:
     """The report of one target; the artifact must lie at ``path``."""
     reasons = {}
@@ -103,6 +105,7 @@ def assemble(
         artifact=artifact_info(path, relative_to=path.parent, arena_bytes=micro.arena_bytes),
         io=io_info(Artifact(path).record, path.name, labels),
         layers=layers(lowered.graph, errors, alone, reasons),
+        quantization=quantization_info(lowered, request.quantization, sensitivity),
         verification=verification,
         evaluation=evaluation,
         budget=_device_checks(path, device),

@@ -1,0 +1,29 @@
+"""The report's account of how a graph was quantised."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+
+from edgekit.compress.quantize.post_training import PostTraining
+from edgekit.config import QuantizationSettings
+from edgekit.report import EqualizedPair, QuantizationInfo, RoundedLayer, SensitivityInfo
+from edgekit.stages.precision import Lowered
+
+
+def quantization_info(
+    lowered: Lowered, settings: QuantizationSettings, sensitivity: SensitivityInfo | None
+) -> QuantizationInfo | None:
+    """None for a graph that was not quantised after training."""
+    record, moved = lowered.quantization, lowered.equalization
+    if record is None or lowered.graph is lowered.float_graph:
+        return None
+    return QuantizationInfo(
+        observer=settings.observer or PostTraining().observer,
+        observers=dict(Counter(record.observers.values())),
+        bias_corrected=len(record.corrected),
+        rounding=tuple(RoundedLayer(**dataclasses.asdict(row)) for row in record.rounded),
+        equalized=() if moved is None else tuple(EqualizedPair(**dataclasses.asdict(pair)) for pair in moved.pairs),
+        not_equalized={} if moved is None else dict(moved.declined),
+        sensitivity=sensitivity,
+    )
