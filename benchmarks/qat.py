@@ -37,7 +37,7 @@ Array = NDArray[Any]
 Figures = dict[str, Any]
 
 _TRAINING = ek.Training(optimizer="sgd", lr=0.01, batch_size=64, nesterov=True, augment="flip_crop", validation=0.0)
-_STEP = ek.QAT(epochs=4, freeze=0.25, training=_TRAINING, distillation=ek.Distillation(temperature=4.0, alpha=0.9))
+_STEP = ek.QAT(epochs=3, freeze=0.34, training=_TRAINING, distillation=ek.Distillation(temperature=4.0, alpha=0.9))
 #: Case -> the type of the weights; first and last layers have 8 bits, activations too.
 CASES = {"W8A8": "int8", "W4A8": "int4", "W2A8": "int2"}
 #: Points of top-1 that the exported file may lose against the float network.

@@ -19,11 +19,12 @@ def learned_step(x: Tensor, step: Tensor, least: int, most: int, gradient_scale:
 
     Learned Step Size Quantization (Esser et al. 2020, arXiv:1902.08153). With v = x / step, the gradients are (eq. 5)::
 
-        d/dx    = 1 where least < v < most, else 0
-        d/dstep = gradient_scale * sum(round(v) - v  where least < v < most;  least where v <= least;  most where v >= most)
+        d/dx    = 1 where least <= v <= most, else 0
+        d/dstep = gradient_scale * sum(round(v) - v  where least <= v <= most;  least where v < least;  most where v > most)
 
-    and (eq. 3) ``step`` learns at the pace of the weights with ``gradient_scale`` = 1 / sqrt(N * Q_P), N the elements that
-    share the step. An asymmetric grid with an integer zero point z is the one from ``least`` = qmin - z to ``most`` = qmax - z.
+    (the paper counts the ends themselves as outside) and (eq. 3) ``step`` learns at the pace of the weights with
+    ``gradient_scale`` = 1 / sqrt(N * Q_P), N the elements that share the step. An asymmetric grid with an integer zero point
+    z is the one from ``least`` = qmin - z to ``most`` = qmax - z.
 
     Args:
         x: real numbers, any shape.
@@ -44,26 +45,35 @@ class _LearnedStep(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, step: Tensor, least: int, most: int, gradient_scale: float, axis: int | None) -> Tensor:
         size = _broadcast(step.to(x.dtype).clamp(min=SMALLEST_STEP), x.dim(), axis)
-        ctx.save_for_backward(x, step)
-        ctx.rest = (least, most, gradient_scale, axis)
-        if most >= _EXACT:  # the quotient is a bias's integer, which float32 would round a second time
-            return (x.double() / size.double()).round_().clamp_(least, most).to(x.dtype).mul_(size)
-        return (x / size).round_().clamp_(least, most).mul_(size)
+        # Where the quotient is a bias's integer, float32 would round it a second time.
+        v = x.double() / size.double() if most >= _EXACT else x / size
+        kept = v.clamp(least, most)
+        rounded = kept.round()
+        inside, slope = torch.empty(0), torch.empty(0)
+        if ctx.needs_input_grad[0] or ctx.needs_input_grad[1]:
+            inside = kept == v
+        if ctx.needs_input_grad[1] and gradient_scale:
+            slope = torch.where(inside, rounded - kept, rounded).to(x.dtype)
+        ctx.save_for_backward(inside, slope)
+        ctx.rest = (gradient_scale, axis, step.shape, step.dtype)
+        return rounded.to(x.dtype).mul_(size)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = gradients
-        x, step = ctx.saved_tensors
-        least, most, gradient_scale, axis = ctx.rest
-        v = x / _broadcast(step.to(x.dtype).clamp(min=SMALLEST_STEP), x.dim(), axis)
-        inside = (v > least) & (v < most)
+        inside, slope = ctx.saved_tensors
+        gradient_scale, axis, shape, dtype = ctx.rest
         of_x = gradient * inside if ctx.needs_input_grad[0] else None
         of_step = None
-        if ctx.needs_input_grad[1]:
-            slope = torch.where(inside, v.round() - v, v.clamp(least, most)).mul_(gradient)
-            others = [d for d in range(x.dim()) if d != axis]
-            total = slope.sum() if axis is None else slope.sum(others) if others else slope
-            of_step = (total * gradient_scale).reshape(step.shape).to(step.dtype)
+        if ctx.needs_input_grad[1] and not gradient_scale:
+            of_step = gradient.new_zeros(shape, dtype=dtype)
+        elif ctx.needs_input_grad[1]:
+            others = [d for d in range(slope.dim()) if d != axis]
+            if axis is None:
+                total = torch.dot(slope.reshape(-1), gradient.reshape(-1))
+            else:
+                total = (slope * gradient).sum(others) if others else slope * gradient
+            of_step = (total * gradient_scale).reshape(shape).to(dtype)
         return of_x, of_step, None, None, None, None
 
 

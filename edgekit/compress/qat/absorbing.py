@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from edgekit.compress.qat.attaching import MOVERS
+from edgekit.errors import UsageError
 from edgekit.ir import Graph, Node, QuantParams, Value, ops
 from edgekit.ir.learned_step import SMALLEST_STEP
 from edgekit.ir.ops.training import FakeQuantize
@@ -42,25 +43,53 @@ def absorb(graph: Graph) -> Graph:
 
 
 def params_of(node: Node) -> QuantParams:
-    """The parameters that a ``fake_quantize`` node has come to."""
+    """The parameters that a ``fake_quantize`` node has come to.
+
+    Raises:
+        UsageError: a scale collapsed in the training.
+    """
     op = node.op
     assert isinstance(op, FakeQuantize)
-    scales = tuple(_computed(node.input(1)).detach().float().clamp(min=SMALLEST_STEP).reshape(-1).tolist())
+    scales = tuple(computed(node.input(1)).float().reshape(-1).tolist())
+    if min(scales) <= SMALLEST_STEP:
+        raise UsageError(
+            f"the training drove the scale of '{node.input(0).name}' to {min(scales):g}",
+            where="qat",
+            hint="a smaller lr, or clip_norm = 1.0",
+        )
     return QuantParams(op.dtype, scales, (op.zero_point,) * len(scales), op.axis, op.narrow)
+
+
+def computed(value: Value) -> Tensor:
+    """The data of a constant, or of what is computed from constants alone."""
+    if value.is_constant:
+        return value.tensor.detach()
+    assert value.producer is not None
+    result = value.producer.op.run(*[computed(v) for v in value.producer.inputs if v is not None])
+    assert isinstance(result, Tensor)
+    return result
+
+
+def constant_of(value: Value) -> Value | None:
+    """The constant that a value is, or is the product of with another; None for an activation."""
+    if value.is_constant or value.producer is None or not isinstance(value.producer.op, ops.Mul):
+        return value if value.is_constant else None
+    first, second = value.producer.input(0), value.producer.input(1)
+    return constant_of(first) if second.is_constant else None
 
 
 def _absorb_one(graph: Graph, node: Node, trained: dict[int, Tensor]) -> None:
     """``trained``: by id of a constant, its data before it was put on the grid."""
-    value, quant = node.input(0), params_of(node)
-    if not value.is_constant:
-        value.quant = quant
-        graph.replace(node.output, value)
+    value, quant = constant_of(node.input(0)), params_of(node)
+    if value is None:
+        node.input(0).quant = quant
+        graph.replace(node.output, node.input(0))
         return
     if value.quant is not None and value.quant != quant:  # rounded in two ways: two constants
         value = graph.constant(trained[id(value)].clone(), value.name)
     if value.quant is None:
-        trained[id(value)] = value.tensor.detach().clone()
-        on_grid = dequantize(quantize_constant(value.tensor.detach(), quant), quant)
+        trained[id(value)] = computed(node.input(0)).clone()
+        on_grid = dequantize(quantize_constant(trained[id(value)], quant), quant)
         with torch.no_grad():
             value.tensor.copy_(on_grid)
         value.quant = quant
@@ -68,12 +97,3 @@ def _absorb_one(graph: Graph, node: Node, trained: dict[int, Tensor]) -> None:
         for index, seen in enumerate(reader.inputs):
             if seen is node.output:
                 graph.set_input(reader, index, value)
-
-
-def _computed(scale: Value) -> Tensor:
-    """The data of a scale, or of the product that the scale of a bias is."""
-    if scale.is_constant:
-        return scale.tensor
-    product = scale.producer
-    assert product is not None and isinstance(product.op, ops.Mul)
-    return _computed(product.input(0)) * _computed(product.input(1))

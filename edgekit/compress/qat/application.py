@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from edgekit.compress.context import Context
-from edgekit.compress.qat.absorbing import absorb, params_of
+from edgekit.compress.qat.absorbing import absorb, constant_of, params_of
 from edgekit.compress.qat.attaching import attach
 from edgekit.compress.qat.calibration import calibration_batches
 from edgekit.compress.qat.folding import fold
@@ -85,7 +85,7 @@ def _scales(graph: Graph) -> dict[str, dict[str, Any]]:
     found = {}
     for node in graph.nodes:
         if isinstance(node.op, FakeQuantize) and node.op.dtype != "int32":
-            value, params = node.input(0), params_of(node)
+            value, params = constant_of(node.input(0)) or node.input(0), params_of(node)
             name = value.name if value.is_constant or value.producer is None else node.output.name
             found[name] = {"dtype": params.dtype, "zero_point": params.zero_point[0], "scales": sorted(params.scale)}
     return found

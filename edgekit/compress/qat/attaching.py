@@ -17,6 +17,9 @@ from edgekit.ir.ops.training import FakeQuantize
 #: Where the scales stand in the state of a graph in training.
 SCALES = "edgekit_scales"
 
+#: A learned step of a weight stays above its start divided by this.
+SMALLEST_SHARE = 64.0
+
 #: What gives elements of its first input and nothing else: rounded once, they stay on the grid.
 MOVERS = (
     *(ops.Reshape, ops.Permute, ops.Split, ops.Slice, ops.Expand, ops.Tile, ops.Flip, ops.Roll),
@@ -118,7 +121,9 @@ class _Attachment:
             floor = smallest_steps(None if bias is None else bias.data, x_quant.scale[0], y_quant.scale[0])
             floor = floor if quant.axis is not None else floor.max()
             data = torch.maximum(steps.double(), floor).float()
-            self.scales[id(weight)] = self._scale(weight.name, data, learned=learns(quant.qmax, self.start))
+            learned = learns(quant.qmax, self.start)
+            scale = self._scale(weight.name, data, learned=learned)
+            self.scales[id(weight)] = self._kept_above(scale, data, floor.float()) if learned else scale
         scale = self.scales[id(weight)]
         elements = weight.type.numel() // scale.type.numel()
         self._constant(node, 1, scale, _op(quant, elements, learned=learns(quant.qmax, self.start)))
@@ -154,6 +159,11 @@ class _Attachment:
 
     def _product(self, first: Value, second: Value, name: str) -> Value:
         return self.graph.add(ops.Mul(), first, second, name=name, before=self.graph.nodes[0])
+
+    def _kept_above(self, scale: Value, start: torch.Tensor, floor: torch.Tensor) -> Value:
+        """A learned step that a stray gradient can't make vanish: what kernels take, and a 64th of where it began."""
+        least = self.graph.constant(torch.maximum(start / SMALLEST_SHARE, floor), f"{scale.name}.floor")
+        return self.graph.add(ops.Maximum(), scale, least, name=f"{scale.name}.kept", before=self.graph.nodes[0])
 
     def _scale(self, name: str, data: torch.Tensor, *, learned: bool) -> Value:
         """A parameter ``edgekit_scales.<name>``, or a constant."""

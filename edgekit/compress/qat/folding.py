@@ -20,9 +20,12 @@ def fold(graph: Graph) -> Graph:
               %n = conv2d(%x, %w)
               %m = batch_norm(%n, abs(@gamma), @beta, @mean, @var, eps)
               %y = relu(%m)
-    Result::  %w = fake_quantize(@weight * c, @s * c)                 # c = |gamma| / sqrt(var + eps), running
-              %b = fake_quantize(@beta - @mean * c, @s_x * @s * c)
+    Result::  %w = fake_quantize(@weight * c, max(@s * c, floor))     # c = |gamma| / sqrt(var + eps), running, constant
+              %b = fake_quantize(@beta - @mean * c, @s_x * max(@s * c, floor))
               %y = conv2d(%x, %w, %b, activation="relu")
+
+    What is trained further is the weight before the product: folded ones of channels with a small c would move by many times
+    their own size. Only the bias is one number from here on. The floor is what integer kernels take.
     """
     out = copy.deepcopy(graph)
     for node in list(out.nodes):
@@ -56,9 +59,16 @@ def _fold_one(graph: Graph, norm: Node) -> None:
     weight, step = rounding.input(0), rounding.input(1)
     shape = [1] * weight.type.rank
     shape[rounding.op.axis] = -1
-    _write(weight, weight.tensor.detach().double() * gain.reshape(shape))
-    steps = step.tensor.detach().double() * gain
-    _write(step, torch.maximum(steps, smallest_steps(offset, _number(source), _number(target))))
+    floor = smallest_steps(offset, _number(source), _number(target)).float()
+
+    def add(op: ops.Op, first: Value, data: Tensor, suffix: str) -> Value:
+        constant = graph.constant(data.contiguous(), f"{weight.name}.{suffix}.by")
+        return graph.add(op, first, constant, name=f"{weight.name}.{suffix}", before=rounding)
+
+    graph.set_input(rounding, 0, add(ops.Mul(), weight, gain.float().reshape(shape), "folded"))
+    step = add(ops.Mul(), step, gain.float(), "step")
+    step = add(ops.Maximum(), step, floor.expand(step.tensor_shape), "step.kept")
+    graph.set_input(rounding, 1, step)
 
     if bias is not None:
         _write(bias, offset)

@@ -25,7 +25,7 @@ def weight_types(graph: Graph, default: str, layers: Mapping[str, str], edges: b
         UsageError: ``layers`` names what the graph does not have.
     """
     nodes = [n for n in graph.nodes if isinstance(n.op, WEIGHTED) and n.input(1).is_constant and n.input(1).quant is not None]
-    ends = _ends(graph, nodes) if edges else set()
+    outer = ends(graph, nodes) if edges else set()
     names = [node.input(1).name for node in nodes]
     for entry in layers:
         if not any(_holds(entry, name) for name in names):
@@ -33,12 +33,12 @@ def weight_types(graph: Graph, default: str, layers: Mapping[str, str], edges: b
     found = {}
     for node, name in zip(nodes, names, strict=True):
         named = max((entry for entry in layers if _holds(entry, name)), key=len, default=None)
-        wide = id(node) in ends or kind_of(node) not in BY_DEFAULT
+        wide = id(node) in outer or kind_of(node) not in BY_DEFAULT
         found[name] = layers[named] if named is not None else "int8" if wide else default
     return found
 
 
-def _ends(graph: Graph, nodes: list[Node]) -> set[int]:
+def ends(graph: Graph, nodes: list[Node]) -> set[int]:
     """Layers (by id) before or behind which there is no other."""
     weighted = {id(node) for node in nodes}
     after: set[int] = set()  # nodes behind some layer

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from edgekit.compress.qat.attaching import SMALLEST_SHARE
 from edgekit.compress.qat.initial import initial_steps
 from edgekit.compress.qat.norms import Norm
 from edgekit.ir import Graph, Node, Value, ops
@@ -89,7 +90,7 @@ def _constant_behind(value: Value | None) -> Tensor | None:
 def _unfold_one(graph: Graph, node: Node, rounding: Node, norm: Norm, start: str) -> None:
     op = rounding.op
     assert isinstance(op, ops.FakeQuantize) and op.axis is not None
-    weight, step = rounding.input(0), rounding.input(1)
+    weight, (step, floor) = rounding.input(0), _step_and_floor(rounding)
     gain = norm.gain
     sign = torch.where(gain < 0, -1.0, 1.0)
     raw = norm.weight.detach() * _along(sign, op.axis, norm.weight.dim())
@@ -98,6 +99,8 @@ def _unfold_one(graph: Graph, node: Node, rounding: Node, norm: Norm, start: str
     steps = torch.where(gain > 0, step.tensor.detach().double() / gain.clamp(min=1e-30), own.double())
     weight.data = _like(norm.weight, raw)
     step.data = _like(step.tensor, torch.where(torch.isfinite(steps.float()), steps, own.double()))
+    if floor is not None:
+        floor.data = step.data.detach() / SMALLEST_SHARE
 
     folded_bias = node.optional(2)
     if folded_bias is not None:
@@ -128,6 +131,14 @@ def _unfold_one(graph: Graph, node: Node, rounding: Node, norm: Norm, start: str
                 graph.set_input(reader, index, result)
     graph.outputs = [result if value is node.output else value for value in graph.outputs]
     node.output.name, result.name = result.name, node.output.name
+
+
+def _step_and_floor(rounding: Node) -> tuple[Value, Value | None]:
+    """The step of a weight, and the constant that it is kept above."""
+    scale = rounding.input(1)
+    if scale.producer is None:
+        return scale, None
+    return scale.producer.input(0), scale.producer.input(1)
 
 
 def _root(value: Value) -> Value:

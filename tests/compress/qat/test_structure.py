@@ -107,6 +107,43 @@ def test_with_rounding_off_the_training_forward_is_the_sources_batch_norm() -> N
         torch.testing.assert_close(buffers[name], buffer * sign, rtol=0, atol=1e-5)
 
 
+def test_channels_that_a_norm_makes_next_to_nothing_of_move_no_faster_than_the_others_once_it_is_folded() -> None:
+    """Folded weights of 1e-6 would be moved by many times their size; what is trained is the weight before the product."""
+    module = copy.deepcopy(cnn())
+    with torch.no_grad():
+        module.down[1].weight[3] = 1e-5
+    graph, norms = quantised(module)
+    student = attach(graph, dict.fromkeys(norms, "int4"), "auto")
+    unfold(student, norms, "auto")
+    folded = fold(student)
+    weight, step = folded.state["down.0.weight"], folded.state["edgekit_scales.down_0_weight"]
+    torch.testing.assert_close(weight.tensor.abs(), cnn().down[0].weight.abs())
+    network = folded.module().train()
+    torch.nn.functional.cross_entropy(network(X), torch.from_numpy(digits()[3])).backward()
+    for parameter in (weight.tensor, step.tensor):
+        sizes = parameter.grad.flatten(1).norm(dim=1) if parameter.dim() > 1 else parameter.grad.abs()
+        assert float(sizes[3]) < 1e-3 * float(sizes.median())
+
+
+def test_a_scale_that_the_training_drove_away_is_an_error_that_names_it() -> None:
+    graph, _ = quantised(cnn())
+    attached = attach(graph, {}, "max")
+    attached.state["edgekit_scales.relu"].data = torch.nn.Parameter(torch.tensor([-0.1]))
+    with pytest.raises(ek.UsageError, match="drove the scale of 'relu") as caught:
+        absorb(attached)
+    assert "lr" in str(caught.value.hint)
+
+
+def test_the_step_of_a_weight_stays_above_a_share_of_its_start() -> None:
+    graph, _ = quantised(cnn())
+    attached = attach(graph, {"down.0.weight": "int4"}, "lsq")
+    step = attached.state["edgekit_scales.down_0_weight"]
+    start = step.tensor.detach().clone()
+    step.data = torch.nn.Parameter(torch.full_like(start, -1.0))
+    scales = absorb(attached).value("down.0.weight").quant.scale
+    assert scales == pytest.approx((start / 64).tolist())
+
+
 def test_tied_values_share_one_learned_scale() -> None:
     text = """graph g(%x: float32[N,4,4,4])
   @w: float32[4,4,1,1] parameter
