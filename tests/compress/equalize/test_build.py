@@ -8,44 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional
 
 import edgekit as ek
+from benchmarks.mobile import Mobile, adversarially_scaled
 from edgekit.config import QuantizationSettings
 from edgekit.ir import Graph
 from edgekit.target import targets_folder
 from tests import trained
-from tests.compress.equalize.scaled import adversarially_scaled
-
-
-class Inverted(nn.Module):
-    """Expand, depthwise, project (arXiv:1801.04381), beside a shortcut where the shape stays."""
-
-    def __init__(self, inside: int, outside: int, stride: int) -> None:
-        super().__init__()
-        wide = 4 * inside
-        self.expand = nn.Sequential(nn.Conv2d(inside, wide, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU())
-        depth = nn.Conv2d(wide, wide, 3, stride, 1, groups=wide, bias=False)
-        self.depth = nn.Sequential(depth, nn.BatchNorm2d(wide), nn.ReLU())
-        self.project = nn.Sequential(nn.Conv2d(wide, outside, 1, bias=False), nn.BatchNorm2d(outside))
-        self.shortcut = inside == outside and stride == 1
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.project(self.depth(self.expand(x)))
-        return x + y if self.shortcut else y
-
-
-class Mobile(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU())
-        self.blocks = nn.Sequential(Inverted(8, 12, 2), Inverted(12, 12, 1))
-        self.last = nn.Sequential(nn.Conv2d(12, 32, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU())
-        self.head = nn.Linear(32, 10)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(self.last(self.blocks(self.stem(x))).mean((2, 3)))
 
 
 @cache
@@ -53,7 +23,7 @@ def network() -> Graph:
     """Trained on the digits for some seconds, then scaled."""
     torch.manual_seed(0)
     x, y, _, _ = trained.digits()
-    module = Mobile()
+    module = Mobile(8, ((12, 2), (12, 1)), 32, stride=1)
     optimizer = torch.optim.Adam(module.parameters(), lr=1e-2)
     inputs, labels = torch.from_numpy(x), torch.from_numpy(y)
     with torch.enable_grad():
