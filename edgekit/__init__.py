@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from edgekit.compress.distill import BornAgain, MutualLearning, TeacherAssistant
     from edgekit.compress.equalize import Equalize
     from edgekit.compress.fine_tune import FineTune
-    from edgekit.compress.lottery import LotteryTicket
+    from edgekit.compress.lottery import LotteryTicket, Supermask
     from edgekit.compress.low_rank import LowRank
     from edgekit.compress.prune import Prune
     from edgekit.compress.qat import QAT
@@ -68,6 +68,7 @@ _HOME = {
     "Report": "edgekit.report",
     "Separable": "edgekit.compress.separable",
     "Sparsify": "edgekit.compress.sparsify",
+    "Supermask": "edgekit.compress.lottery",
     "Target": "edgekit.target",
     "TeacherAssistant": "edgekit.compress.distill",
     "Training": "edgekit.train",
@@ -105,6 +106,7 @@ __all__ = [
     "Report",
     "Separable",
     "Sparsify",
+    "Supermask",
     "Target",
     "TeacherAssistant",
     "Training",

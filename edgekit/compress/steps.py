@@ -25,6 +25,7 @@ STEPS: dict[str, tuple[str, str]] = {
     "qat": ("edgekit.compress.qat.step", "QAT"),
     "separable": ("edgekit.compress.separable.step", "Separable"),
     "sparsify": ("edgekit.compress.sparsify.step", "Sparsify"),
+    "supermask": ("edgekit.compress.lottery.supermask", "Supermask"),
     "teacher_assistant": ("edgekit.compress.distill.teacher_assistant", "TeacherAssistant"),
 }
 

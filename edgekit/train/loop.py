@@ -21,7 +21,7 @@ from edgekit.train.batches import UNLABELLED, Feeding, Samples
 from edgekit.train.checkpoint import Checkpoint
 from edgekit.train.device import accelerator
 from edgekit.train.identity import graph_digest
-from edgekit.train.masks import Masks
+from edgekit.train.masks import Masks, WeightRule
 from edgekit.train.objective import Objective
 from edgekit.train.optimizer import learning_rate, optimizer_of
 from edgekit.train.progress import Progress, progress
@@ -46,6 +46,7 @@ def train(
     root: Path | None = None,
     save_every: float = SAVE_EVERY,
     alive: Mapping[str, Tensor] | None = None,
+    rule: Callable[[Graph], WeightRule] | None = None,
 ) -> Trained:
     """Trains a copy of a graph.
 
@@ -62,6 +63,7 @@ def train(
         root: folder that callables are imported from.
         save_every: seconds between checkpoints within an epoch.
         alive: bool masks by the names in ``graph.state``; what is False is zero from the first step to the last.
+        rule: makes another rule for the weights of the graph that is trained, in the place of ``alive``.
 
     Raises:
         UsageError: nothing to train or to train with; the loss became NaN or infinite; accelerate is missing.
@@ -69,8 +71,8 @@ def train(
         Unsupported: an input that is not made of samples.
     """
     student = copy.deepcopy(graph)
-    masks = Masks(student, alive or {})
-    masks.weights()
+    held = Masks(student, alive or {}) if rule is None else rule(student)
+    held.weights()
     if settings.epochs == 0:
         return Trained(student)
     with randomness.left_as_it_was():
@@ -78,7 +80,7 @@ def train(
         randomness.seed_all(randomness.mixed(settings.seed, "start"))
         samples, feeding = open_samples(data, student, settings, root)
         goal = objective if objective is not None else task_loss(student, settings, root)
-        return _Run(student, samples, feeding, settings, goal, folder, save_every, root, masks).run(say)
+        return _Run(student, samples, feeding, settings, goal, folder, save_every, root, held).run(say)
 
 
 class _Run:
@@ -94,11 +96,11 @@ class _Run:
         folder: Path | None,
         save_every: float,
         root: Path | None,
-        masks: Masks,
+        rule: WeightRule,
     ) -> None:
         self.graph, self.samples, self.settings, self.folder = graph, samples, settings, folder
-        self.save_every, self.masks = save_every, masks
-        self.key = _key(graph, samples, settings, objective, masks) if folder is not None else ""
+        self.save_every, self.rule = save_every, rule
+        self.key = _key(graph, samples, settings, objective, rule) if folder is not None else ""
         self.accelerator = accelerator(settings.precision)
         self.device: torch.device = self.accelerator.device
         self.student = Student(graph, objective, feeding).to(self.device)
@@ -150,18 +152,19 @@ class _Run:
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             batch = on_device(batch, self.device)
+            self.rule.begin()
             terms, output = self.network(batch, self.epoch)
             loss = sum(terms.values(), torch.zeros((), device=self.device))
             self.optimizer.zero_grad()
             self.accelerator.backward(loss)
-            self.masks.gradients()
+            self.rule.gradients()
             if self.settings.clip_norm is not None:
                 self.accelerator.clip_grad_norm_(self.student.parameters(), self.settings.clip_norm)
             for scale in scales:
                 if scale.grad is not None:
                     scale.grad.add_(torch.sign(scale.detach()), alpha=self.settings.sparsity)
             self.optimizer.step()
-            self.masks.weights()
+            self.rule.weights()
             self._count(batch.size, terms, output, batch.targets)
             self.step += 1
             shown.step()
@@ -258,6 +261,7 @@ class _Run:
         tensors = {f"student/{k}": v for k, v in files.tensors_of(self.student).items()}
         tensors |= {f"optimizer/{k}": v for k, v in files.optimizer_tensors(self.optimizer).items()}
         tensors |= {f"best/{k}": v for k, v in self.best.items()}
+        tensors |= {f"rule/{k}": v for k, v in self.rule.tensors().items()}
         facts = {
             "epoch": self.epoch,
             "step": self.step,
@@ -283,6 +287,8 @@ class _Run:
             )
         files.put_back(self.student, found.part("student"))
         files.restore_optimizer(self.optimizer, found.part("optimizer"))
+        for name, tensor in self.rule.tensors().items():
+            tensor.copy_(found.part("rule")[name])
         self.best = {name: tensor.to(self.device) for name, tensor in found.part("best").items()}
         self.epoch, self.step, self.sums = facts["epoch"], facts["step"], dict(facts["sums"][self.rank])
         self.epochs = [Epoch(**epoch) for epoch in facts["epochs"]]
@@ -292,7 +298,7 @@ class _Run:
         return generators if self.step else None
 
 
-def _key(graph: Graph, samples: Samples, settings: Training, objective: Objective, masks: Masks) -> str:
+def _key(graph: Graph, samples: Samples, settings: Training, objective: Objective, rule: WeightRule) -> str:
     """What a checkpoint must have been made of to be taken up."""
-    goal = f"{type(objective).__qualname__}{objective.watches}{getattr(objective, 'identity', '')}{masks.identity}"
+    goal = f"{type(objective).__qualname__}{objective.watches}{getattr(objective, 'identity', '')}{rule.identity}"
     return hashlib.sha256(f"{graph_digest(graph)}{settings!r}{samples.identity}{goal}".encode()).hexdigest()

@@ -1,15 +1,41 @@
-"""Weights that stay zero while the others are trained."""
+"""Rules that weights follow while a graph is trained; the one rule of this file: some of them stay zero."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from edgekit.errors import UsageError
 from edgekit.ir import Graph
+
+
+class WeightRule(Protocol):
+    """What the loop lets happen to the weights around each step.
+
+    A rule is made for the graph that is trained, and leaves its weights as they are evaluated. In a step the loop calls
+    ``begin``, runs forward and backward, calls ``gradients``, lets the optimizer step, and calls ``weights``.
+
+    Attributes:
+        identity: tells this rule from others, for checkpoints; empty where it does nothing.
+    """
+
+    identity: str
+
+    def begin(self) -> None:
+        """Before the forward pass."""
+
+    def gradients(self) -> None:
+        """Between the backward pass and the optimizer's step."""
+
+    def weights(self) -> None:
+        """After the optimizer's step: the weights as they are evaluated."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint must hold beside the graph's own tensors; written back in place when a training goes on."""
 
 
 class Masks:
@@ -44,6 +70,13 @@ class Masks:
             self._pairs.append((value.tensor, ~mask.to(value.tensor.device)))
         #: Tells these masks from others, for checkpoints; empty where there are none.
         self.identity = digest.hexdigest() if self._pairs else ""
+
+    def begin(self) -> None:
+        """Nothing: dead weights are zero all the time."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """None: the graph holds the zeros."""
+        return {}
 
     def gradients(self) -> None:
         """Makes the gradients of dead weights zero."""
