@@ -60,6 +60,7 @@ class Scores:
         self._weights = {name: tensor.detach().clone() for name, tensor in self._tensors.items()}
         self._scores = {name: _first(name, weight, learning) for name, weight in self._weights.items()}
         self._drawn: dict[str, Tensor] = {}
+        self._steps = torch.zeros((), dtype=torch.int64)
         self._are_scores = False
         digest = hashlib.sha256(f"{learning}{self._shared}{list(names)}".encode())
         for weight in self._weights.values():
@@ -70,11 +71,18 @@ class Scores:
     def begin(self) -> None:
         """The masks of this step."""
         self._place()
+        # Numbers of its own: several processes draw the same, and one that goes on where it stopped draws what it would have.
+        numbers = generator(self._learning.seed, "masks", int(self._steps))
+        self._steps += 1
         factor = 1.0
         if self._shared:
-            factor = self._shared[int(torch.randint(len(self._shared), ()))] / self._shared[0]
+            factor = self._shared[int(torch.randint(len(self._shared), (), generator=numbers))] / self._shared[0]
         for name, scores in self._scores.items():
-            mask = torch.bernoulli(torch.sigmoid(scores)) if self._learning.method == "bernoulli" else self._mask(scores)
+            if self._learning.method == "bernoulli":
+                chance = torch.rand(scores.shape, generator=numbers).to(scores.device)
+                mask = (chance < torch.sigmoid(scores)).to(scores.dtype)
+            else:
+                mask = self._mask(scores)
             self._drawn[name] = self._weights[name] * (self._ratio(mask) * factor)
             self._tensors[name].copy_(self._drawn[name] * mask)
 
@@ -101,8 +109,8 @@ class Scores:
         self._are_scores = False
 
     def tensors(self) -> dict[str, Tensor]:
-        """The scores."""
-        return self._scores
+        """The scores, and how often masks were drawn."""
+        return {**self._scores, "#steps": self._steps}
 
     def _place(self) -> None:
         """Scores and first values move to where the weights are, once, when a training begins."""

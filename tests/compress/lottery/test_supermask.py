@@ -87,7 +87,6 @@ def test_scores_get_the_gradient_of_their_papers(method: str) -> None:
     tensor, w = graph.state[name].tensor, graph.state[name].tensor.detach().clone()
     rule = Scores(graph, [name], learning)
     s = rule.tensors()[name].clone()
-    torch.manual_seed(5)
     rule.begin()
     mask = (tensor.detach() != 0).float()
     x, y = torch.randn(6, 32), torch.tensor([0, 1, 2, 3, 0, 1])
@@ -111,7 +110,6 @@ def test_scores_get_the_gradient_of_their_papers(method: str) -> None:
 def test_probabilities_are_drawn_at_every_step_and_settled_in_the_end() -> None:
     graph = mlp()
     rule = Scores(graph, ["1.weight"], Learning("bernoulli", 0.0, rescale=False, seed=0))
-    torch.manual_seed(0)
     drawn = []
     for _ in range(2):
         rule.begin()
