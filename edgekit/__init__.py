@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from edgekit.frontend.source import load
     from edgekit.ir.graph import Graph
     from edgekit.ir.quant import QuantParams
+    from edgekit.packing import pack, unpack
     from edgekit.report import Report
     from edgekit.runtime.artifact import run
     from edgekit.target import Device, Target
@@ -75,7 +76,9 @@ _HOME = {
     "build": "edgekit.flow",
     "compare": "edgekit.comparison",
     "load": "edgekit.frontend.source",
+    "pack": "edgekit.packing",
     "run": "edgekit.runtime.artifact",
+    "unpack": "edgekit.packing",
 }
 
 __all__ = [
@@ -116,7 +119,9 @@ __all__ = [
     "build",
     "compare",
     "load",
+    "pack",
     "run",
+    "unpack",
 ]
 
 

@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "diagram": set(),
     "tables": {"errors"},
     "formats": {"errors"},  # flatbuffers and protobufs read and written; knows files, no graph
+    "packing": {"errors", "formats"},  # .ekz archives of files; knows bytes, no graph
     "precision": {"errors", "tables"},
     "target": {"errors", "tables", "precision"},
     "config": {"errors", "tables", "precision", "target"},

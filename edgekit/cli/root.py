@@ -28,7 +28,9 @@ COMMANDS = {
     "inspect": "Show the ops of a model with shapes, MACs, parameters, bytes and peak memory.",
     "init": "Write a commented edgekit.toml into this folder.",
     "ops": "List the supported ops: PyTorch's that are read, and the graph's with their form in every runtime.",
+    "pack": "Pack a model for delivery: as small as it gets, and byte for byte itself again on the device.",
     "targets": "List targets and devices.",
+    "unpack": "Restore the model of an .ekz archive, byte for byte.",
 }
 
 _BROKEN_PIPE = 141  # as a shell reports a process that SIGPIPE ended

@@ -1,0 +1,97 @@
+"""``ek.pack`` and ``ek.unpack``."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from edgekit.errors import InputError, OutputError
+from edgekit.packing.archive import Packed, read, write
+from edgekit.packing.damage import Damaged
+
+#: Larger files are refused: their archives could not be told from hostile ones.
+MOST_BYTES = (1 << 31) - 1
+
+
+def pack(model: str | os.PathLike[str] | bytes, output: str | os.PathLike[str] | None = None, *, fast: bool = False) -> Packed:
+    """Packs a file for delivery. The same file gives the same archive.
+
+    Args:
+        model: a .tflite or .onnx file, or any other; or its bytes.
+        output: the archive's path; nothing is written if None.
+        fast: Huffman codes alone for weights: the archive is larger, and Python unpacks it in a fraction of a second.
+
+    Returns:
+        The archive: its ``data``, and in ``parts`` the bytes by what they are for.
+
+    Raises:
+        InputError: the file can't be read, or is empty or larger than 2 GiB.
+        OutputError: the archive can't be written.
+    """
+    data, where = _content(model)
+    if not data:
+        raise InputError("there is nothing to pack: the file is empty", where=where, hint="the path of a model file")
+    if len(data) > MOST_BYTES:
+        raise InputError(f"{len(data):,} bytes are too many to pack", where=where, hint="files of up to 2 GiB")
+    packed = write(data, fast=fast)
+    if read(packed.data) != data:  # never silently wrong, whatever the file
+        raise AssertionError("the archive does not unpack to the file")
+    if output is not None:
+        write_file(Path(output), packed.data)
+    return packed
+
+
+def unpack(archive: str | os.PathLike[str] | bytes, output: str | os.PathLike[str] | None = None) -> bytes:
+    """The file of an archive, byte for byte.
+
+    Args:
+        archive: an .ekz file, or its bytes.
+        output: where to write the file; nothing is written if None, or where the archive is damaged.
+
+    Raises:
+        InputError: the archive can't be read, is none, or is damaged.
+        OutputError: the file can't be written.
+    """
+    content, where = _content(archive)
+    try:
+        data = read(content)
+    except Damaged as error:
+        raise InputError(
+            f"this is no sound .ekz archive: {error}", where=where, hint="copy or download it again, or pack the model anew"
+        ) from error
+    if output is not None:
+        write_file(Path(output), data)
+    return data
+
+
+def _content(source: str | os.PathLike[str] | bytes) -> tuple[bytes, str | None]:
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source), None
+    path = Path(source)
+    try:
+        return path.read_bytes(), str(path)
+    except OSError as error:
+        raise InputError(f"the file can't be read: {error.strerror}", where=path, hint="the path of a file") from error
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Writes the whole file or none; OutputError where it can't be."""
+    part = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            part = Path(file.name)
+            file.write(content)
+        part.chmod(0o666 & ~_umask())
+        part.replace(path)
+    except OSError as error:
+        if part is not None:
+            part.unlink(missing_ok=True)
+        hint = "the path of a file in a folder that is there"
+        raise OutputError(f"'{path}' can't be written: {error.strerror}", where=path.parent, hint=hint) from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

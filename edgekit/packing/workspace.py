@@ -1,0 +1,25 @@
+"""The memory that the C decoder needs for an archive, by the same sums that it makes itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from edgekit.packing.symbols import Matrix
+
+
+def text_bytes(table_bits: int) -> int:
+    """Of the text model: slots, weights, window, heads of matches."""
+    return 4 * (256 + (7 << table_bits) + 65) + 8 * 12 * 10 + (1 << 16) + 4 * (1 << 14)
+
+
+def matrix_bytes(matrix: Matrix) -> int:
+    """Of the matrix model: slots and weights of both mixers, six numbers and three bytes for each column."""
+    nodes = 1 << matrix.bits
+    flags = 4 * (matrix.columns + 2475) + 8 * 16 * 10
+    values = 4 * (nodes + 4 * 18 * nodes + 25 * nodes) + 8 * 4 * matrix.bits * 7
+    return flags + values + 4 * 6 * matrix.columns + 3 * matrix.columns + matrix.period + 1
+
+
+def workspace_of(table_bits: int, matrices: Iterable[Matrix]) -> int:
+    """Bytes for an archive: its text model, and the largest of its matrices; with room for what alignment takes."""
+    return text_bytes(table_bits) + max((matrix_bytes(matrix) for matrix in matrices), default=0) + 256
