@@ -23,6 +23,7 @@ from edgekit.errors import (
 
 if TYPE_CHECKING:
     from edgekit.comparison import compare
+    from edgekit.compress.binarize import Binarize
     from edgekit.compress.controls import Controls
     from edgekit.compress.distill import BornAgain, MutualLearning, TeacherAssistant
     from edgekit.compress.equalize import Equalize
@@ -50,6 +51,7 @@ __version__ = "0.1.0"
 
 #: Public name -> the module that defines it. No module may be called like a public function (a test looks).
 _HOME = {
+    "Binarize": "edgekit.compress.binarize",
     "BornAgain": "edgekit.compress.distill",
     "Controls": "edgekit.compress.controls",
     "Data": "edgekit.data",
@@ -82,6 +84,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Binarize",
     "BornAgain",
     "ConfigError",
     "Controls",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 #: Name -> the module and class of the step: a frozen dataclass whose fields are the keys of its table.
 STEPS: dict[str, tuple[str, str]] = {
+    "binarize": ("edgekit.compress.binarize.step", "Binarize"),
     "born_again": ("edgekit.compress.distill.born_again", "BornAgain"),
     "equalize": ("edgekit.compress.equalize.step", "Equalize"),
     "fine_tune": ("edgekit.compress.fine_tune", "FineTune"),

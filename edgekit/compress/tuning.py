@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from edgekit.ir import Graph
 from edgekit.train.distillation.judge import teacher_scores, worse_teachers
 from edgekit.train.distillation.settings import Distillation
 from edgekit.train.loop import train
+from edgekit.train.masks import WeightRule
 from edgekit.train.settings import Training
 from edgekit.train.trained import Trained
 
@@ -47,17 +48,20 @@ def tune(
     distillation: Distillation | None,
     context: Context,
     alive: Mapping[str, Tensor] | None = None,
+    rule: Callable[[Graph], WeightRule] | None = None,
 ) -> Tuned:
     """Trains a copy of the graph, with the teachers that the distillation names; raises what ``train`` raises.
 
-    ``alive`` are masks of the weights that are trained; by default, what an earlier step made zero stays zero.
+    ``alive`` are masks of the weights that are trained; by default, what an earlier step made zero stays zero. ``rule`` makes
+    another rule in their place.
     """
     alive = held(graph) if alive is None else alive
+    around: dict[str, Any] = {"folder": context.folder, "say": context.say, "root": context.root, "alive": alive, "rule": rule}
     if distillation is None or settings.epochs == 0:
-        return Tuned(train(graph, data, settings, folder=context.folder, say=context.say, root=context.root, alive=alive))
+        return Tuned(train(graph, data, settings, **around))
     teachers = load_teachers(distillation, graph, context)
     objective = distillation.objective(graph, teachers, settings, root=context.root)
-    trained = train(graph, data, settings, objective, folder=context.folder, say=context.say, root=context.root, alive=alive)
+    trained = train(graph, data, settings, objective, **around)
     scores = teacher_scores(objective, graph, data, settings, root=context.root)
     notes = _not_compared([teacher.name for teacher in objective.teachers if teacher.name not in scores], trained)
     return Tuned(trained, scores, worse_teachers(scores, trained), notes)

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from edgekit.train.settings import Training
 
 
-def optimizer_of(parameters: Iterable[nn.Parameter], settings: Training) -> torch.optim.Optimizer:
+def optimizer_of(
+    parameters: Iterable[nn.Parameter], settings: Training, undecayed: Collection[Tensor] = ()
+) -> torch.optim.Optimizer:
     """The optimizer that the settings name; weight decay acts on parameters of two axes or more.
 
     Decay of biases and of norms' scales and shifts only costs accuracy (He et al. 2019, arXiv:1812.01187, section 3.1), and
-    would fight the sparsity of scales.
+    would fight the sparsity of scales. Nor does it act on ``undecayed`` ones.
     """
-    trained = [p for p in parameters if p.requires_grad]
+    trained, spared = [p for p in parameters if p.requires_grad], {id(tensor) for tensor in undecayed}
+    decays = [p.dim() > 1 and id(p) not in spared for p in trained]
     groups = [
-        {"params": [p for p in trained if p.dim() > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
+        {"params": [p for p, decay in zip(trained, decays, strict=True) if decay], "weight_decay": settings.weight_decay},
+        {"params": [p for p, decay in zip(trained, decays, strict=True) if not decay], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
     if settings.optimizer == "sgd":

@@ -128,6 +128,8 @@ CASES = [
     Case(ops.Sum((1,)), "bool[N,3]"),
     Case(ops.Sum((1,)), "int32[N,3]"),
     Case(ops.Lstm(4), f"float32[N,7,5];-;-;{WEIGHTS}"),
+    Case(ops.BinarySign(), "float32[N,3,4]"),
+    Case(ops.BinaryWeight(scaled=True), "float32[6,3,2]"),
     Case(ops.FakeQuantize(), "float32[N,3];float32[1]"),
     Case(ops.FakeQuantize("int4", axis=0, narrow=True), "float32[6,3];float32[6]"),
     Case(ops.Lstm(4, batch_first=False), f"float32[7,N,5];float32[1,N,4];float32[1,N,4];{WEIGHTS}"),

@@ -16,6 +16,7 @@ FIXED: dict[str, dict[type[ops.Op], QuantParams]] = {
         ops.Softmax: QuantParams("int8", (1.0 / 256.0,), (-128,)),
         ops.Sigmoid: QuantParams("int8", (1.0 / 256.0,), (-128,)),
         ops.Tanh: QuantParams("int8", (1.0 / 128.0,), (0,)),
+        ops.BinarySign: QuantParams("int8", (1.0,), (0,)),  # no kernel demands it: the integers are +1 and -1
     },
     "int16": dict.fromkeys((ops.Softmax, ops.Sigmoid, ops.Tanh), QuantParams("int16", (1.0 / 32768.0,), (0,))),
 }

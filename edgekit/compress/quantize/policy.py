@@ -27,6 +27,7 @@ _INTEGER: frozenset[type[ops.Op]] = frozenset(
 _FOLLOWING: frozenset[type[ops.Op]] = frozenset(
     {
         ops.Abs,
+        ops.BinarySign,
         ops.Add,
         ops.Sub,
         ops.Mul,
@@ -216,7 +217,7 @@ LITERT = Policy(
     "LiteRT",
     undelegated=frozenset({ops.Matmul}),
     softmax_aborts=512,
-    only_8_bit=frozenset({ops.Elu, ops.Hardswish, ops.PixelShuffle, ops.PixelUnshuffle, ops.Prelu}),
+    only_8_bit=frozenset({ops.BinarySign, ops.Elu, ops.Hardswish, ops.PixelShuffle, ops.PixelUnshuffle, ops.Prelu}),
 )
 ONNXRUNTIME = Policy("onnxruntime", "ONNX Runtime")
 #: TensorFlow Lite Micro: linear layers per tensor (8 bytes of arena per channel otherwise), no float islands.

@@ -46,12 +46,12 @@ def find_weights(graph: Graph, layers: Sequence[str], keep: Sequence[str]) -> tu
             other[name] = "it is not only a weight of convolutions, linear or recurrent layers"
     known = [name for value in found.values() for name in names[id(value)]]
     for wish in (*layers, *keep):
-        if not any(_covers(wish, name) for name in known):
+        if not any(covers(wish, name) for name in known):
             raise UsageError(f"'{wish}' is no weight of the graph", where=graph.name, hint=did_you_mean(wish, known))
     for name, value in list(found.items()):
-        if layers and not any(_covers(wish, n) for wish in layers for n in names[id(value)]):
+        if layers and not any(covers(wish, n) for wish in layers for n in names[id(value)]):
             other[name] = "it is not among 'layers'"
-        elif stays := next((wish for wish in keep for n in names[id(value)] if _covers(wish, n)), None):
+        elif stays := next((wish for wish in keep for n in names[id(value)] if covers(wish, n)), None):
             other[name] = f"'keep' names '{stays}'"
         else:
             continue
@@ -79,5 +79,6 @@ def _multiplies(node: Node, value: Value) -> bool:
     return all(index in _PLACES.get(type(node.op), ()) for index in read)
 
 
-def _covers(wish: str, name: str) -> bool:
+def covers(wish: str, name: str) -> bool:
+    """A name, or the start of it up to a dot."""
     return name == wish or name.startswith(f"{wish}.")

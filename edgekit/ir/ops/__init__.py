@@ -27,6 +27,7 @@ from edgekit.ir.ops.activation import (
 )
 from edgekit.ir.ops.attention import Attention
 from edgekit.ir.ops.base import OPS, Op
+from edgekit.ir.ops.binary import BinarySign, BinaryWeight
 from edgekit.ir.ops.conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from edgekit.ir.ops.elementwise import (
     Abs,
@@ -104,6 +105,8 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "BatchNorm",
+    "BinarySign",
+    "BinaryWeight",
     "Cast",
     "Ceil",
     "Clamp",

@@ -133,6 +133,7 @@ ACTIVATION = [
         ops.Silu(),
         ops.Mish(),
         ops.Hardswish(),
+        ops.BinarySign(),
         ops.Hardsigmoid(),
         ops.Sigmoid(),
         ops.Tanh(),

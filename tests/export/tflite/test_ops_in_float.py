@@ -122,6 +122,7 @@ FORMS = [
     (ops.Silu(), (IMAGE,), {"LOGISTIC": 1, "MUL": 1}),
     (ops.Gelu(), (IMAGE,), {"GELU": 1}),
     (ops.Hardswish(), (IMAGE,), {"HARD_SWISH": 1}),
+    (ops.BinarySign(), (IMAGE,), {"GREATER_EQUAL": 1, "SELECT_V2": 1}),
     (ops.Resize((18, 16), "bilinear"), (IMAGE,), {"RESIZE_BILINEAR": 1}),
     (ops.Split(1, (2, 2)), (IMAGE,), {"SPLIT": 1}),
 ]

@@ -61,6 +61,7 @@ CASES = [
     Case(ops.Prelu(), constants=((3,),), output=WIDE, steps=1),
     Case(ops.Prelu(), constants=((1,),), output=WIDE, steps=1),
     Case(ops.Hardswish(), steps=1.5),
+    Case(ops.BinarySign(), output=QuantParams("int8", (1.0,), (0,)), steps=0.0),
     Case(ops.Sigmoid(), output=SIGMOID, steps=0.6),
     Case(ops.Tanh(), output=TANH, steps=0.6),
     Case(ops.Elu(), steps=0.6),

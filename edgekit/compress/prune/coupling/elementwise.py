@@ -14,7 +14,7 @@ from edgekit.ir import Batch, Dim, Node, Value, ops
     *[ops.Relu, ops.Relu6, ops.Clamp, ops.LeakyRelu, ops.Elu, ops.Gelu, ops.Silu, ops.Mish, ops.Hardswish, ops.Hardsigmoid],
     *[ops.Sigmoid, ops.Tanh, ops.Softplus, ops.Softsign, ops.Hardshrink, ops.Softshrink, ops.Threshold, ops.Dropout],
     *[ops.Exp, ops.Log, ops.Sqrt, ops.Rsqrt, ops.Square, ops.Abs, ops.Neg, ops.Sign, ops.Floor, ops.Ceil, ops.Round],
-    *[ops.Sin, ops.Cos, ops.Erf, ops.Cast, ops.Identity, ops.LogicalNot],
+    *[ops.Sin, ops.Cos, ops.Erf, ops.Cast, ops.Identity, ops.LogicalNot, ops.BinarySign],
 )
 def unary(node: Node, c: Coupling) -> None:
     """Every axis passes."""

@@ -3,6 +3,7 @@
 from edgekit.export.onnx.emitters import (
     activation,
     attention,
+    binary,
     convolution,
     elementwise,
     linear,
@@ -17,6 +18,7 @@ from edgekit.export.onnx.emitters import (
 __all__ = [
     "activation",
     "attention",
+    "binary",
     "convolution",
     "elementwise",
     "linear",

@@ -2,6 +2,7 @@
 
 from edgekit.export.tflite.emitters import (
     activation,
+    binary,
     convolution,
     elementwise,
     linear,
@@ -16,6 +17,7 @@ from edgekit.export.tflite.emitters import (
 
 __all__ = [
     "activation",
+    "binary",
     "convolution",
     "elementwise",
     "linear",

@@ -27,7 +27,7 @@ ELEMENTWISE = (
     *(ops.LogicalAnd, ops.LogicalOr, ops.LogicalNot, ops.Where, ops.Cast, ops.Identity),
     *(ops.Exp, ops.Log, ops.Sqrt, ops.Rsqrt, ops.Square, ops.Abs, ops.Neg, ops.Sign, ops.Floor, ops.Ceil, ops.Round),
     *(ops.Sin, ops.Cos, ops.Relu, ops.Relu6, ops.Clamp, ops.LeakyRelu, ops.Prelu, ops.Elu, ops.Gelu, ops.Hardswish),
-    *(ops.Sigmoid, ops.Tanh),
+    *(ops.Sigmoid, ops.Tanh, ops.BinarySign),
 )
 
 
