@@ -24,6 +24,7 @@ from edgekit.errors import (
 if TYPE_CHECKING:
     from edgekit.comparison import compare
     from edgekit.compress.binarize import Binarize
+    from edgekit.compress.cluster import Cluster
     from edgekit.compress.controls import Controls
     from edgekit.compress.distill import BornAgain, MutualLearning, TeacherAssistant
     from edgekit.compress.equalize import Equalize
@@ -54,6 +55,7 @@ _HOME = {
     "Binarize": "edgekit.compress.binarize",
     "BornAgain": "edgekit.compress.distill",
     "Controls": "edgekit.compress.controls",
+    "Cluster": "edgekit.compress.cluster",
     "Data": "edgekit.data",
     "Device": "edgekit.target",
     "Distillation": "edgekit.train.distillation",
@@ -86,6 +88,7 @@ _HOME = {
 __all__ = [
     "Binarize",
     "BornAgain",
+    "Cluster",
     "ConfigError",
     "Controls",
     "Data",

@@ -18,6 +18,7 @@ STEPS: dict[str, tuple[str, str]] = {
     "binarize": ("edgekit.compress.binarize.step", "Binarize"),
     "born_again": ("edgekit.compress.distill.born_again", "BornAgain"),
     "equalize": ("edgekit.compress.equalize.step", "Equalize"),
+    "cluster": ("edgekit.compress.cluster.step", "Cluster"),
     "fine_tune": ("edgekit.compress.fine_tune", "FineTune"),
     "lottery_ticket": ("edgekit.compress.lottery.step", "LotteryTicket"),
     "low_rank": ("edgekit.compress.low_rank.step", "LowRank"),
