@@ -10,7 +10,7 @@ from typing import Literal
 
 from edgekit import tables
 from edgekit.errors import ConfigError, UsageError
-from edgekit.precision import LayerPrecision
+from edgekit.precision import Fallback, LayerPrecision, PrecisionBudget
 from edgekit.target import IoType
 
 CONFIG_NAME = "edgekit.toml"
@@ -98,6 +98,9 @@ class QuantizationSettings:
         absorb_bias: what biases add to almost every sample moves into the next layer; changes the function a little.
         sensitivity: the report tells what quantising each layer alone does to the outputs and to the metrics.
         layers: by name of a weight or a module, the types that it is stored and computed in.
+        budget: the precision of every layer that ``layers`` does not name is chosen for this.
+        allow_slower: with ``budget``: choices that make the runtime slower than int8 are made too, and named.
+        fallback: layers stay float until the metric is kept, those that cost most first.
     """
 
     observer: Literal["min_max", "moving_average", "percentile", "mse", "entropy", "output_error", "auto"] | None = None
@@ -110,8 +113,15 @@ class QuantizationSettings:
     absorb_bias: bool = False
     sensitivity: bool = False
     layers: Mapping[str, LayerPrecision] = field(default_factory=dict)
+    budget: PrecisionBudget | None = None
+    allow_slower: bool = False
+    fallback: Fallback | None = None
 
     def __post_init__(self) -> None:
+        if self.budget is not None and self.fallback is not None:
+            raise ValueError("'budget' and 'fallback' are two ways to choose precisions: give one")
+        if self.allow_slower and self.budget is None:
+            raise ValueError("'allow_slower' goes with 'budget'")
         if self.percentile is not None and not 0.5 < self.percentile <= 1:
             raise ValueError(f"'percentile' is a share above 0.5 and up to 1, not {self.percentile}")
         if self.percentile is not None and self.observer != "percentile":

@@ -255,6 +255,7 @@ def _build_one(
     from edgekit.stages.io_types import byte_inputs, io_types
     from edgekit.stages.layer_sensitivity import layer_sensitivity
     from edgekit.stages.micro import write_micro_files
+    from edgekit.stages.mixed import score_of
     from edgekit.stages.precision import lower
     from edgekit.stages.preprocessing import prepare
     from edgekit.stages.verify import verify
@@ -265,7 +266,10 @@ def _build_one(
     prepared = prepare(graph, settings, bytes_in=byte_inputs(types, graph, samples))
     with job.stage("quantize" if quantized else "optimize"):
         calibration = None if samples is None else batches(prepared.taken(samples), prepared.graph)
-        lowered = lower(prepared, target, calibration, request, types, job.say)
+        wanted = request.quantization
+        by_metric = wanted.fallback is not None or (wanted.budget is not None and wanted.budget.max_drop is not None)
+        score = score_of(job.evaluation, prepared, source, settings, request.root) if by_metric else None
+        lowered = lower(prepared, target, calibration, request, types, job.say, score)
     if request.dump is not None:
         _dump(request.dump, f"{target.name}-1-float", lowered.float_graph)
         _dump(request.dump, f"{target.name}-2-lowered", lowered.graph)

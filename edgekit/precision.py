@@ -98,5 +98,40 @@ class PrecisionPlan:
                 )
 
 
+@dataclass(frozen=True)
+class PrecisionBudget:
+    """What the layers' precisions are chosen for; exactly one of these.
+
+    Attributes:
+        bytes: of all weights, biases and their scales, at most; as little error as fits.
+        min_sqnr_db: of the outputs, at least; as few bytes as reach it.
+        max_drop: of the metric, at most (percentage points of top-1); as few bytes as keep it.
+    """
+
+    bytes: int | None = None
+    min_sqnr_db: float | None = None
+    max_drop: float | None = None
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("bytes", "min_sqnr_db", "max_drop") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError("'budget' is one of 'bytes', 'min_sqnr_db' and 'max_drop'")
+        if self.bytes is not None and self.bytes < 1:
+            raise ValueError(f"'bytes' is above 0, not {self.bytes}")
+        if self.max_drop is not None and self.max_drop < 0:
+            raise ValueError(f"'max_drop' is 0 or more, not {self.max_drop}")
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """Layers that cost most accuracy stay float until the metric drops by no more than ``max_drop`` (percentage points)."""
+
+    max_drop: float
+
+    def __post_init__(self) -> None:
+        if self.max_drop < 0:
+            raise ValueError(f"'max_drop' is 0 or more, not {self.max_drop}")
+
+
 def _holds(module: str, name: str) -> bool:
     return name == module or name.startswith(f"{module}.")

@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runtime": {"errors", "formats", "target"},  # runs artifacts; knows files, no graph
     "frontend": {*GRAPH, "formats", "passes", "config", "reference", "tables"},
     # frontend: teachers are models; export and bench: a measured budget is of a file that ran
-    "compress": {*GRAPH, "passes", "train", "data", "frontend", "export", "bench", *FACTS},
+    "compress": {*GRAPH, "metrics", "layer_errors", "alone_errors", "passes", "train", "data", "frontend", "export", "bench", *FACTS},
     "export": {*GRAPH, "passes", "formats", *FACTS},
     "bench": {*FACTS, "formats", "runtime", "data"},
     "report": {*GRAPH, *FACTS, "formats", "runtime", "layer_errors", "diagram"},

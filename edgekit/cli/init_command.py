@@ -40,12 +40,20 @@ targets = ["tflite-fp32"]        # `edgekit targets` lists them; int8 targets ne
 # observer = "min_max"           # or "moving_average", "percentile", "mse", "entropy", "output_error", "auto"
 # percentile = 0.99999           # with observer = "percentile"
 # bias_correction = true
+# budget = { bytes = 200_000 }   # a precision for every layer; or { min_sqnr_db = 25 }, or { max_drop = 1.0 } points of top-1;
+#                                instead, fallback = { max_drop = 0.5 }: float for the layers that cost most
+# allow_slower = true            # with a budget: 4-bit weights and float layers, which runtimes compute slower than int8
+# layers = { "layer3.0.conv1" = { weights = "int4" } }   # or activations = "int16" or "float32"; by weight or module
 # rounding = "adaround"          # learned, some seconds a layer; "nearest" by default
 # rounding_iterations = 2000     # with rounding = "adaround"
 # equalize = true                # equal ranges for the channels of consecutive layers
 # replace_relu6 = true           # with equalize: relu6 becomes relu, which changes the function
 # absorb_bias = true             # with equalize: high biases move into the next layer
 # sensitivity = true             # report what quantising each layer alone does
+
+# [training]                     # what every training of the recipe has where its step says nothing else
+# optimizer = "adamw"            # and all other keys of docs/training.md
+# lr = 1e-3
 
 # [[recipe]]                     # compression steps, in order, before all targets (docs/recipes.md)
 # step = "prune"                 # prune, fine_tune, separable, low_rank ...

@@ -17,6 +17,8 @@ from edgekit.report.model import (
 from edgekit.report.quantization import (
     EqualizedPair,
     LayerSensitivity,
+    PrecisionsInfo,
+    PricedLayer,
     QuantizationInfo,
     RoundedLayer,
     SensitivityInfo,
@@ -34,6 +36,8 @@ __all__ = [
     "Layer",
     "LayerSensitivity",
     "PassInfo",
+    "PrecisionsInfo",
+    "PricedLayer",
     "QuantizationInfo",
     "Report",
     "RoundedLayer",

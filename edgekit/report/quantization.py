@@ -83,6 +83,45 @@ class RoundedLayer:
 
 
 @dataclass(frozen=True)
+class PricedLayer:
+    """One layer with a weight, and what its types cost.
+
+    Attributes:
+        layer: the name of its weight.
+        weights, activations: what they are held in.
+        bytes: of its weight, bias and scales.
+        int8_bytes: what they would be in int8.
+        slowdown: times int8's instructions, on the emulated core where it is most; None where that was not counted.
+    """
+
+    layer: str
+    weights: str
+    activations: str
+    bytes: int
+    int8_bytes: int
+    slowdown: float | None
+
+
+@dataclass(frozen=True)
+class PrecisionsInfo:
+    """The types of all layers, where some are not int8.
+
+    Attributes:
+        layers: in the order of the graph.
+        slower: how many of them take more instructions than in int8, or an amount that was not counted.
+        asked: the budget or fall-back that they were chosen for; None where target and settings named them.
+        drop: of the metric in percentage points while choosing; None where that was not measured.
+        tried: plans that were measured.
+    """
+
+    layers: tuple[PricedLayer, ...]
+    slower: int
+    asked: str | None = None
+    drop: float | None = None
+    tried: int = 0
+
+
+@dataclass(frozen=True)
 class QuantizationInfo:
     """How the graph of one artifact was quantised.
 
@@ -94,6 +133,7 @@ class QuantizationInfo:
         equalized: one row a pair of layers, where that was asked for.
         not_equalized: layers from which no scale moved, and why.
         sensitivity: what each layer alone costs, where that was asked for.
+        precisions: what each layer is held in and what that costs, where some are not int8.
     """
 
     observer: str
@@ -103,3 +143,4 @@ class QuantizationInfo:
     equalized: tuple[EqualizedPair, ...] = ()
     not_equalized: Mapping[str, str] = field(default_factory=dict)
     sensitivity: SensitivityInfo | None = None
+    precisions: PrecisionsInfo | None = None

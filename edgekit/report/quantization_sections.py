@@ -5,8 +5,8 @@ from __future__ import annotations
 from edgekit.report.alone_plot import columns
 from edgekit.report.markup import Column, Html, details, element, section, table
 from edgekit.report.model import SQNR_LIMIT_DB, Report
-from edgekit.report.numbers import db_text, metric_text, percent_text
-from edgekit.report.quantization import QuantizationInfo, SensitivityInfo
+from edgekit.report.numbers import bytes_text, db_text, metric_text, percent_text
+from edgekit.report.quantization import PrecisionsInfo, QuantizationInfo, SensitivityInfo
 
 
 def quantization_section(report: Report) -> Html:
@@ -14,7 +14,7 @@ def quantization_section(report: Report) -> Html:
     info = report.quantization
     if info is None:
         return Html("")
-    parts = [_sensitivity(info.sensitivity), _equalized(info), _rounded(info)]
+    parts = [_precisions(info.precisions), _sensitivity(info.sensitivity), _equalized(info), _rounded(info)]
     if not any(parts) and len(info.observers) < 2:
         return Html("")
     return section("Quantisation", *parts, lead=_lead(info))
@@ -72,6 +72,38 @@ def _equalized(info: QuantizationInfo) -> Html:
     left = [(element("span", name, css="name"), why) for name, why in info.not_equalized.items()]
     rest = table([Column("Not equalised"), Column("because")], left)
     return Html(table(heads, rows) + (details(f"left as they were: {len(left)}", rest) if left and rows else rest))
+
+
+def _precisions(found: PrecisionsInfo | None) -> Html:
+    if found is None:
+        return Html("")
+    rows = [
+        (
+            element("span", row.layer, css="name"),
+            row.weights,
+            row.activations,
+            bytes_text(row.bytes),
+            bytes_text(row.int8_bytes),
+            "not counted" if row.slowdown is None else f"{row.slowdown:.2f}",
+        )
+        for row in found.layers
+    ]
+    heads = [Column("Layer"), Column("weights"), Column("activations"), Column("bytes", True), Column("in int8", True)]
+    lead = precisions_text(found)
+    return Html(element("p", lead) + table([*heads, Column("instructions / int8", True)], rows, css="scroll"))
+
+
+def precisions_text(found: PrecisionsInfo) -> str:
+    """How the types came about and what they cost, in words."""
+    other = sum((row.weights, row.activations) != ("int8", "int8") for row in found.layers)
+    said = [f"{other} of {len(found.layers)} layers are not int8"]
+    if found.asked:
+        said.append(f"chosen for {found.asked}")
+    if found.drop is not None:
+        said.append(f"the metric dropped by {found.drop:.2f} points while choosing")
+    if found.slower:
+        said.append(f"{found.slower} of them slower than in int8, or not counted")
+    return "; ".join(said) + ". Instructions: ARM64, emulated, the larger of Cortex-A53 and A76; on x86 the factors are larger."
 
 
 def _rounded(info: QuantizationInfo) -> Html:

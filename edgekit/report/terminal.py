@@ -22,6 +22,7 @@ from edgekit.report.numbers import (
     seconds_text,
 )
 from edgekit.report.page import headline
+from edgekit.report.quantization_sections import precisions_text
 from edgekit.report.step_sections import change_text, control_rows, name_of
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ def print_report(report: Report, console: Console | None = None, *, folder: str 
         console.print(f"\n  [dim]left alone: {escape('; '.join(left[:_DECLINED]) + more)}[/dim]", soft_wrap=True)
     if told := [f"{name_of(record)}: {line}" for record in report.history for line in record.get("notes", ())]:
         console.print("\n" + "\n".join(f"  [dim]{escape(line)}[/dim]" for line in told), soft_wrap=True)
+    if report.quantization is not None and (found := report.quantization.precisions) is not None:
+        console.print(f"\n  [dim]{escape(precisions_text(found))}[/dim]", soft_wrap=True)
     floats = [layer for layer in report.layers if layer.float_reason]
     if floats:
         reasons = dict.fromkeys(f"{layer.op.split()[0]}: {layer.float_reason}" for layer in floats)

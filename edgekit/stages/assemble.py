@@ -105,7 +105,7 @@ def assemble(
         artifact=artifact_info(path, relative_to=path.parent, arena_bytes=micro.arena_bytes),
         io=io_info(Artifact(path).record, path.name, labels),
         layers=layers(lowered.graph, errors, alone, reasons),
-        quantization=quantization_info(lowered, request.quantization, sensitivity),
+        quantization=quantization_info(lowered, request.quantization, sensitivity, target.runtime),
         verification=verification,
         evaluation=evaluation,
         budget=_device_checks(path, device),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from edgekit.compress.equalize.application import Equalization, equalize_graph
+from edgekit.compress.mixed_precision.choice import Mixed
 from edgekit.compress.quantize.dynamic_range import quantize_weights_only
 from edgekit.compress.quantize.policy import LITERT, ONNXRUNTIME, TFLM, Policy
 from edgekit.compress.quantize.post_training import PostTraining, QuantizationRecord, quantize
@@ -18,6 +19,7 @@ from edgekit.passes import DECOMPOSE, EXACT, PassRecord, run_passes
 from edgekit.passes.decompose_activations import DECOMPOSE_FOR_INTEGERS
 from edgekit.precision import PrecisionPlan
 from edgekit.stages.io_types import IoTypes
+from edgekit.stages.mixed import chosen
 from edgekit.stages.preprocessing import Prepared
 from edgekit.stages.trained_integers import is_trained, lower_trained
 from edgekit.target import Target
@@ -35,6 +37,7 @@ class Lowered:
     quantization: QuantizationRecord | None = None
     warnings: tuple[str, ...] = ()
     equalization: Equalization | None = None
+    mixed: Mixed | None = None
 
 
 def lower(
@@ -44,6 +47,7 @@ def lower(
     request: BuildRequest,
     types: IoTypes,
     say: Callable[[str], None] | None = None,
+    score: Callable[[Graph], float] | None = None,
 ) -> Lowered:
     """Runs the exact passes and the target's quantisation; a graph that was trained in integers keeps those.
 
@@ -54,6 +58,7 @@ def lower(
         request: options of quantisation.
         types: of inputs and outputs.
         say: is told what goes on, where that takes long.
+        score: the metric of a graph in percentage points, for choosing precisions by it.
 
     Raises:
         UsageError: an integer target without calibration data.
@@ -67,6 +72,7 @@ def lower(
     plan = PrecisionPlan(quantization.precision, request.quantization.layers)
     integers = [precision for precision in plan.precisions() if precision.activations != "float32"]
     if not integers:
+        _require_no_choice(request.quantization, target)
         graph, records = run_passes(prepared.graph, EXACT)
         if any(precision.weights in ("int8", "int4") for precision in plan.precisions()):
             reduced = quantize_weights_only(graph, plan=plan, policy=_POLICIES[target.runtime])
@@ -90,20 +96,33 @@ def lower(
         policy = replace(policy, per_channel=False)
     if (quantization.fully_connected or granularity) == "per_tensor":
         policy = replace(policy, per_channel_linear=False)
+    options = options_of(request.quantization)
+    mixed = chosen(graph, samples, policy, options, request.quantization, plan, score)
     quantized, record = quantize(
         graph,
         samples,
         policy=policy,
-        options=options_of(request.quantization),
+        options=options,
         float_io=types.floats(),
         input_params={**prepared.bytes, **prepared.folded},
-        plan=plan,
+        plan=plan if mixed is None else mixed.plan,
         io_types=types.integers(),
         say=say,
     )
     _as_unsigned(quantized, types.unsigned())
     changed = () if equalization is None else equalization.changes()
-    return Lowered(quantized, graph, records, record, (*types.warnings, *changed, *record.warnings), equalization)
+    return Lowered(quantized, graph, records, record, (*types.warnings, *changed, *record.warnings), equalization, mixed)
+
+
+def _require_no_choice(settings: QuantizationSettings, target: Target) -> None:
+    """UsageError where precisions are to be chosen for a target that has one alone."""
+    if settings.budget is not None or settings.fallback is not None:
+        key = "budget" if settings.budget is not None else "fallback"
+        raise UsageError(
+            f"'{target.name}' computes in float: there is nothing to choose for a {key}",
+            where=f"[quantization] {key}",
+            hint="a target with integer activations: tflite-int8, onnx-int8",
+        )
 
 
 def options_of(settings: QuantizationSettings) -> PostTraining:

@@ -9,10 +9,11 @@ from edgekit.compress.quantize.post_training import PostTraining
 from edgekit.config import QuantizationSettings
 from edgekit.report import EqualizedPair, QuantizationInfo, RoundedLayer, SensitivityInfo
 from edgekit.stages.precision import Lowered
+from edgekit.stages.priced import precisions_info
 
 
 def quantization_info(
-    lowered: Lowered, settings: QuantizationSettings, sensitivity: SensitivityInfo | None
+    lowered: Lowered, settings: QuantizationSettings, sensitivity: SensitivityInfo | None, runtime: str
 ) -> QuantizationInfo | None:
     """None for a graph that was not quantised after training."""
     record, moved = lowered.quantization, lowered.equalization
@@ -26,4 +27,5 @@ def quantization_info(
         equalized=() if moved is None else tuple(EqualizedPair(**dataclasses.asdict(pair)) for pair in moved.pairs),
         not_equalized={} if moved is None else dict(moved.declined),
         sensitivity=sensitivity,
+        precisions=precisions_info(lowered, settings, runtime),
     )
