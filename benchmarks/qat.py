@@ -1,11 +1,12 @@
 """ResNet-20 with weights of 8, 4 and 2 bits: what quantisation-aware training gives back of what rounding takes.
 
-    python -m benchmarks.qat [--case NAME]... [--seed N]... [--quick]
+    python -m benchmarks.qat [--case NAME]... [--seed N]... [--work FOLDER] [--quick]
 
 Every case trains a few epochs on 15,000 images with the float network as the teacher, and is judged once on the test images:
 before the training (calibrated, rounded to nearest from the same start), and afterwards in the exported file. The seed chooses
 the calibration images, the order and the augmentation. A case takes about two CPU minutes an epoch; each is recorded as it
-ends, in ``results/qat.json``, so that the table fills up over many calls. ``--quick`` takes few images and records nothing.
+ends, in ``results/qat.json``, so that the table fills up over many calls, and one that was interrupted goes on in its folder of
+work. ``--quick`` takes few images and records nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ Array = NDArray[Any]
 Figures = dict[str, Any]
 
 _TRAINING = ek.Training(optimizer="sgd", lr=0.01, batch_size=64, nesterov=True, augment="flip_crop", validation=0.0)
-_STEP = ek.QAT(epochs=3, freeze=0.34, training=_TRAINING, distillation=ek.Distillation(temperature=4.0, alpha=0.9))
+_STEP = ek.QAT(epochs=2, freeze=0.5, training=_TRAINING, distillation=ek.Distillation(temperature=4.0, alpha=0.9))
 #: Case -> the type of the weights; first and last layers have 8 bits, activations too.
 CASES = {"W8A8": "int8", "W4A8": "int4", "W2A8": "int2"}
 #: Points of top-1 that the exported file may lose against the float network.
@@ -50,6 +51,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", action="append", choices=list(CASES), default=[])
     parser.add_argument("--seed", action="append", type=int, default=[])
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "edgekit-qat")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     if not networks.available():
@@ -64,7 +66,7 @@ def main() -> int:
     rows = [] if options.quick else _recorded(base)
     for name in options.case or ["W4A8"]:
         for seed in options.seed or [0]:
-            row = {"case": name, "seed": seed, **_measured(graph, name, seed, train, test)}
+            row = {"case": name, "seed": seed, **_measured(graph, name, seed, train, test, options.work)}
             print(row, flush=True)
             rows = [r for r in rows if (r["case"], r["seed"]) != (name, seed)] + [row]
             if not options.quick:
@@ -91,13 +93,13 @@ def _recorded(base: Figures) -> list[Figures]:
     return content["figures"] if same else []
 
 
-def _measured(graph: Graph, name: str, seed: int, train: tuple[Array, Array], test: tuple[Array, Array]) -> Figures:
+def _measured(graph: Graph, name: str, seed: int, train: tuple[Array, Array], test: tuple[Array, Array], work: Path) -> Figures:
     """One case: as calibration leaves it, trained, and exported."""
     step = replace(_STEP, weights=CASES[name], training=replace(_TRAINING, seed=seed))
     data = ek.Data(train=train, calibration=RESNET20.samples(256, seed))
     rounded = replace(step, epochs=0, training=None, distillation=None).apply(graph, data)
     began = time.process_time()
-    trained = step.apply(graph, data)
+    trained = ek.Recipe([step]).apply(graph, data, folder=work)
     minutes = (time.process_time() - began) / 60
     return {
         "rounded": top1(rounded, *test),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 #: The smallest step: a step that training pushes to zero or below acts as this one, and may come back.
-SMALLEST_STEP = 1e-9
+SMALLEST_STEP = 1e-12
 
 #: From here on float32 does not hold every integer.
 _EXACT = 2**24

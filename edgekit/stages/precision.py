@@ -26,6 +26,9 @@ from edgekit.target import Target
 
 _POLICIES: dict[str, Policy] = {"litert": LITERT, "tflite-micro": TFLM, "onnxruntime": ONNXRUNTIME}
 
+#: Of settings that nothing reads.
+_IDLE = "[quantization] has no effect: the step 'qat' trained the integers"
+
 
 @dataclass(frozen=True)
 class Lowered:
@@ -68,7 +71,8 @@ def lower(
     if is_trained(prepared.graph):
         trained, plain = lower_trained(prepared, target, samples, types)
         _as_unsigned(trained, types.unsigned())
-        return Lowered(trained, plain, (), QuantizationRecord(), types.warnings)
+        idle = () if request.quantization == QuantizationSettings() else (_IDLE,)
+        return Lowered(trained, plain, (), QuantizationRecord(), (*types.warnings, *idle))
     plan = PrecisionPlan(quantization.precision, request.quantization.layers)
     integers = [precision for precision in plan.precisions() if precision.activations != "float32"]
     if not integers:

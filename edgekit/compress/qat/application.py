@@ -10,6 +10,7 @@ from edgekit.compress.context import Context
 from edgekit.compress.qat.absorbing import absorb, constant_of, params_of
 from edgekit.compress.qat.attaching import attach
 from edgekit.compress.qat.calibration import calibration_batches
+from edgekit.compress.qat.clusters import clusters_of, keeping
 from edgekit.compress.qat.folding import fold
 from edgekit.compress.qat.norms import Norm, recording_passes
 from edgekit.compress.qat.step import QAT, TRAINING
@@ -43,6 +44,8 @@ def train_quantized(step: QAT, graph: Graph, data: object | None, context: Conte
     options = PostTraining(observer=step.observer, bias_correction=False)  # the training moves biases
     quantized, record = quantize(lowered, batches, policy=_POLICIES[step.runtime], options=options)
     types = weight_types(quantized, step.weights, step.layers, step.edges)
+    codebooks, said = clusters_of(quantized, types)
+    rule = keeping(codebooks)
     start = attach(quantized, types, step.start)
     before = score(absorb(start), evaluate, context.root)
 
@@ -55,12 +58,12 @@ def train_quantized(step: QAT, graph: Graph, data: object | None, context: Conte
         declined |= unfold(student, norms, step.start)
         student.verify()
         settings_now = replace(settings, epochs=learning)
-        parts["learning"] = tune(student, data, settings_now, step.distillation, context.inside("learning"))
+        parts["learning"] = tune(student, data, settings_now, step.distillation, context.inside("learning"), rule=rule)
         student = fold(parts["learning"].trained.graph)
         student.verify()
     if step.frozen_epochs:
         slower = replace(settings, epochs=step.frozen_epochs, lr=settings.rate * step.frozen_lr, warmup=0.0)
-        parts["frozen"] = tune(student, data, slower, step.distillation, context.inside("frozen"))
+        parts["frozen"] = tune(student, data, slower, step.distillation, context.inside("frozen"), rule=rule)
         student = parts["frozen"].trained.graph
     trained = absorb(student)
     trained.verify()
@@ -70,7 +73,7 @@ def train_quantized(step: QAT, graph: Graph, data: object | None, context: Conte
         "weights": types,
         "scales": _compared(scales, _scales(student)),
     }
-    warnings = (*record.warnings, *[line for part in parts.values() for line in part.warnings])
+    warnings = (*said, *record.warnings, *[line for part in parts.values() for line in part.warnings])
     notes = tuple(line for part in parts.values() for line in part.notes)
     return recorded("qat", step, graph, trained, started, details=details, warnings=warnings, notes=notes, declined=declined)
 

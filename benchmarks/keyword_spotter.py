@@ -1,0 +1,221 @@
+"""A keyword spotter for delivery: pruned, clustered, trained in integers and packed, beside its int8 file under gzip.
+
+    python -m benchmarks.keyword_spotter [--speaker N]... [--quick]
+
+A DS-CNN (Zhang et al. 2017, arXiv:1711.07128) hears spoken digits: 10 mel cepstra of 49 frames. Each fold holds one speaker
+out, trains on the others, and compares on the one that nobody has heard: the float network, its calibrated int8 file under
+gzip, and the packed file after ``sparsify``, ``cluster`` and ``qat``. A fold takes some CPU minutes and is recorded in
+``results/keyword_spotter.json`` as it ends. ``--quick`` takes few samples and epochs and records nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+import edgekit as ek
+from benchmarks import networks
+from benchmarks.checks import RESULTS, Check, conclude, into_readme, record, table
+from edgekit.ir import Graph
+from edgekit.runtime.artifact import Artifact
+
+Array = NDArray[Any]
+Figures = dict[str, Any]
+
+_FRAMES, _CEPSTRA, _MELS = 49, 10, 40
+#: What the packed file may be of the int8 file under gzip, and the points of top-1 that it may lose against that file.
+_SMALLER, _DROP = 0.55, 0.4
+
+_FLOAT = ek.Training(optimizer="adam", lr=2e-3, batch_size=64, validation=0.0, epochs=30)
+_GENTLE = ek.Training(optimizer="adam", lr=5e-4, batch_size=64, validation=0.0)
+_TEACHER = ek.Distillation(temperature=4.0, alpha=0.7)
+_RECIPE: tuple[Any, ...] = (
+    ek.Sparsify(sparsity=0.6, rounds=3, epochs=4, training=_GENTLE, distillation=_TEACHER),
+    ek.Cluster(bits=3, grid="int8", epochs=4, training=replace(_GENTLE, lr=2e-4), distillation=_TEACHER),
+    ek.QAT(
+        epochs=4,
+        freeze=0.5,
+        training=ek.Training(optimizer="sgd", lr=0.002, batch_size=64, validation=0.0),
+        distillation=_TEACHER,
+    ),
+)
+
+
+class DsCnn(nn.Module):
+    """A convolution of 10x4 with stride 2, four depthwise separable ones of 64 channels, pooling and a linear layer."""
+
+    def __init__(self, channels: int = 64, classes: int = 10) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, channels, (10, 4), 2, padding=(4, 1), bias=False), nn.BatchNorm2d(channels), nn.ReLU()
+        )
+        self.blocks = nn.Sequential(*[layer for _ in range(4) for layer in _separable(channels)])
+        self.drop = nn.Dropout(0.2)
+        self.head = nn.Linear(channels, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.drop(self.blocks(self.stem(x)).mean((2, 3))))
+
+
+def _separable(channels: int) -> list[nn.Module]:
+    return [
+        nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(),
+        nn.Conv2d(channels, channels, 1, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(),
+    ]
+
+
+def cepstra(waves: Array, rate: int) -> Array:
+    """(N, 1, 49, 10) float32: the first mel cepstra of frames of 40 ms every 20 ms, of one second each."""
+    size, hop = rate // 25, rate // 50
+    window = np.hanning(size)
+    x = np.pad(waves.astype(np.float64) / 32768, ((0, 0), (0, max(0, (_FRAMES - 1) * hop + size - waves.shape[1]))))
+    frames = np.stack([x[:, i * hop : i * hop + size] * window for i in range(_FRAMES)], axis=1)
+    power = np.abs(np.fft.rfft(frames)) ** 2
+    energy = np.log(power @ _mel(rate, size).T + 1e-6)
+    turns = np.cos(np.pi / _MELS * np.outer(np.arange(_CEPSTRA), np.arange(_MELS) + 0.5)) * np.sqrt(2 / _MELS)
+    return (energy @ turns.T)[:, None].astype(np.float32)
+
+
+def _mel(rate: int, size: int) -> Array:
+    """(40, size // 2 + 1): triangles, evenly spread on the mel scale from 20 Hz to half of the rate."""
+    low, high = (2595 * np.log10(1 + f / 700) for f in (20.0, rate / 2))
+    edges = 700 * (10 ** (np.linspace(low, high, _MELS + 2) / 2595) - 1)
+    bins = np.fft.rfftfreq(size, 1 / rate)
+    up = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+    down = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
+    return np.maximum(0.0, np.minimum(up, down))
+
+
+def main() -> int:
+    """Train, compress, pack, measure, print, record; see the module's text."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--speaker", action="append", type=int, default=[])
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    path = networks.DATA / "fsdd.npz"
+    if not path.exists():
+        print(f"the data ({path}) is not there", file=sys.stderr)
+        return 2
+    torch.set_num_threads(1)
+    with np.load(path) as arrays:
+        rate, names = int(arrays["sample_rate"]), sorted(set(arrays["speaker"].tolist()))
+        x, y = cepstra(arrays["x"], rate), arrays["y"].astype(np.int64)
+        speakers = np.array([names.index(name) for name in arrays["speaker"].tolist()])
+    rows = [] if options.quick else _recorded()
+    for held_out in options.speaker or [0]:
+        row = {"speaker": held_out, **_fold(x, y, speakers == held_out, options.quick)}
+        print(row, flush=True)
+        rows = sorted([r for r in rows if r["speaker"] != held_out] + [row], key=lambda r: int(r["speaker"]))
+        if not options.quick:
+            record("keyword_spotter", {"settings": _settings(), "figures": rows}, _checks(rows))
+            into_readme("keyword_spotter", _lines(rows))
+    return 0 if options.quick else conclude(_checks(rows))
+
+
+def _settings() -> Figures:
+    return {"training": _FLOAT.options(), "recipe": [step.options() for step in _RECIPE]}
+
+
+def _recorded() -> list[Figures]:
+    """The folds that stand in the results, where they were measured with these settings."""
+    path = RESULTS / "keyword_spotter.json"
+    content = json.loads(path.read_text()) if path.exists() else {}
+    return content["figures"] if content.get("settings") == json.loads(json.dumps(_settings())) else []
+
+
+def _fold(x: Array, y: Array, held_out: NDArray[np.bool_], quick: bool) -> Figures:
+    mean, std = x[~held_out].mean((0, 2), keepdims=True), x[~held_out].std((0, 2), keepdims=True)
+    x = (x - mean) / std
+    train, test = (x[~held_out], y[~held_out]), (x[held_out], y[held_out])
+    if quick:
+        train, test = (train[0][::10], train[1][::10]), (test[0][::5], test[1][::5])
+    began = time.process_time()
+    torch.manual_seed(0)
+    blank = ek.load(DsCnn().eval(), example_inputs=(torch.zeros(1, 1, _FRAMES, _CEPSTRA),))
+    tune = ek.FineTune(**{**_FLOAT.options(), "epochs": 2 if quick else _FLOAT.epochs})
+    graph = tune.apply(blank, ek.Data(train=train))
+    graph.history = ()
+    small = ek.Recipe([replace(step, epochs=1) for step in _RECIPE] if quick else _RECIPE).apply(graph, ek.Data(train=train))
+    minutes = (time.process_time() - began) / 60
+    calibration = train[0][:256]
+    plain, packed = _file(graph, calibration, test), _file(small, calibration, test)
+    return {
+        "float": _top1(graph, *test),
+        "int8": plain["top1"],
+        "int8_bytes": plain["bytes"],
+        "int8_gzip": plain["gzip"],
+        "small": packed["top1"],
+        "small_gzip": packed["gzip"],
+        "small_packed": packed["packed"],
+        "int8_packed": plain["packed"],
+        "cpu_minutes": round(minutes, 2),
+    }
+
+
+def _file(graph: Graph, calibration: Array, test: tuple[Array, Array]) -> Figures:
+    """An int8 file: top-1 in LiteRT, and its bytes as it is, under gzip and packed."""
+    with tempfile.TemporaryDirectory(prefix="edgekit-kws-") as folder:
+        built = ek.build(graph, target="tflite-int8", calibration=calibration, output=Path(folder), name="net")
+        content = built.artifact.read_bytes()
+        packed = ek.pack(content)
+    top1 = float(np.mean(Artifact(content).run(test[0]).argmax(1) == test[1]))
+    return {"top1": top1, "bytes": len(content), "gzip": len(gzip.compress(content, 9)), "packed": len(packed.data)}
+
+
+def _top1(graph: Graph, x: Array, y: Array) -> float:
+    with torch.no_grad():
+        scores = graph.module().eval()(torch.from_numpy(x))
+    return float(np.mean(scores.numpy().argmax(1) == y))
+
+
+def _checks(rows: Sequence[Figures]) -> list[Check]:
+    subject = f"{len(rows)} speakers held out"
+    saved = 1 - float(np.mean([row["small_packed"] / row["int8_gzip"] for row in rows]))
+    lost = 100 * float(np.mean([row["int8"] - row["small"] for row in rows]))
+    return [
+        Check(subject, "share saved, packed against int8 under gzip", saved, _SMALLER, ">="),
+        Check(subject, "points lost against int8, mean", lost, _DROP, "<="),
+    ]
+
+
+def _lines(rows: Sequence[Figures]) -> list[str]:
+    """The table of README.md: one row a fold, and their mean."""
+    mean = {key: float(np.mean([row[key] for row in rows])) for key in rows[0] if key != "speaker"}
+    return [
+        *table([*[_shown(str(row["speaker"]), row) for row in rows], _shown("mean", mean)]),
+        "",
+        "Top-1 in percent on the speaker held out (500 recordings each), bytes of files. Small: pruned, clustered, trained",
+        "in integers.",
+    ]
+
+
+def _shown(name: str, row: Figures) -> dict[str, str]:
+    return {
+        "speaker": name,
+        **{key: f"{100 * row[key]:.2f}" for key in ("float", "int8", "small")},
+        "int8 gzip": f"{row['int8_gzip']:,.0f}",
+        "small gzip": f"{row['small_gzip']:,.0f}",
+        "small packed": f"{row['small_packed']:,.0f}",
+        "saved": f"{100 * (1 - row['small_packed'] / row['int8_gzip']):.1f} %",
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
