@@ -165,6 +165,7 @@ class Config:
     #: ``[output.NAME]`` tables, under the name that keeps them apart from the path ``output``
     outputs: Mapping[str, OutputSettings] = field(default_factory=dict)
     recipe: tuple[Mapping[str, object], ...] = ()
+    training: Mapping[str, object] = field(default_factory=dict)
     quantization: QuantizationSettings = QuantizationSettings()
     baseline: BaselineSettings | None = None
 
@@ -186,6 +187,7 @@ class BuildRequest:
             order.
         outputs: settings by output name.
         recipe: one table a step, as written.
+        training: defaults for every training of the recipe's steps, as written.
         max_growth: share by which size and cost may exceed those of ``baseline`` (0.02 is 2 %).
         config_file: the edgekit.toml that was used, or None.
     """
@@ -207,6 +209,7 @@ class BuildRequest:
     inputs: Mapping[str, InputSettings] = field(default_factory=dict)
     outputs: Mapping[str, OutputSettings] = field(default_factory=dict)
     recipe: tuple[Mapping[str, object], ...] = ()
+    training: Mapping[str, object] = field(default_factory=dict)
     quantization: QuantizationSettings = QuantizationSettings()
     baseline: Path | None = None
     max_growth: float = 0.02
@@ -290,6 +293,7 @@ def request_from_config(path: Path) -> BuildRequest:
         inputs=config.input,
         outputs=config.outputs,
         recipe=config.recipe,
+        training=config.training,
         quantization=config.quantization,
         baseline=None if baseline is None else root / baseline.report,
         max_growth=0.02 if baseline is None else parse_share(baseline.max_growth),

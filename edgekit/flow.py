@@ -60,6 +60,8 @@ def build(
     *,
     calibration: object | None = None,
     evaluate: object | None = None,
+    recipe: object = (),
+    train: object | None = None,
     output: str | Path = "edgekit-out",
     example_inputs: object | None = None,
     weights: str | Path | None = None,
@@ -74,13 +76,15 @@ def build(
         target: name or path of a target file, or several: then a list of builds comes back.
         calibration: typical inputs, for integer targets: an .npz path, arrays, batches or a callable's name.
         evaluate: labelled data, or ``predict -> {metric: value}``.
+        recipe: compression before all targets: a ``Recipe``, steps in order, or tables as ``[[recipe]]`` has them.
+        train: training data of the recipe: an .npz path, arrays, a Dataset, a loader or a callable's name.
         output: folder; each target is written whole or not at all.
         example_inputs: as ``edgekit.load`` takes them.
         weights: checkpoint to load into the model.
         name: of the artifact; the graph's by default.
         device: whose budget is binding.
         options: further fields of ``edgekit.config.BuildRequest`` (``io``, ``batch``, ``inputs``, ``quantization``,
-            ``strict`` ...).
+            ``strict``, ``training`` ...).
 
     Returns:
         A :class:`Build`, or a list of them where several targets were given.
@@ -88,7 +92,9 @@ def build(
     Raises:
         EdgekitError: the first failure, after every other target has been finished.
     """
+    from edgekit.compress.steps import steps_and_tables
     from edgekit.frontend.source import load
+    from edgekit.train.settings import Training
 
     known = [item.name for item in fields(BuildRequest)]
     if unknown := [option for option in options if option not in known]:
@@ -97,6 +103,9 @@ def build(
         )
     several = not isinstance(target, str | Path)
     targets = tuple(str(t) for t in target) if several else (str(target),)  # type: ignore[union-attr]
+    steps, tables = steps_and_tables(recipe)
+    if isinstance(options.get("training"), Training):
+        options["training"] = options["training"].options()
     request = BuildRequest(
         model=model if isinstance(model, str) else str(model) if isinstance(model, Path) else type(model).__name__,
         root=Path.cwd(),
@@ -105,9 +114,11 @@ def build(
         weights=None if weights is None else Path(weights),
         name=name,
         device=None if device is None else str(device),
+        train=train if isinstance(train, str) else None,
+        recipe=tables,
         **options,
     )
-    job = _job(request, calibration, evaluate, lambda text: None)
+    job = _job(request, calibration, evaluate, lambda text: None, steps=steps, train=train)
     shapes = _shapes(request) if example_inputs is None else None
     graph = load(model, example_inputs, weights=weights, input_shapes=shapes, root=request.root, name=name)
     with exclusive(request.output):
@@ -122,7 +133,7 @@ def build_from_request(request: BuildRequest) -> int:
     """Does what ``edgekit build`` asks for, prints what came of it, and returns the exit code."""
     from edgekit.stages.show import show_builds, show_up_to_date, teller
 
-    job = _job(request, request.calibration, request.evaluate, teller())
+    job = _job(request, request.calibration, request.evaluate, teller(), train=request.train)
     with exclusive(request.output):
         if is_up_to_date(request.output, request):
             if request.depfile is not None:
@@ -145,8 +156,16 @@ def build_from_request(request: BuildRequest) -> int:
     return code
 
 
-def _job(request: BuildRequest, calibration: object | None, evaluation: object | None, say: Callable[[str], None]) -> _Job:
-    """Everything that can be known to be wrong before anything heavy is imported."""
+def _job(
+    request: BuildRequest,
+    calibration: object | None,
+    evaluation: object | None,
+    say: Callable[[str], None],
+    *,
+    steps: Sequence[Step] | None = None,
+    train: object | None = None,
+) -> _Job:
+    """Everything that can be known to be wrong before anything heavy is imported; ``steps`` stand for the request's tables."""
     targets = tuple(_fact(Target, name, "target", request) for name in request.targets)
     if len({t.name for t in targets}) < len(targets):
         raise UsageError(
@@ -155,12 +174,15 @@ def _job(request: BuildRequest, calibration: object | None, evaluation: object |
             hint="name each once; the name of a target file is that of its folder in the output",
         )
     device = None if request.device is None else _fact(Device, request.device, "device", request)
-    steps: Sequence[Step] = ()
-    if request.recipe:
+    if request.training and steps is not None:
+        raise UsageError(
+            "'training' fills in tables of a recipe, and this one has steps", where="edgekit.build", hint="set it in the steps"
+        )
+    if request.recipe or request.training:
         from edgekit.compress.steps import parse_steps
 
-        steps = parse_steps(request.recipe, request.config_file)
-    return _Job(request, targets, device, calibration, evaluation, say, steps, request.train)
+        steps = parse_steps(request.recipe, request.config_file, request.training) if steps is None else steps
+    return _Job(request, targets, device, calibration, evaluation, say, steps or (), train)
 
 
 def _fact(kind: type[_Fact], name: str, option: str, request: BuildRequest) -> _Fact:

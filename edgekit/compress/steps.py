@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
+from edgekit.compress.defaults import with_defaults
 from edgekit.errors import ConfigError, UsageError
 from edgekit.tables import did_you_mean, parse
 
@@ -60,18 +61,48 @@ def step_name(step: Step) -> str:
     return next((name for name, (_, attribute) in STEPS.items() if attribute == cls.__name__), cls.__name__)
 
 
-def parse_steps(tables: Sequence[Mapping[str, object]], file: Path | None) -> tuple[Step, ...]:
+def parse_steps(
+    tables: Sequence[Mapping[str, object]], file: Path | None, training: Mapping[str, object] | None = None
+) -> tuple[Step, ...]:
     """The steps of ``[[recipe]]`` tables, checked; nothing heavy is imported.
 
     Args:
         tables: as they were read.
         file: for errors.
+        training: the table ``[training]``: what every training of these steps has where the step says nothing else.
 
     Raises:
         ConfigError: no or an unknown step, an unknown key, or a value that can't be; the table is named by its number.
     """
     where = file or Path("recipe")
-    return tuple(_parsed(table, f"recipe {number}", where) for number, table in enumerate(tables, 1))
+    defaults = with_defaults(tables, training or {}, where)
+    return tuple(_parsed(table, f"recipe {number}", where) for number, table in enumerate(defaults, 1))
+
+
+def steps_and_tables(recipe: object) -> tuple[tuple[Step, ...] | None, tuple[Mapping[str, object], ...]]:
+    """A recipe given in Python, as steps and as the tables that say the same.
+
+    Args:
+        recipe: a ``Recipe``, steps in order, or tables as ``[[recipe]]`` has them.
+
+    Returns:
+        The steps, None for tables, which are still to be parsed; and the tables.
+
+    Raises:
+        UsageError: something that is neither.
+    """
+    found: Any = getattr(recipe, "steps", recipe)
+    given = tuple(found or ())
+    if all(isinstance(item, Mapping) for item in given):
+        return None, given
+    for number, item in enumerate(given, 1):
+        if isinstance(item, type) or not isinstance(item, Step):
+            raise UsageError(
+                f"step {number} of the recipe is no step, but {item!r}",
+                where="recipe",
+                hint="for example recipe=edgekit.Recipe([Prune(macs=0.5), FineTune(epochs=10)])",
+            )
+    return given, tuple({"step": step_name(step), **step.options()} for step in given)
 
 
 def _parsed(table: Mapping[str, object], at: str, file: Path) -> Step:

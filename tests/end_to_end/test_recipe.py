@@ -11,10 +11,12 @@ import jsonschema
 import numpy as np
 import pytest
 
+import edgekit as ek
+from edgekit import UsageError
 from edgekit.bench import qemu
 from edgekit.report.files import SCHEMA_PATH
 from tests.end_to_end.projects import Project
-from tests.train.networks import blobs
+from tests.train.networks import blobs, digits
 
 NET = """
     def __init__(self):
@@ -277,3 +279,29 @@ def test_a_measured_budget_is_of_the_file_that_the_build_makes(project: Project)
     counted = qemu.count_instructions(project.folder / "edgekit-out" / "tflite-int8" / "net.tflite")
     assert abs(counted / found["after"] - 1) < 0.01  # the artifact's ranges were chosen with more care
     assert "on qemu:cortex-a53" in result.out
+
+
+def test_a_recipe_object_builds_what_its_tables_build(tmp_path: Path) -> None:
+    x, y = blobs(96)
+    how: dict[str, Any] = {"calibration": x, "evaluate": blobs(48, seed=1), "train": (x, y)}
+    steps = ek.Recipe([ek.Prune(macs=0.5), ek.FineTune(epochs=2, batch_size=16, lr=0.01)])
+    tables = [{"step": "prune", "macs": 0.5}, {"step": "fine_tune"}]
+    training = ek.Training(epochs=2, batch_size=16, lr=0.01)
+    one = ek.build(digits(), "tflite-int8", recipe=steps, output=tmp_path / "one", **how)
+    other = ek.build(digits(), "tflite-int8", recipe=tables, training=training, output=tmp_path / "other", **how)
+    assert one.artifact.read_bytes() == other.artifact.read_bytes()
+    assert [table["step"] for table in one.report.config["recipe"]] == ["prune", "fine_tune"]
+    assert one.report.config["recipe"][1]["epochs"] == 2
+    assert [record["step"] for record in one.report.history] == ["prune", "fine_tune"]
+    with pytest.raises(UsageError, match="'training' fills in tables"):
+        ek.build(digits(), "tflite-int8", recipe=steps, training=training, output=tmp_path / "one", **how)
+
+
+def test_the_table_training_is_the_default_of_all_trainings(project: Project) -> None:
+    recipe = '\n[training]\nbatch_size = 16\nlr = 0.02\n\n[[recipe]]\nstep = "fine_tune"\nepochs = 1\n'
+    result = written(project, recipe, '["tflite-fp32"]').build()
+    assert result.code == 0, result.err
+    record = report(project, "tflite-fp32")["history"][0]
+    assert record["options"] == {"batch_size": 16, "lr": 0.02, "epochs": 1}
+    result = written(project, recipe.replace("batch_size", "batchsize"), '["tflite-fp32"]').build()
+    assert result.code == 2 and "did you mean 'batch_size'?" in result.err and "edgekit.toml" in result.err
