@@ -1,14 +1,15 @@
 """Post-training quantisation: observers, bias correction, equalisation and learned rounding, in 8 and in 4 bits.
 
-    python -m benchmarks.post_training [--part int8|int4|mobile]... [--quick]
+    python -m benchmarks.post_training [--part int8|int4|mobile]... [--seconds N] [--again] [--quick]
 
 * int8: ResNet-20 by observer and method; SQNR of the logits on test images, three draws of calibration images.
 * int4: the same network with 4-bit weights and 8-bit activations, rounded to the nearest and by AdaRound; files run in LiteRT.
 * mobile: a small MobileNetV2, trained here on Fashion-MNIST, whose channels are then scaled up to 60 times up and down without
   changing its function; int8 files with one scale for each weight, with and without equalisation, run in LiteRT.
 
-Records ``results/post_training.json`` part by part, and the table of README.md. ``--quick`` takes one draw and few images and
-records nothing.
+Every case and draw is recorded as it ends, in ``results/post_training.json``, with the table of README.md; what is there is not
+measured again without ``--again``. With ``--seconds`` none is begun after so many CPU seconds: the next call goes on.
+``--quick`` takes one draw and few images and records nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +50,23 @@ Array = NDArray[Any]
 Row = dict[str, Any]
 
 _SEEDS = 3
-_CALIBRATION = 512
-#: Test images: for the SQNR, for top-1, and for the files with 4-bit weights, whose kernels are slow on x86.
-_IMAGES, _LABELLED = 2000, 5000
 
+
+@dataclass(frozen=True)
+class Amounts:
+    """How much is measured: calibration images of ResNet-20, test images for SQNR and top-1 of it, and those of the other."""
+
+    calibration: int = 512
+    images: int = 2000
+    labelled: int = 5000
+    training: int = 30_000
+    epochs: int = 3
+    test: int = 10_000
+
+
+_FULL, _QUICK = Amounts(), Amounts(64, 200, 100, 2000, 1, 500)
+
+_BEST = "output_error, bias correction, adaround"
 _METHODS: dict[str, PostTraining] = {
     **{
         f"{name}, bias correction": PostTraining(name)
@@ -58,8 +74,29 @@ _METHODS: dict[str, PostTraining] = {
     },
     "min_max": PostTraining("min_max", bias_correction=False),
     "output_error": PostTraining("output_error", bias_correction=False),
-    "output_error, bias correction, adaround": PostTraining(rounding="adaround"),
+    "output_error, bias correction, equalised": PostTraining(),
+    _BEST: PostTraining(rounding="adaround"),
     "auto, bias correction, adaround": PostTraining("auto", rounding="adaround"),
+}
+
+_INT4: dict[str, QuantizationSettings] = {
+    "nearest": QuantizationSettings(bias_correction=False),
+    "nearest, bias correction": QuantizationSettings(),
+    "adaround, bias correction": QuantizationSettings(rounding="adaround"),
+}
+
+_PLAIN, _EQUAL = QuantizationSettings(), QuantizationSettings(equalize=True)
+_ONE = "a scale for each weight"
+
+#: Whether the network is scaled, whether weights have one scale, and how it is quantised.
+_MOBILE: dict[str, tuple[bool, bool, QuantizationSettings]] = {
+    "as trained, a scale for each channel": (False, False, _PLAIN),
+    f"as trained, {_ONE}": (False, True, _PLAIN),
+    "scaled, a scale for each channel": (True, False, _PLAIN),
+    f"scaled, {_ONE}": (True, True, _PLAIN),
+    f"scaled, equalised, {_ONE}": (True, True, _EQUAL),
+    "scaled, equalised, a scale for each channel": (True, False, _EQUAL),
+    f"scaled, equalised, biases absorbed, {_ONE}": (True, True, QuantizationSettings(equalize=True, absorb_bias=True)),
 }
 
 
@@ -67,31 +104,41 @@ def main() -> int:
     """Measure, print, record; see the module's text."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", action="append", choices=list(_PARTS), default=[])
+    parser.add_argument("--seconds", type=float, default=float("inf"))
+    parser.add_argument("--again", action="store_true")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     if not networks.available():
         print(f"the data ({networks.DATA}) is not there", file=sys.stderr)
         return 2
     torch.set_num_threads(1)
-    parts = _recorded() if not options.quick else {}
-    for name in options.part or list(_PARTS):
-        started = time.process_time()
-        rows = _PARTS[name](options.quick)
-        parts[name] = {"cpu_seconds": round(time.process_time() - started), "rows": rows}
-        if not options.quick:
-            record("post_training", {"parts": parts}, _checks(parts))
-            into_readme("post-training", _lines(parts))
-    return conclude(_checks(parts) if not options.quick else [])
+    begun = time.process_time()
+    amounts, known = (_QUICK, {}) if options.quick else (_FULL, _recorded())
+    for part in options.part or list(_PARTS):
+        measure, cases = _PARTS[part]
+        for case in cases:
+            for seed in range(1 if options.quick else _SEEDS):
+                seeds = known.setdefault(part, {}).setdefault(case, {})
+                if (str(seed) in seeds and not options.again) or time.process_time() - begun > options.seconds:
+                    continue
+                started = time.process_time()
+                row = measure(case, seed, amounts)
+                seeds[str(seed)] = {**row, "cpu_seconds": round(time.process_time() - started)}
+                print(part, case, seed, seeds[str(seed)], flush=True)
+                if not options.quick:
+                    record("post_training", {"parts": known}, _checks(known))
+                    into_readme("post-training", _lines(known))
+    return conclude([] if options.quick else _checks(known))
 
 
 def _recorded() -> dict[str, Any]:
     path = RESULTS / "post_training.json"
-    return json.loads(path.read_text())["parts"] if path.exists() else {}
+    return dict(json.loads(path.read_text())["parts"]) if path.exists() else {}
 
 
+@cache
 def _resnet20() -> Graph:
-    graph = ek.load(RESNET20.module(), (torch.zeros(2, 3, 32, 32),), name="resnet20")
-    return run_passes(graph, (*EXACT, *DECOMPOSE))[0]
+    return ek.load(RESNET20.module(), (torch.zeros(2, 3, 32, 32),), name="resnet20")
 
 
 def _logits(graph: Graph, x: Array) -> Array:
@@ -101,206 +148,184 @@ def _logits(graph: Graph, x: Array) -> Array:
         return np.concatenate([module.run([torch.from_numpy(part)])[0].numpy() for part in np.array_split(x, len(x) // 100)])
 
 
-def _batches(count: int, seed: int) -> list[list[torch.Tensor]]:
-    return [[part] for part in torch.split(torch.from_numpy(RESNET20.samples(count, seed)), 32)]
-
-
-def _int8(quick: bool) -> list[Row]:
-    """ResNet-20's SQNR by method."""
-    graph = _resnet20()
-    x, _ = networks.test_images(200 if quick else _IMAGES)
+def _int8(case: str, seed: int, amounts: Amounts) -> Row:
+    """ResNet-20's SQNR by one method."""
+    graph = run_passes(_resnet20(), (*EXACT, *DECOMPOSE))[0]
+    x, _ = networks.test_images(amounts.images)
     wanted = _logits(graph, x)
-    rows = []
-    for method, options in _METHODS.items():
-        for equalize in (False, True) if method == "output_error, bias correction" else (False,):
-            row: Row = {"method": f"equalised, {method}" if equalize else method, "sqnr_db": [], "agreement": [], "seconds": []}
-            for seed in range(1 if quick else _SEEDS):
-                batches = _batches(64 if quick else _CALIBRATION, seed)
-                started = time.process_time()
-                source = equalize_graph(graph, batches)[0] if equalize else graph
-                after, done = quantize(source, batches, options=options)
-                row["seconds"].append(round(time.process_time() - started, 1))
-                got = _logits(after, x)
-                row["sqnr_db"].append(sqnr_db(wanted, got))
-                row["agreement"].append(float((wanted.argmax(1) == got.argmax(1)).mean()))
-                if options.observer == "auto" and seed == 0:
-                    names = list(done.observers.values())
-                    row["chosen"] = {name: names.count(name) for name in dict.fromkeys(names)}
-            print(row, flush=True)
-            rows.append(row)
-    return rows
-
-
-def _int4(quick: bool) -> list[Row]:
-    """ResNet-20 with 4-bit weights, as files in LiteRT."""
-    x, y = networks.test_images(100 if quick else _LABELLED)
-    graph = ek.load(RESNET20.module(), (torch.zeros(2, 3, 32, 32),), name="resnet20")
-    wanted = _logits(_resnet20(), x)
-    source = float((wanted.argmax(1) == y).mean())
-    cases = {
-        "nearest": QuantizationSettings(bias_correction=False),
-        "nearest, bias correction": QuantizationSettings(),
-        "adaround, bias correction": QuantizationSettings(rounding="adaround"),
+    batches = [[part] for part in torch.split(torch.from_numpy(RESNET20.samples(amounts.calibration, seed)), 32)]
+    started = time.process_time()
+    source = equalize_graph(graph, batches)[0] if "equalised" in case else graph
+    after, done = quantize(source, batches, options=_METHODS[case])
+    seconds, got = time.process_time() - started, _logits(after, x)
+    names = list(done.observers.values())
+    return {
+        "sqnr_db": sqnr_db(wanted, got),
+        "agreement": float((wanted.argmax(1) == got.argmax(1)).mean()),
+        "seconds": round(seconds, 1),
+        "observers": {name: names.count(name) for name in dict.fromkeys(names)},
+        "kept": sum(row.kept for row in done.rounded),
     }
-    rows: list[Row] = [{"method": "float", "top1": [source], "sqnr_db": [], "seconds": []}]
-    for method, settings in cases.items():
-        row: Row = {"method": method, "top1": [], "sqnr_db": [], "seconds": []}
-        for seed in range(1 if quick else _SEEDS):
-            started = time.process_time()
-            with tempfile.TemporaryDirectory(prefix="edgekit-ptq-") as folder:
-                calibration = RESNET20.samples(64 if quick else _CALIBRATION, seed)
-                built = ek.build(graph, "tflite-w4a8", calibration=calibration, output=folder, quantization=settings)
-                row["seconds"].append(round(time.process_time() - started, 1))
-                row["bytes"] = built.artifact.stat().st_size
-                got = Artifact(built.artifact).run(x)
-            row["sqnr_db"].append(sqnr_db(wanted, got))
-            row["top1"].append(float((got.argmax(1) == y).mean()))
-            print(row, flush=True)
-        rows.append(row)
-    return rows
 
 
-def _mobile(quick: bool) -> list[Row]:
-    """The scaled MobileNetV2 with one scale for each weight, with and without equalisation."""
-    with np.load(DATA / "fashion_mnist.npz") as arrays:
-        images = {key: arrays[key] for key in arrays}
-    count = 2000 if quick else 30_000
-    x, x_test = ((images[key].astype(np.float32) / 255)[:, None] for key in ("x_train", "x_test"))
-    y, y_test = (images[key].astype(np.int64) for key in ("y_train", "y_test"))
-    torch.manual_seed(0)
-    settings = Training(epochs=1 if quick else 3, optimizer="adam", lr=2e-3, batch_size=64, validation=0.0)
-    graph = ek.load(Mobile().eval(), (torch.zeros(2, 1, 28, 28),), name="mobile")
-    graph = train(graph, (x[:count], y[:count]), settings).graph
-    rows: list[Row] = []
-    test = (x_test[:500], y_test[:500]) if quick else (x_test, y_test)
+def _int4(case: str, seed: int, amounts: Amounts) -> Row:
+    """ResNet-20 with 4-bit weights, as a file in LiteRT."""
+    x, y = networks.test_images(amounts.labelled)
+    wanted = _logits(_resnet20(), x)
+    with tempfile.TemporaryDirectory(prefix="edgekit-ptq-") as folder:
+        calibration = RESNET20.samples(amounts.calibration, seed)
+        built = ek.build(_resnet20(), "tflite-w4a8", calibration=calibration, output=folder, quantization=_INT4[case])
+        got = Artifact(built.artifact).run(x)
+        size = built.artifact.stat().st_size
+    return {
+        "source": float((wanted.argmax(1) == y).mean()),
+        "top1": float((got.argmax(1) == y).mean()),
+        "sqnr_db": sqnr_db(wanted, got),
+        "bytes": size,
+        "seconds": round(built.report.timings["quantize"], 1),
+    }
+
+
+def _mobile(case: str, seed: int, amounts: Amounts) -> Row:
+    """The MobileNetV2 as a file in LiteRT."""
+    x, _, x_test, y_test = _fashion(amounts)
+    scaled, per_tensor, settings = _MOBILE[case]
+    graph = _trained(amounts)
+    model = adversarially_scaled(graph, 60.0, seed) if scaled else graph
+    chosen = np.random.default_rng(seed).choice(len(x), 256, replace=False)
     with tempfile.TemporaryDirectory(prefix="edgekit-ptq-") as name:
-        folder = Path(name)
-        per_tensor = _per_tensor(folder)
-        cases: list[tuple[str, Path | str, QuantizationSettings, bool]] = [
-            ("as trained, a scale for each channel", "tflite-int8", QuantizationSettings(), False),
-            ("as trained, a scale for each weight", per_tensor, QuantizationSettings(), False),
-            ("scaled, a scale for each channel", "tflite-int8", QuantizationSettings(), True),
-            ("scaled, a scale for each weight", per_tensor, QuantizationSettings(), True),
-            ("scaled, equalised, a scale for each weight", per_tensor, QuantizationSettings(equalize=True), True),
-            ("scaled, equalised, a scale for each channel", "tflite-int8", QuantizationSettings(equalize=True), True),
-            (
-                "scaled, equalised, biases absorbed, a scale for each weight",
-                per_tensor,
-                QuantizationSettings(equalize=True, absorb_bias=True),
-                True,
-            ),
-        ]
-        for case, target, wanted, scaled in cases:
-            row: Row = {"case": case, "source": [], "top1": [], "sqnr_db": []}
-            for seed in range(1 if quick else _SEEDS):
-                model = adversarially_scaled(graph, 60.0, seed) if scaled else graph
-                chosen = np.random.default_rng(seed).choice(count, 256, replace=False)
-                built = ek.build(
-                    model, target, calibration=x[chosen], evaluate=test, output=folder / "out", quantization=wanted
-                )
-                (found,) = [line for line in built.report.evaluation if line.metric == "top1"]
-                row["source"].append(found.source)
-                row["top1"].append(found.artifact)
-                row["sqnr_db"].append(built.report.verification[0].sqnr_db)
-            print(row, flush=True)
-            rows.append(row)
-    return rows
+        target = _target(Path(name), per_tensor)
+        built = ek.build(
+            model, target, calibration=x[chosen], evaluate=(x_test, y_test), output=Path(name) / "out", quantization=settings
+        )
+    (found,) = [line for line in built.report.evaluation if line.metric == "top1"]
+    return {"source": found.source, "top1": found.artifact, "sqnr_db": built.report.verification[0].sqnr_db}
 
 
-def _per_tensor(folder: Path) -> Path:
-    """A user's own target file: LiteRT's, with one scale for each weight and no floor."""
-    text = (targets_folder() / "tflite-int8.toml").read_text()
-    text = text.replace('granularity = "per_channel"', 'granularity = "per_tensor"')
-    path = folder / "per-tensor.toml"
-    path.write_text(text.replace("min_sqnr_db = 10", "min_sqnr_db = -60"))
+def _fashion(amounts: Amounts) -> tuple[Array, Array, Array, Array]:
+    """Training images and labels, test images and labels."""
+    with np.load(DATA / "fashion_mnist.npz") as arrays:
+        x, x_test = ((arrays[key].astype(np.float32) / 255)[:, None] for key in ("x_train", "x_test"))
+        y, y_test = (arrays[key].astype(np.int64) for key in ("y_train", "y_test"))
+    return x[: amounts.training], y[: amounts.training], x_test[: amounts.test], y_test[: amounts.test]
+
+
+@cache
+def _trained(amounts: Amounts) -> Graph:
+    """The network after its training, which is kept between calls."""
+    place = Path(tempfile.gettempdir()) / f"edgekit-post-training-{amounts.training}-{amounts.epochs}.ekg"
+    if not place.exists():
+        x, y, _, _ = _fashion(amounts)
+        torch.manual_seed(0)
+        settings = Training(epochs=amounts.epochs, optimizer="adam", lr=2e-3, batch_size=64, validation=0.0)
+        graph = ek.load(Mobile().eval(), (torch.zeros(2, 1, 28, 28),), name="mobile")
+        train(graph, (x, y), settings).graph.save(place)
+    return ek.load(place)
+
+
+def _target(folder: Path, per_tensor: bool) -> Path:
+    """LiteRT's int8 target without a floor; as a user's own file, with one scale for each weight if so asked."""
+    text = (targets_folder() / "tflite-int8.toml").read_text().replace("min_sqnr_db = 10", "min_sqnr_db = -60")
+    path = folder / "int8.toml"
+    path.write_text(text.replace('granularity = "per_channel"', 'granularity = "per_tensor"') if per_tensor else text)
     return path
 
 
-_PARTS: dict[str, Callable[[bool], list[Row]]] = {"int8": _int8, "int4": _int4, "mobile": _mobile}
+_PARTS: dict[str, tuple[Callable[[str, int, Amounts], Row], Sequence[str]]] = {
+    "mobile": (_mobile, list(_MOBILE)),
+    "int8": (_int8, list(_METHODS)),
+    "int4": (_int4, list(_INT4)),
+}
+
+
+def _values(parts: dict[str, Any], part: str, case: str, key: str) -> list[float]:
+    """A figure of every draw that was measured."""
+    return [row[key] for row in parts.get(part, {}).get(case, {}).values()]
+
+
+def _lost(parts: dict[str, Any], part: str, case: str) -> list[float]:
+    """Points of top-1 below the float network, by draw."""
+    rows = zip(_values(parts, part, case, "source"), _values(parts, part, case, "top1"), strict=True)
+    return [100 * (a - b) for a, b in rows]
 
 
 def _checks(parts: dict[str, Any]) -> list[Check]:
     checks = []
-    if "int8" in parts:
-        best = max(parts["int8"]["rows"], key=lambda row: statistics.mean(row["sqnr_db"]))
-        checks.append(Check(f"ResNet-20, int8, {best['method']}", "SQNR, dB", statistics.mean(best["sqnr_db"]), 31.0, ">="))
-    if "int4" in parts:
-        rows = {row["method"]: row for row in parts["int4"]["rows"]}
-        loss = {name: 100 * (rows["float"]["top1"][0] - statistics.mean(row["top1"])) for name, row in rows.items()}
-        checks.append(Check("ResNet-20, W4A8, AdaRound", "points lost", loss["adaround, bias correction"], 1.5, "<="))
-        nearest = loss["nearest"]
-        checks.append(
-            Check("ResNet-20, W4A8, nearest", "points lost more", nearest - loss["adaround, bias correction"], 0.0, ">=")
-        )
-    if "mobile" in parts:
-        rows = {row["case"]: row for row in parts["mobile"]["rows"]}
-
-        def lost(case: str) -> list[float]:
-            return [100 * (a - b) for a, b in zip(rows[case]["source"], rows[case]["top1"], strict=True)]
-
-        one = "a scale for each weight"
-        checks.append(Check("MobileNetV2, scaled, per tensor", "points lost, least", min(lost(f"scaled, {one}")), 20.0, ">="))
-        most = max(lost(f"scaled, equalised, {one}"))
-        checks.append(Check("MobileNetV2, scaled, per tensor, equalised", "points lost, most", most, 1.0, "<="))
+    if best := {m: v for m in _METHODS if (v := _values(parts, "int8", m, "sqnr_db"))}:
+        name = max(best, key=lambda m: statistics.mean(best[m]))
+        checks.append(Check(f"ResNet-20, int8, {name}", "SQNR, dB", statistics.mean(best[name]), 31.0, ">="))
+    learned, nearest = (_lost(parts, "int4", case) for case in ("adaround, bias correction", "nearest"))
+    if learned and nearest:
+        lost = statistics.mean(learned)
+        checks.append(Check("ResNet-20, W4A8, adaround", "points lost", lost, 1.5, "<="))
+        more = statistics.mean(nearest) - lost
+        checks.append(Check("ResNet-20, W4A8, nearest", "points lost more than adaround", more, 0.0, ">="))
+    if destroyed := _lost(parts, "mobile", f"scaled, {_ONE}"):
+        checks.append(Check(f"MobileNetV2, scaled, {_ONE}", "points lost, least", min(destroyed), 20.0, ">="))
+    if restored := _lost(parts, "mobile", f"scaled, equalised, {_ONE}"):
+        checks.append(Check(f"MobileNetV2, scaled, equalised, {_ONE}", "points lost, most", max(restored), 1.0, "<="))
     return checks
 
 
 def _lines(parts: dict[str, Any]) -> list[str]:
     """The tables of README.md."""
     lines: list[str] = []
-    if "int8" in parts:
-        rows = parts["int8"]["rows"]
-        shown = [
-            {
-                "ResNet-20, int8": row["method"],
-                "SQNR dB": _spread(row["sqnr_db"], "{:.2f}"),
-                "agreement": f"{statistics.mean(row['agreement']):.2%}",
-                "CPU s": f"{statistics.mean(row['seconds']):.0f}",
-            }
-            for row in rows
-        ]
-        chosen: dict[str, int] = next((row["chosen"] for row in rows if "chosen" in row), {})
-        told = ", ".join(f"{name} {count}" for name, count in sorted(chosen.items(), key=lambda item: -item[1]))
-        lines += [*table(shown), "", f'Observers that "auto" chose in the first draw, by tensors: {told}.', ""]
-    if "int4" in parts:
-        source = parts["int4"]["rows"][0]["top1"][0]
-        shown = [
-            {
-                "ResNet-20, tflite-w4a8": row["method"],
-                "top-1": _spread([100 * v for v in row["top1"]], "{:.2f}"),
-                "points": "" if row["method"] == "float" else f"{100 * (statistics.mean(row['top1']) - source):+.2f}",
-                "SQNR dB": _spread(row["sqnr_db"], "{:.2f}") if row["sqnr_db"] else "",
-                "bytes": f"{row['bytes']:,}" if "bytes" in row else "",
-                "CPU s": f"{statistics.mean(row['seconds']):.0f}" if row["seconds"] else "",
-            }
-            for row in parts["int4"]["rows"]
-        ]
-        lines += [*table(shown), ""]
-    if "mobile" in parts:
-        shown = [
-            {
-                "MobileNetV2, Fashion-MNIST, int8": row["case"],
-                "float": _spread([100 * v for v in row["source"]], "{:.2f}"),
-                "file": _spread([100 * v for v in row["top1"]], "{:.2f}"),
-                "SQNR dB": _spread(row["sqnr_db"], "{:.1f}"),
-            }
-            for row in parts["mobile"]["rows"]
-        ]
-        lines += [*table(shown), ""]
-    minutes = sum(part["cpu_seconds"] for part in parts.values()) / 60
-    lines.append(
-        f"Means of {_SEEDS} draws (lowest to highest), {_CALIBRATION} calibration images of ResNet-20, 256 of the other;"
-    )
-    lines.append(
-        f"SQNR of the first table on {_IMAGES} test images with fake quantisation, top-1 on {_LABELLED} with files in LiteRT,"
-    )
-    lines.append(f"of the other network on 10,000. {minutes:.0f} CPU minutes in all.")
-    return lines
+    if rows := [_shown_int8(parts, case) for case in parts.get("int8", {})]:
+        lines += [*table(rows), "", _chosen(parts), ""]
+    if rows := [_shown_int4(parts, case) for case in parts.get("int4", {})]:
+        lines += [*table(rows), ""]
+    if rows := [_shown_mobile(parts, case) for case in parts.get("mobile", {})]:
+        lines += [*table(rows), ""]
+    seconds = sum(row["cpu_seconds"] for part in parts.values() for case in part.values() for row in case.values())
+    return [
+        *lines,
+        f"Means of {_SEEDS} draws (lowest to highest); {_FULL.calibration} calibration images of ResNet-20, 256 of the other.",
+        f"SQNR of the first table on {_FULL.images:,} test images with fake quantisation; the others are files in LiteRT,",
+        f"on {_FULL.labelled:,} and {_FULL.test:,} test images. {seconds / 60:.0f} CPU minutes in all.",
+    ]
 
 
-def _spread(values: Sequence[float], form: str) -> str:
-    mean = form.format(statistics.mean(values))
-    return mean if len(values) < 2 else f"{mean} ({form.format(min(values))} to {form.format(max(values))})"
+def _chosen(parts: dict[str, Any]) -> str:
+    rows = parts["int8"].get("auto, bias correction", {})
+    first: dict[str, int] = next(iter(rows.values()))["observers"] if rows else {}
+    told = ", ".join(f"{name} {count}" for name, count in sorted(first.items(), key=lambda item: -item[1]))
+    return f'What "auto" chose in the first draw, by tensors: {told}.' if told else ""
+
+
+def _shown_int8(parts: dict[str, Any], case: str) -> dict[str, str]:
+    return {
+        "ResNet-20, int8": case,
+        "SQNR dB": _spread(_values(parts, "int8", case, "sqnr_db"), 1, 2),
+        "agreement": f"{statistics.mean(_values(parts, 'int8', case, 'agreement')):.2%}",
+        "CPU s": f"{statistics.mean(_values(parts, 'int8', case, 'seconds')):.0f}",
+    }
+
+
+def _shown_int4(parts: dict[str, Any], case: str) -> dict[str, str]:
+    return {
+        "ResNet-20, tflite-w4a8": case,
+        "float": _spread(_values(parts, "int4", case, "source"), 100, 2),
+        "file": _spread(_values(parts, "int4", case, "top1"), 100, 2),
+        "points lost": _spread(_lost(parts, "int4", case), 1, 2),
+        "SQNR dB": _spread(_values(parts, "int4", case, "sqnr_db"), 1, 2),
+        "bytes": f"{_values(parts, 'int4', case, 'bytes')[0]:,}",
+    }
+
+
+def _shown_mobile(parts: dict[str, Any], case: str) -> dict[str, str]:
+    return {
+        "MobileNetV2, Fashion-MNIST, int8": case,
+        "float": _spread(_values(parts, "mobile", case, "source"), 100, 2),
+        "file": _spread(_values(parts, "mobile", case, "top1"), 100, 2),
+        "points lost": _spread(_lost(parts, "mobile", case), 1, 2),
+        "SQNR dB": _spread(_values(parts, "mobile", case, "sqnr_db"), 1, 1),
+    }
+
+
+def _spread(values: Sequence[float], factor: float, digits: int) -> str:
+    """Mean, and in brackets the lowest and the highest where they differ."""
+    shown = [f"{factor * v:.{digits}f}" for v in (statistics.mean(values), min(values), max(values))]
+    return shown[0] if len(set(shown)) == 1 else f"{shown[0]} ({shown[1]} to {shown[2]})"
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from edgekit.ir.ops.activation import fused
 _ZETA, _GAMMA = 1.1, -0.1
 
 #: The regulariser's weight, the exponent at its ends, and the share of the iterations in which it is absent.
-_LAMBDA = 2.0
+_LAMBDA = 200.0
 _BETA = (20.0, 2.0)
 _WARM = 0.2
 
