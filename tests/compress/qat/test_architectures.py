@@ -25,8 +25,8 @@ from tests.compress.prune.masked import randomise
 
 torch.set_num_threads(1)
 
-#: Depthwise, residual, concatenated, transposed, recurrent and attentive; the others run with the slow tests.
-FIRST = ("ResNet-8", "MobileNetV3-Small", "U-Net", "ShuffleNetV2-1.0", "DeepConvLSTM", "Conformer KWS")
+#: The others run with the slow tests.
+FIRST = ("ResNet-8", "MobileNetV3-Small", "DeepConvLSTM")
 NAMES = [n if n in FIRST else pytest.param(n, marks=pytest.mark.slow) for n, a in ARCHITECTURES.items() if a.quick]
 
 
