@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from edgekit.compress.binarize.lowering import lower_binary
 from edgekit.compress.equalize.application import Equalization, equalize_graph
 from edgekit.compress.mixed_precision.choice import Mixed
 from edgekit.compress.quantize.dynamic_range import quantize_weights_only
@@ -113,6 +114,7 @@ def lower(
         io_types=types.integers(),
         say=say,
     )
+    lower_binary(quantized, packed=target.quantization.packs_binary_weights)
     _as_unsigned(quantized, types.unsigned())
     changed = () if equalization is None else equalization.changes()
     return Lowered(quantized, graph, records, record, (*types.warnings, *changed, *record.warnings), equalization, mixed)

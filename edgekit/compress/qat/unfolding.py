@@ -49,6 +49,7 @@ def unfold(graph: Graph, norms: Mapping[str, Norm], start: str) -> dict[str, str
         Why other norms stay as they are, by the weight's name.
     """
     left: dict[str, str] = {}
+    done: set[str] = set()
     uses = Counter(name for norm in norms.values() for name in norm.names)
     for node in list(graph.nodes):
         rounding = node.inputs[1].producer if len(node.inputs) > 1 and node.inputs[1] is not None else None
@@ -64,9 +65,10 @@ def unfold(graph: Graph, norms: Mapping[str, Norm], start: str) -> dict[str, str
             left[name] = reason
         else:
             _unfold_one(graph, node, rounding, norm, start)
+            done.add(name)
     graph.eliminate_dead()
-    missed = norms.keys() - left.keys() - {value.name for value in graph.values()}
-    return left | dict.fromkeys(sorted(missed), "its layer is not in integers: the norm stays folded")
+    missed = sorted(norms.keys() - left.keys() - done)
+    return left | dict.fromkeys(missed, "its layer is not in integers: the norm stays folded")
 
 
 def _stays(node: Node, rounding: Node, norm: Norm) -> str | None:
