@@ -3,108 +3,123 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from edgekit.compress.context import Context
 from edgekit.compress.controls.application import compare, epochs_given
-from edgekit.compress.controls.settings import controls_of
+from edgekit.compress.controls.settings import Controls, controls_of
 from edgekit.compress.gauging.gauge import Gauge
 from edgekit.compress.prune.analysis import analyse
 from edgekit.compress.prune.application import prune
 from edgekit.compress.prune.budget import MEASURES
 from edgekit.compress.prune.gauged import gauge_of, measured_again, measured_note
+from edgekit.compress.prune.gone import AllGone
 from edgekit.compress.prune.groups import find_groups
 from edgekit.compress.prune.step import MEASURED, Prune
 from edgekit.compress.recording import recorded
-from edgekit.compress.tuning import tune
+from edgekit.compress.tuning import Tuned, tune
 from edgekit.ir import Graph
-from edgekit.ir.history import StepRecord
 from edgekit.train.settings import Training
-
-#: Indices that were removed: parameter -> axis -> indices.
-_Removed = Mapping[str, Mapping[int, tuple[int, ...]]]
 
 
 def prune_in_rounds(step: Prune, graph: Graph, data: object | None, context: Context) -> Graph:
     """See ``Prune.apply``. Every round has its oracle; a budget that can't be met is refused before anything is trained."""
-    started = time.perf_counter()
-    once = replace(step, rounds=1, epochs=0, training=None, distillation=None, sparsity=0.0, controls=False)
     with ExitStack() as stack:
         gauge = stack.enter_context(gauge_of(step, graph, data, context)) if step.is_measured else None
-        return _rounds(step, once, graph, data, context, started, gauge)
+        return _Pruning(step, graph, data, context, gauge).run()
 
 
-def _rounds(
-    step: Prune, once: Prune, graph: Graph, data: object | None, context: Context, started: float, gauge: Gauge | None
-) -> Graph:
-    quick = replace(once, criterion="l1", absorb=False, reestimate=False)
-    least = prune(quick, graph, None, context, gauge=gauge)  # raises OverBudget
-    sizes = {group.name: len(group) for group in find_groups(analyse(graph))}
-    settings = replace(step.training or Training(), epochs=step.epochs)
-    current = graph
-    warnings: list[str] = []
-    notes: list[str] = []
-    rounds: list[dict[str, Any]] = []
-    record: StepRecord | None = None
-    gone = _Gone(graph)
-    details: dict[str, Any] = {}
-    if step.sparsity:
-        tuned = tune(graph, data, replace(settings, sparsity=step.sparsity), step.distillation, context.inside("sparsity"))
-        current, details["sparsity"] = tuned.trained.graph, tuned.details()
-        warnings, notes = [*tuned.warnings], [*tuned.notes]
-    for number in range(1, step.rounds + 1):
-        amount = _amount(once, graph, number / step.rounds, least)
-        small = prune(amount, current, data, context, sizes=sizes, gauge=gauge)
-        record = small.history[-1]
-        gone.add(record.removed)
+class _Pruning:
+    """One step in progress.
+
+    Attributes:
+        once: the step without its rounds and trainings.
+        least: the graph when the amount is met at once, by weights alone.
+    """
+
+    def __init__(self, step: Prune, graph: Graph, data: object | None, context: Context, gauge: Gauge | None) -> None:
+        self.started = time.perf_counter()
+        self.step, self.graph, self.data, self.context, self.gauge = step, graph, data, context, gauge
+        self.once = replace(step, rounds=1, epochs=0, training=None, distillation=None, sparsity=0.0, controls=False)
+        quick = replace(self.once, criterion="l1", absorb=False, reestimate=False)
+        self.least = prune(quick, graph, None, context, gauge=gauge)  # raises OverBudget
+        self.sizes = {group.name: len(group) for group in find_groups(analyse(graph))}
+        self.settings = replace(step.training or Training(), epochs=step.epochs)
+        self.gone = AllGone(graph)
+        self.current = graph
+        self.tuned: Tuned | None = None
+        self.declined: dict[str, str] = {}
+        self.details: dict[str, Any] = {"groups": len(self.sizes), "rounds": []}
+        self.warnings: list[str] = []
+        self.notes: list[str] = []
+
+    def run(self) -> Graph:
+        """All rounds, the controls, and the record."""
+        if self.step.sparsity:
+            self.details["sparsity"] = self._train("sparsity", last=False)
+        for number in range(1, self.step.rounds + 1):
+            self.details["rounds"].append(self._round(number))
+        self.details["parity_error"] = max(row["parity_error"] for row in self.details["rounds"])
+        if (controls := controls_of(self.step.controls)) is not None and self.tuned is not None:
+            self._compare(controls, self.tuned)
+        if self.gauge is not None:
+            measured = self.details["rounds"][-1].pop("measured")
+            self.details["measured"], said = measured_again(self.step, self.gauge, self.current, measured)
+            self.warnings += said
+            self.notes.append(measured_note(self.details["measured"]))
+        removed = self.gone.removed()
+        if not removed:
+            self.warnings.append("nothing was pruned: see what was declined, and why")
+        return recorded(
+            "prune",
+            self.step,
+            self.graph,
+            self.current,
+            self.started,
+            removed=removed,
+            declined=self.declined,
+            warnings=tuple(self.warnings),
+            notes=tuple(self.notes),
+            details=self.details,
+        )
+
+    def _round(self, number: int) -> dict[str, Any]:
+        """Removes a part and trains the rest; what it did."""
+        amount = _amount(self.once, self.graph, number / self.step.rounds, self.least)
+        small = prune(amount, self.current, self.data, self.context, sizes=self.sizes, gauge=self.gauge)
+        record, self.current = small.history[-1], small
+        self.gone.add(record.removed)
+        self.declined = dict(record.declined)
         row: dict[str, Any] = {"macs": small.macs, "parameters": small.parameters, **record.details}
-        if step.epochs:
-            last = number == step.rounds
-            how = settings if last else replace(settings, sparsity=step.sparsity)
-            tuned = tune(small, data, how, step.distillation, context.inside(f"round-{number}"))
-            small = tuned.trained.graph
-            warnings, notes = [*warnings, *tuned.warnings], [*notes, *tuned.notes]
-            row |= tuned.details()
-        rounds.append(row)
-        current = small
-    assert record is not None
-    if (controls := controls_of(step.controls)) is not None:
+        if self.step.epochs:
+            row |= self._train(f"round-{number}", last=number == self.step.rounds)
+        return row
+
+    def _train(self, place: str, *, last: bool) -> dict[str, Any]:
+        """Trains what there is now, with small scales of norms as long as a removal is to come; the training's details."""
+        how = self.settings if last else replace(self.settings, sparsity=self.step.sparsity)
+        self.tuned = tune(self.current, self.data, how, self.step.distillation, self.context.inside(place))
+        self.current = self.tuned.trained.graph
+        self.warnings += self.tuned.warnings
+        self.notes += self.tuned.notes
+        return self.tuned.details()
+
+    def _compare(self, controls: Controls, tuned: Tuned) -> None:
         compared = compare(
             controls,
-            current,
+            self.current,
             tuned.trained,
-            epochs=epochs_given({**details, "rounds": rounds}),
-            macs_before=graph.macs,
-            settings=settings,
-            distillation=step.distillation,
-            data=data,
-            context=context,
+            epochs=epochs_given(self.details),
+            macs_before=self.graph.macs,
+            settings=self.settings,
+            distillation=self.step.distillation,
+            data=self.data,
+            context=self.context,
         )
-        details["controls"], notes = compared.details, [*notes, *compared.notes]
-    if gauge is not None:
-        details["measured"], said = measured_again(step, gauge, current, rounds[-1].pop("measured"))
-        warnings, notes = [*warnings, *said], [*notes, measured_note(details["measured"])]
-    removed = gone.removed()
-    details |= {"parity_error": max(row["parity_error"] for row in rounds), "groups": len(sizes), "rounds": rounds}
-    warnings += () if removed else record.warnings
-    declined = record.declined
-    return recorded(
-        "prune",
-        step,
-        graph,
-        current,
-        started,
-        removed=removed,
-        declined=declined,
-        warnings=tuple(warnings),
-        notes=tuple(notes),
-        details=details,
-    )
+        self.details["controls"] = compared.details
+        self.notes += compared.notes
 
 
 def _amount(step: Prune, graph: Graph, done: float, least: Graph) -> Prune:
@@ -127,27 +142,3 @@ def _amount(step: Prune, graph: Graph, done: float, least: Graph) -> Prune:
     amount = max(whole * (share if done == 1 else share**done), 1 + 1e-9)
     changes: dict[str, Any] = {measure: amount}
     return replace(step, **changes)
-
-
-class _Gone:
-    """What all rounds removed, in the indices of the graph that the first one was given."""
-
-    def __init__(self, graph: Graph) -> None:
-        self._sizes = {name: value.tensor_shape for name, value in graph.state.items()}
-        self._left: dict[tuple[str, int], np.ndarray[Any, Any]] = {}
-
-    def add(self, removed: _Removed) -> None:
-        """One round, in the indices of the graph that it was given."""
-        for name, axes in removed.items():
-            for axis, indices in axes.items():
-                left = self._left.get((name, axis), np.arange(self._sizes[name][axis]))
-                self._left[name, axis] = np.delete(left, list(indices))
-
-    def removed(self) -> dict[str, dict[int, tuple[int, ...]]]:
-        """All of it."""
-        found: dict[str, dict[int, tuple[int, ...]]] = {}
-        for (name, axis), left in self._left.items():
-            lost = np.setdiff1d(np.arange(self._sizes[name][axis]), left)
-            if len(lost):
-                found.setdefault(name, {})[axis] = tuple(int(i) for i in lost)
-        return found
