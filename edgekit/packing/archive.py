@@ -76,7 +76,7 @@ def write(data: bytes, *, fast: bool = False) -> Packed:
             zlib.crc32(data).to_bytes(4, "little"),
             zlib.adler32(data).to_bytes(4, "little"),
             bytes([table_bits]),
-            number(-(-workspace_of(table_bits, channel.matrices) // 1024)),
+            number(-(-workspace_of(table_bits, channel.matrices, channel.masked) // 1024)),
             number(len(channel.raw)),
         )
     )

@@ -19,6 +19,7 @@ class Channel:
         writing: which way it goes.
         account: bytes by what they are for, while writing.
         matrices: those that went through the matrix model.
+        masked: elements of the largest sparse array.
     """
 
     def __init__(self, coder: Encoder | Decoder, table_bits: int, raw: bytes | memoryview = b"") -> None:
@@ -33,6 +34,7 @@ class Channel:
         self.writing = isinstance(coder, Encoder)
         self.account: dict[str, int] = {}
         self.matrices: list[Matrix] = []
+        self.masked = 0
         self._text = Text(coder, table_bits)
         self._given = bytes(raw)
         self._written = bytearray()

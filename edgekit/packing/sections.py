@@ -128,6 +128,7 @@ def _sparse(channel: Channel, size: int, bits: int, given: bytes | None, form: F
         channel, size // width, None if flags is None else flags.astype(np.uint8).tobytes(), places, (SYMBOLS, HUFFMAN), role
     )
     there = np.frombuffer(mask, np.uint8) != 0
+    channel.masked = max(channel.masked, len(there))
     count = int(there.sum())
     rest = None if numbers is None else numbers[there].tobytes()
     content = _inner(channel, count * width, rest, others, (SYMBOLS, PLANES, HUFFMAN, STORED), role, bits)

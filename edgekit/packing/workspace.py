@@ -20,6 +20,7 @@ def matrix_bytes(matrix: Matrix) -> int:
     return flags + values + 4 * 6 * matrix.columns + 3 * matrix.columns + matrix.period + 1
 
 
-def workspace_of(table_bits: int, matrices: Iterable[Matrix]) -> int:
-    """Bytes for an archive: its text model, and the largest of its matrices; with room for what alignment takes."""
-    return text_bytes(table_bits) + max((matrix_bytes(matrix) for matrix in matrices), default=0) + 256
+def workspace_of(table_bits: int, matrices: Iterable[Matrix], masked: int) -> int:
+    """Bytes for an archive: its text model, the largest of its matrices and masks, and room for alignment."""
+    largest = max((matrix_bytes(matrix) for matrix in matrices), default=0)
+    return text_bytes(table_bits) + largest + (masked + 7) // 8 + 256

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import lzma
-import random
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from edgekit.packing.archive import MAGIC, RATIO, number, write
 from edgekit.packing.choosing import choose
 from edgekit.packing.layout import arrays_of
 from edgekit.packing.sections import HUFFMAN, PLANES, PRODUCT, SPARSE, STORED, SYMBOLS
+from tests.packing.mutation import mutants
 from tests.packing.samples import clustered, every_kind, float_file, int8_file, onnx_like
 
 FILES = every_kind()
@@ -89,31 +89,6 @@ def test_the_arrays_of_an_onnx_file_are_found() -> None:
     (array,) = arrays_of(data)
     assert data[array.start : array.start + array.size] == weights.tobytes()
     assert (array.bits, array.columns) == (32, 50)
-
-
-def mutants(archive: bytes, count: int, seed: int) -> list[bytes]:
-    """Changed copies: bits turned, bytes replaced, cut, doubled, cut off."""
-    rng = random.Random(seed)
-    out = []
-    for _ in range(count):
-        data = bytearray(archive)
-        for _ in range(rng.choice((1, 1, 1, 2, 5))):
-            at = rng.randrange(len(data) or 1)
-            match rng.randrange(5):
-                case 0:
-                    data[at] ^= 1 << rng.randrange(8)
-                case 1:
-                    data[at] = rng.choice((0, 1, 127, 128, 255, rng.randrange(256)))
-                case 2:
-                    del data[at : at + rng.choice((1, 2, 4, 40))]
-                case 3:
-                    data[at:at] = data[at : at + rng.choice((1, 4, 16))]
-                case _:
-                    del data[at:]
-            if not data:
-                break
-        out.append(bytes(data))
-    return out
 
 
 @pytest.mark.parametrize("name", ["clustered weights", "pruned float weights", "zeros"])
