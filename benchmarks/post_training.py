@@ -57,7 +57,7 @@ class Amounts:
     """How much is measured: calibration images of ResNet-20, test images for SQNR and top-1 of it, and those of the other."""
 
     calibration: int = 512
-    images: int = 2000
+    images: int = 1000
     labelled: int = 5000
     training: int = 30_000
     epochs: int = 3
@@ -76,7 +76,6 @@ _METHODS: dict[str, PostTraining] = {
     "output_error": PostTraining("output_error", bias_correction=False),
     "output_error, bias correction, equalised": PostTraining(),
     _BEST: PostTraining(rounding="adaround"),
-    "auto, bias correction, adaround": PostTraining("auto", rounding="adaround"),
 }
 
 _INT4: dict[str, QuantizationSettings] = {

@@ -45,7 +45,7 @@ targets = ["tflite-fp32"]        # `edgekit targets` lists them; int8 targets ne
 # allow_slower = true            # with a budget: 4-bit weights and float layers, which runtimes compute slower than int8
 # layers = { "layer3.0.conv1" = { weights = "int4" } }   # or activations = "int16" or "float32"; by weight or module
 # rounding = "adaround"          # learned, some seconds a layer; "nearest" by default
-# rounding_iterations = 2000     # with rounding = "adaround"
+# rounding_iterations = 1000     # with rounding = "adaround"
 # equalize = true                # equal ranges for the channels of consecutive layers
 # replace_relu6 = true           # with equalize: relu6 becomes relu, which changes the function
 # absorb_bias = true             # with equalize: high biases move into the next layer

@@ -43,7 +43,7 @@ class PostTraining:
     bias_correction: bool = True
     percentile: float = 0.99999
     rounding: str = "nearest"
-    rounding_iterations: int = 2000
+    rounding_iterations: int = 1000
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -52,7 +52,7 @@ class PostTraining:
         if self.rounding not in ROUNDINGS:
             raise UsageError(f"unknown rounding '{self.rounding}'", hint=f"choose from {', '.join(ROUNDINGS)}")
         if self.rounding_iterations < 1:
-            raise UsageError(f"'rounding_iterations' is a number from 1, not {self.rounding_iterations}", hint="2000")
+            raise UsageError(f"'rounding_iterations' is a number from 1, not {self.rounding_iterations}", hint="1000")
 
 
 @dataclass
