@@ -305,3 +305,19 @@ def test_the_table_training_is_the_default_of_all_trainings(project: Project) ->
     assert record["options"] == {"batch_size": 16, "lr": 0.02, "epochs": 1}
     result = written(project, recipe.replace("batch_size", "batchsize"), '["tflite-fp32"]').build()
     assert result.code == 2 and "did you mean 'batch_size'?" in result.err and "edgekit.toml" in result.err
+
+
+def test_controls_are_in_all_reports(project: Project) -> None:
+    tune = 'step = "fine_tune"\nepochs = 1\nbatch_size = 32\ncontrols = true\n'
+    recipe = f'\n[[recipe]]\nstep = "prune"\nmacs = 0.5\n\n[[recipe]]\n{tune}'
+    result = written(project, recipe, '["tflite-fp32"]').build("--strict")
+    assert result.code == 0, result.err  # what the controls say is no failure
+    document = report(project, "tflite-fp32")
+    jsonschema.validate(document, json.loads(SCHEMA_PATH.read_text()))
+    rows = document["history"][1]["details"]["controls"]
+    assert [row["trained_epochs"] for row in rows.values()] == [1, 1, 2]
+    page = (project.folder / "edgekit-out" / "tflite-fp32" / "report.html").read_text()
+    for text in (result.out, page):
+        assert "fine tune, from scratch, equal epochs" in text and "fine tune, from scratch, equal compute" in text
+    for row in rows.values():
+        assert f"{row['metrics']['top1']:#.4g}" in result.out
