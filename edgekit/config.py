@@ -98,6 +98,8 @@ class QuantizationSettings:
         absorb_bias: what biases add to almost every sample moves into the next layer; changes the function a little.
         sensitivity: the report tells what quantising each layer alone does to the outputs and to the metrics.
         layers: by name of a weight or a module, the types that it is stored and computed in.
+        pointwise: "linear" makes linear layers of 1x1 convolutions with 4-bit weights (or that may get them, with ``budget``),
+            which LiteRT computes on other kernels: docs/precisions.md.
         budget: the precision of every layer that ``layers`` does not name is chosen for this.
         allow_slower: with ``budget``: choices that make the runtime slower than int8 are made too, and named.
         fallback: layers stay float until the metric is kept, those that cost most first.
@@ -113,6 +115,7 @@ class QuantizationSettings:
     absorb_bias: bool = False
     sensitivity: bool = False
     layers: Mapping[str, LayerPrecision] = field(default_factory=dict)
+    pointwise: Literal["convolution", "linear"] = "convolution"
     budget: PrecisionBudget | None = None
     allow_slower: bool = False
     fallback: Fallback | None = None

@@ -43,6 +43,7 @@ targets = ["tflite-fp32"]        # `edgekit targets` lists them; int8 targets ne
 # budget = { bytes = 200_000 }   # a precision for every layer; or { min_sqnr_db = 25 }, or { max_drop = 1.0 } points of top-1;
 #                                instead, fallback = { max_drop = 0.5 }: float for the layers that cost most
 # allow_slower = true            # with a budget: 4-bit weights and float layers, which runtimes compute slower than int8
+# pointwise = "linear"           # 1x1 convolutions with 4-bit weights as linear layers: other kernels, docs/precisions.md
 # layers = { "layer3.0.conv1" = { weights = "int4" } }   # or activations = "int16" or "float32"; by weight or module
 # rounding = "adaround"          # learned, some seconds a layer; "nearest" by default
 # rounding_iterations = 1000     # with rounding = "adaround"

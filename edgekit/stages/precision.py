@@ -11,6 +11,8 @@ from edgekit.compress.binarize.lowering import lower_binary
 from edgekit.compress.equalize.application import Equalization, equalize_graph
 from edgekit.compress.mixed_precision.choice import Mixed
 from edgekit.compress.quantize.dynamic_range import quantize_weights_only
+from edgekit.compress.quantize.layers import Layers
+from edgekit.compress.quantize.pointwise import linear_for_pointwise
 from edgekit.compress.quantize.policy import LITERT, ONNXRUNTIME, TFLM, Policy
 from edgekit.compress.quantize.post_training import PostTraining, QuantizationRecord, quantize
 from edgekit.config import BuildRequest, QuantizationSettings
@@ -101,6 +103,9 @@ def lower(
         policy = replace(policy, per_channel=False)
     if (quantization.fully_connected or granularity) == "per_tensor":
         policy = replace(policy, per_channel_linear=False)
+    if request.quantization.pointwise == "linear":
+        layers, some = Layers(graph, plan, policy), request.quantization.budget is None
+        graph, _ = linear_for_pointwise(graph, lambda node: not some or layers.of(node).weights == "int4")
     options = options_of(request.quantization)
     mixed = chosen(graph, samples, policy, options, request.quantization, plan, score)
     quantized, record = quantize(

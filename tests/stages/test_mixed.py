@@ -23,11 +23,12 @@ class Net(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(3, 8, 3)
         self.deep = nn.Conv2d(8, 8, 3, groups=8)
+        self.point = nn.Conv2d(8, 8, 1)
         self.wide = nn.Conv2d(8, 32, 3)
         self.fc = nn.Linear(32, 5)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = torch.relu(self.wide(torch.relu(self.deep(torch.relu(self.first(x))))))
+        x = torch.relu(self.wide(torch.relu(self.point(torch.relu(self.deep(torch.relu(self.first(x))))))))
         y: torch.Tensor = self.fc(x.mean((2, 3)))
         return y
 
@@ -58,6 +59,7 @@ def test_layers_that_the_config_names_have_their_own_precision(tmp_path: Path) -
     assert weights_of(result) == {
         "first.weight": "int8",
         "deep.weight": "int8",
+        "point.weight": "int8",
         "wide.weight": "int4",
         "fc.weight": "int8",
     }
@@ -76,6 +78,16 @@ def test_a_budget_of_bytes_chooses_and_says_what_it_was_chosen_for(tmp_path: Pat
     assert info.precisions.asked == "at most 2,600 bytes"
     assert sum(row.bytes for row in info.precisions.layers) <= 2600
     assert "int4" in weights_of(result).values()
+
+
+def test_pointwise_convolutions_become_linear_layers_where_that_is_asked_for(tmp_path: Path) -> None:
+    layers = {"point": LayerPrecision("int4")}
+    plain = build(tmp_path, settings(layers), labels=False)
+    linear = build(tmp_path, settings(layers, pointwise="linear"), labels=False)
+    assert plain.report.artifact is not None and linear.report.artifact is not None
+    assert linear.report.artifact.operators["FULLY_CONNECTED"] == plain.report.artifact.operators["FULLY_CONNECTED"] + 1
+    assert "TRANSPOSE" not in linear.report.artifact.operators
+    assert weights_of(linear)["point.weight"] == "int4"
 
 
 def test_a_fall_back_to_float_is_judged_by_the_metric(tmp_path: Path) -> None:
