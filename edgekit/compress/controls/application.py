@@ -106,18 +106,22 @@ def _row(epochs: int, metrics: dict[str, float], trained: Trained) -> dict[str, 
     return {"trained_epochs": epochs, "metrics": metrics, "validation": dict(validation)}
 
 
+#: What networks are compared by, where all have it: part of the row, metric, and whether larger is better.
+_JUDGED_BY = (("metrics", "top1", True), ("validation", "top1", True), ("validation", "loss", False))
+
+
 def _verdict(rows: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
-    """A sentence for each control that is as good as the pruned network, by top-1 where it was measured."""
+    """A sentence for each control that is as good as the pruned network."""
     sentences = []
     for name, label in (("scratch_e", "equal epochs"), ("scratch_b", "equal compute")):
-        for part in ("metrics", "validation"):
-            mine, other = rows["pruned"][part].get("top1"), rows.get(name, {}).get(part, {}).get("top1")
+        for part, metric, is_larger_better in _JUDGED_BY:
+            mine, other = rows["pruned"][part].get(metric), rows.get(name, {}).get(part, {}).get(metric)
             if mine is None or other is None:
                 continue
-            if other >= mine:
+            if (other >= mine) if is_larger_better else (other <= mine):
                 sentences.append(
-                    f"the pruned network (top-1 {mine:.4f}) is no better than its architecture trained from scratch with "
-                    f"{label} ({other:.4f}, one seed): the weights that it kept win nothing here"
+                    f"the pruned network ({metric} {mine:.4g}) is no better than its architecture trained from scratch with "
+                    f"{label} ({other:.4g}, one seed): the weights that it kept win nothing here"
                 )
             break
     return tuple(sentences)

@@ -104,13 +104,17 @@ def test_a_control_that_is_as_good_is_pointed_out_and_is_no_failure() -> None:
     assert not record.warnings
 
 
-def test_without_labels_to_measure_with_there_is_no_verdict() -> None:
+def test_where_labels_are_no_classes_the_loss_of_what_was_held_out_decides() -> None:
     x, _ = blobs()
     data = Data(train=(x, x.mean(axis=(1, 2, 3))[:, None].repeat(4, 1)))
-    record = Prune(ratio=0.5, epochs=1, training=Training(batch_size=32), controls=True).apply(digits(), data).history[-1]
-    assert set(record.details["controls"]["scratch_e"]["validation"]) == {"loss"}
-    assert record.details["controls"]["scratch_e"]["metrics"] == {}
-    assert record.notes == ()
+    for lr, is_better in ((1e-6, True), (1e-2, False)):
+        step = Prune(
+            ratio=0.5, epochs=1, training=Training(batch_size=32, lr=lr), controls=Controls(lr=1e-2 if is_better else 1e-6)
+        )
+        record = step.apply(digits(), data).history[-1]
+        assert set(record.details["controls"]["scratch_e"]["validation"]) == {"loss"}
+        assert record.details["controls"]["scratch_e"]["metrics"] == {}
+        assert any("equal epochs" in note and "(loss" in note for note in record.notes) == is_better
 
 
 class _Killed(Exception):
