@@ -1,4 +1,4 @@
-"""``edgekit unpack``: the way back from an archive."""
+"""``edgekit unpack``: the way back from an archive, and the decoder for apps."""
 
 from __future__ import annotations
 
@@ -13,14 +13,22 @@ _SUFFIXES = ((4, b"TFL3", ".tflite"), (0, b"\x08", ".onnx"))
 
 
 @click.command()
-@click.argument("archive", type=click.Path(path_type=Path))
+@click.argument("archive", type=click.Path(path_type=Path), required=False)
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="The file; by default beside ARCHIVE.")
 @click.option("--force", is_flag=True, help="Replace a file that is there, where --output names none.")
-def unpack(archive: Path, output: Path | None, force: bool) -> None:
+@click.option("--decoder", type=click.Path(path_type=Path), metavar="FOLDER", help="Write ekz.c and ekz.h, C99, into a folder.")
+def unpack(archive: Path | None, output: Path | None, force: bool, decoder: Path | None) -> None:
     """Restore the model of an .ekz archive, byte for byte."""
-    from edgekit.packing import unpack as unpacked_from
-    from edgekit.packing.files import write_file
+    from edgekit.packing.files import unpack as unpacked_from
+    from edgekit.packing.files import write_decoder, write_file
 
+    if archive is None and decoder is None:
+        raise UsageError("there is nothing to unpack", where="edgekit unpack", hint="edgekit unpack model.ekz")
+    if decoder is not None:
+        for path in write_decoder(decoder):
+            click.echo(str(path))
+    if archive is None:
+        return
     data = unpacked_from(archive)
     target = output or archive.with_suffix(_suffix(data))
     if output is None and target.exists() and not force:

@@ -65,6 +65,19 @@ def unpack(archive: str | os.PathLike[str] | bytes, output: str | os.PathLike[st
     return data
 
 
+def write_decoder(folder: Path) -> tuple[Path, ...]:
+    """Writes the C99 decoder, ``ekz.c`` and ``ekz.h``, into a folder, which is made; OutputError where it can't be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make this folder: {error.strerror}", where=folder, hint="another folder") from error
+    written = []
+    for source in sorted((Path(__file__).parent / "c").glob("ekz.*")):
+        written.append(folder / source.name)
+        write_file(written[-1], source.read_bytes())
+    return tuple(written)
+
+
 def _content(source: str | os.PathLike[str] | bytes) -> tuple[bytes, str | None]:
     if isinstance(source, bytes | bytearray | memoryview):
         return bytes(source), None
