@@ -73,12 +73,14 @@ class Quantization:
             data.
         io: type of the artifact's inputs and outputs unless the user says otherwise.
         fully_connected: granularity of the weights of fully connected layers, where it differs from ``weights.granularity``.
+        packs_binary_weights: weights of binary linear layers are stored in 2 or 4 bits.
     """
 
     weights: WeightFormat | None = None
     activations: ActivationFormat | None = None
     io: IoType = "float32"
     fully_connected: Granularity | None = None
+    packs_binary_weights: bool = False
 
     @property
     def needs_calibration(self) -> bool:

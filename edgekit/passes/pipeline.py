@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgekit.passes.base import Pass
+from edgekit.passes.binary import NormBeforePool, SignBeforePool
 from edgekit.passes.canonicalize import RecognizeActivations
 from edgekit.passes.decompose import DecomposeAttention
 from edgekit.passes.eliminate import EliminateDead, EliminateDuplicates, EliminateIdentity, FoldConstants
@@ -22,6 +23,8 @@ EXACT: tuple[Pass, ...] = (
     MergeShapes(),  # before folding: it clears the way between layers
     MergePad(),
     TrimConvolution(),  # after MergePad: what is cut off may be padding of its own op
+    NormBeforePool(),  # before FoldBatchNorm, which folds through no pool
+    SignBeforePool(),  # after NormBeforePool: a norm may stand between
     FoldBatchNorm(),  # before FuseActivation: it folds through no activation
     LowerBatchNorm(),  # what FoldBatchNorm left
     FoldAffine(),  # after LowerBatchNorm: a norm behind a product goes in with it

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from edgekit.compress.binarize.step import Binarize
-from edgekit.compress.binarize.surroundings import ACTIVATIONS, POOLS, before, is_not_negative
+from edgekit.compress.binarize.surroundings import ACTIVATIONS, POOLS, before, is_input, is_not_negative
 from edgekit.ir import Graph, Node, Value, ops
 
 #: Slope of ReActNet's activations for negative inputs, to begin with (the default of PReLU).
@@ -51,8 +51,10 @@ class Attachment:
     # ------------------------------------------------------------------ activations
 
     def _binary_input(self, layer: Node) -> None:
-        """What the layer reads becomes signs."""
+        """What the layer reads becomes signs; the model's own input does not (BNN, arXiv:1602.02830, section 1.5)."""
         graph, step = self.graph, self.step
+        if is_input(layer.input(0)):
+            return
         if step.method == "react_net":
             x = self._learned(ops.Sub(), layer.input(0), f"{_module(layer)}.sign_threshold", 0.0, layer)
             graph.set_input(layer, 0, self._sign(x, layer))

@@ -66,6 +66,13 @@ def before(graph: Graph, layer: Node, *, norms: bool) -> Before:
     return Before(base, tuple(movers), norm, activation)
 
 
+def is_input(value: Value) -> bool:
+    """It is what the model reads, moved at most."""
+    while value.producer is not None and isinstance(value.producer.op, MOVERS):
+        value = value.producer.input(0)
+    return value.producer is None
+
+
 def is_not_negative(value: Value) -> bool:
     """Every element is known to be 0 or above: its signs would all be +1."""
     node = value.producer

@@ -93,7 +93,7 @@ class Price:
 def price(node: Node, precision: Precision, *, counted: bool = True) -> Price:
     """What a layer with a weight costs in a precision; without instructions where the runtime was not ``counted``."""
     weight, bias = node.input(1), node.optional(2)
-    bits = {"float32": 32, "float16": 16, "int8": 8, "int4": 4}[precision.weights]
+    bits = {"float32": 32, "float16": 16, "int8": 8, "int4": 4, "int2": 2}[str(precision.weights)]
     channels = int(node.output.tensor_shape[-1 if isinstance(node.op, ops.Linear) else 1])
     size = (weight.type.numel() * bits + 7) // 8
     if precision.weights in RANGES:

@@ -23,6 +23,7 @@ _OF_TORCH: dict[torch.dtype, TensorType] = {
 }
 
 _OF_QUANT: dict[str, TensorType] = {
+    "int2": TensorType.INT2,
     "int4": TensorType.INT4,
     "int8": TensorType.INT8,
     "uint8": TensorType.UINT8,

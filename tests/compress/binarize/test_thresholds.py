@@ -1,0 +1,132 @@
+"""Signs fused into the integer layers before them: exact sums, exact thresholds, one answer in every runtime."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+import edgekit as ek
+from edgekit.compress.binarize.lowering import lower_binary
+from edgekit.compress.binarize.thresholds import SIGNS, fuse_thresholds, is_thresholded
+from edgekit.ir import Graph, QuantParams, ops, simulate
+from edgekit.ir.integer.interpreter import Simulator
+from edgekit.ir.text import parse
+from edgekit.runtime.artifact import Artifact
+from tests.compress.binarize.networks import Layers, Pooled, binary
+from tests.trained import digits
+
+torch.set_num_threads(1)
+METHODS = ("binary_connect", "bnn", "xnor_net", "react_net")
+
+
+def layer(channels: int, padding: int, seed: int, inputs: QuantParams | None = None) -> Graph:
+    """A binary convolution with scales of both signs, zero and none, and offsets that put many sums on the threshold."""
+    random = torch.Generator().manual_seed(seed)
+    pads = f"(({padding}, {padding}), ({padding}, {padding}))"
+    graph = parse(
+        f"graph g(%x: float32[N,{channels},5,6])\n@w: float32[8,{channels},3,3] parameter\n@b: float32[8] parameter\n"
+        f"%s = binary_sign(%x)\n%y = conv2d(%s, @w, @b, padding={pads})\n%z = binary_sign(%y)\nreturn %z"
+    )
+    scale = torch.tensor([0.5, -0.25, 0.3, -0.7, 0.0, 0.0, 1.0, 1e-3])
+    offset = torch.tensor([1.0, 0.75, -0.9, 1.4, -0.1, 0.0, 1e9, -5e-4])
+    signs = torch.where(torch.randn(8, channels, 3, 3, generator=random) >= 0, 1.0, -1.0)
+    with torch.no_grad():
+        graph.state["w"].tensor.copy_(signs * scale.reshape(8, 1, 1, 1))
+        graph.state["b"].tensor.copy_(offset)
+    x, s, y, z = graph.inputs[0], *(node.output for node in graph.nodes)
+    x.quant, s.quant, y.quant, z.quant = QuantParams("int8", (0.1,), (3,)), SIGNS, QuantParams("int8", (0.4,), (0,)), SIGNS
+    magnitudes = tuple((scale.abs() / 127).clamp(min=1e-9).tolist())
+    graph.state["w"].quant = QuantParams("int8", magnitudes, (0,) * 8, 0, True)
+    graph.state["b"].quant = QuantParams("int32", magnitudes, (0,) * 8, 0)
+    return graph
+
+
+@pytest.mark.parametrize(("channels", "padding"), [(3, 1), (4, 1), (3, 0), (4, 0)])
+def test_the_threshold_is_that_of_exact_arithmetic(channels: int, padding: int) -> None:
+    graph = layer(channels, padding, seed=channels + padding)
+    weight, offset = (graph.state[name].tensor.detach().clone() for name in ("w", "b"))
+    assert fuse_thresholds(graph) == ["w"]
+    graph.verify()
+    node = graph.nodes[-1]
+    x = torch.randint(-128, 128, (40, channels, 5, 6)).to(torch.int8)
+    got = Simulator(graph).run([x])[0]
+    signs = torch.where(x >= 3, 1.0, -1.0)
+    sums = functional.conv2d(signs, torch.where(weight > 0, 1.0, torch.where(weight < 0, -1.0, 0.0)), padding=padding).long()
+    for channel in range(8):
+        s = Fraction(float(weight[channel].abs().max()))
+        b = Fraction(float(offset[channel]))
+        table = {n: 1 if s * n + b >= 0 else -1 for n in sums[:, channel].unique().tolist()}
+        wanted = torch.tensor([table[n] for n in sums[:, channel].flatten().tolist()])
+        assert torch.equal(got[:, channel].flatten().long(), wanted), channel
+    assert is_thresholded(node)
+    assert float(node.input(1).tensor.abs().max()) == (2.0 if padding and channels % 2 else 1.0)
+
+
+def test_a_layer_of_8_bit_inputs_is_compared_in_its_accumulator() -> None:
+    torch.manual_seed(0)
+    graph = parse(
+        "graph g(%x: float32[N,20])\n@w: float32[6,20] parameter\n@b: float32[6] parameter\n"
+        "%y = linear(%x, @w, @b)\n%z = binary_sign(%y)\nreturn %z"
+    )
+    with torch.no_grad():
+        for name in "wb":
+            graph.state[name].tensor.normal_()
+    x = torch.randn(500, 20)
+    graph.inputs[0].quant, graph.nodes[0].output.quant = QuantParams("int8", (0.03,), (-7,)), QuantParams("int8", (0.1,), (0,))
+    graph.nodes[1].output.quant = SIGNS
+    graph.state["w"].quant = QuantParams("int8", (0.03,), (0,), None, True)
+    weight, offset = (graph.state[name].tensor.detach().clone() for name in "wb")
+    fuse_thresholds(graph)
+    real = ((x / 0.03).round() - 7).clamp(-128, 127)
+    exact = functional.linear((real + 7) * 0.03, weight, offset)
+    got = simulate(graph, x)
+    decided = exact.abs() > 0.5
+    assert torch.equal(got[decided], torch.where(exact >= 0, 1.0, -1.0)[decided]) and float(decided.float().mean()) > 0.8
+    assert set(got.unique().tolist()) == {-1.0, 1.0}
+    integers = (graph.nodes[0].input(1).tensor * 0.03).round()
+    assert bool((integers.remainder(2) == 0).all()) and float(integers.abs().max()) == 126
+
+
+@pytest.mark.parametrize(("kind", "method"), [*((Pooled, method) for method in METHODS), (Layers, "xnor_net")])
+def test_every_method_is_built_and_equals_the_simulation(kind: type, method: str, tmp_path: Path) -> None:
+    x, _, x_test, y_test = digits()
+    graph = binary(kind, method)
+    build = ek.build(graph, target="tflite-binary", calibration=x[:256], evaluate=(x_test, y_test), output=tmp_path, name="net")
+    simulation = next(row for row in build.report.verification if row.against == "simulation")
+    assert simulation.equal_integers == 1.0 and not [row for row in build.report.verification if not row.passed]
+    (scored,) = [row for row in build.report.evaluation if row.metric == "top1"]
+    assert scored.artifact > scored.source - 0.02
+
+
+def test_default_kernels_and_onnx_runtime_give_the_simulations_integers(tmp_path: Path) -> None:
+    x, _, x_test, _ = digits()
+    graph = binary(Layers, "bnn")
+    built = ek.build(graph, target=["tflite-int8", "onnx-int8"], calibration=x[:256], output=tmp_path, name="net")
+    outputs = [ek.run(build.artifact, x_test) for build in built]
+    assert np.array_equal(*outputs)
+
+
+def test_linear_layers_are_packed_to_2_bits_and_right_in_all_kernels(tmp_path: Path) -> None:
+    x, _, x_test, _ = digits()
+    graph = binary(Layers, "bnn")
+    small, large = ek.build(graph, target=["tflite-binary", "tflite-int8"], calibration=x[:256], output=tmp_path, name="net")
+    saved = large.artifact.stat().st_size - small.artifact.stat().st_size
+    # 96 x 70 weights behind a sign before a sign: 2 bits; 70 x 48 behind a sign whose sums are numbers: 4 bits.
+    assert saved >= 96 * 70 * 6 // 8 + 70 * 48 * 4 // 8 - 600
+    content = small.artifact.read_bytes()
+    reference = Artifact(content, kernels="reference").run(x_test)
+    assert np.array_equal(Artifact(content).run(x_test), reference)
+    assert np.mean(Artifact(content, kernels="builtin").run(x_test) == reference) > 0.999
+
+
+def test_a_graph_without_binary_layers_stays_as_it_is() -> None:
+    graph = layer(4, 0, 0)
+    graph.nodes[0].op, graph.nodes[2].op = ops.Abs(), ops.Abs()
+    before = graph.text()
+    lower_binary(graph, packed=True)
+    assert graph.text() == before
