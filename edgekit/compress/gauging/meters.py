@@ -85,12 +85,12 @@ class Latency:
             session = measure(transport, [Arm(path) for path in files], request, stopping, python=python)
         result = session.results[-1]
         assert result.latency is not None  # a burst has one
-        median = result.latency.median
+        median, runtime = result.latency.median, dict(result.runtime)
         return Reading(
             value=median.value / 1e3,
             share=session.pairs[0].ratio.value if session.pairs else 1.0,
             interval=(median.low / 1e3, median.high / 1e3),
-            by=" ".join(text for _, text in result.runtime[:2]),
+            by=f"{runtime['name']} {runtime['version']}, {runtime['machine']}",
             unstable=result.unstable,
         )
 

@@ -76,13 +76,14 @@ def unsteady(reading: Reading) -> list[str]:
 
 
 def measured_note(details: dict[str, Any]) -> str:
-    """``instructions of the int8 TFLite file on qemu:cortex-a53: 5,014,097 before, 2,998,113 after (59.8 %), by ...``"""
-    numbers = "{:,.0f}" if details["unit"] == "instructions" else "{:.4g} ms"
-    before, after = (numbers.format(details[key]) for key in ("before", "after"))
-    return (
-        f"{details['measure']} of the {details['file']} file on {details['on']}: {before} before, {after} after "
-        f"({details['share']:.1%}), by {details['by']}"
-    )
+    """``instructions of the int8 TFLite file on qemu:cortex-a53 (ai-edge-litert 2.3.0): 5,014,097 before, 2,998,113 after ...``
+
+    A latency's share is of what the network before took in turn with it, which an earlier time on another day is not.
+    """
+    what = f"{details['measure']} of the {details['file']} file on {details['on']} ({details['by']})"
+    if details["unit"] == "instructions":
+        return f"{what}: {details['before']:,.0f} before, {details['after']:,.0f} after ({details['share']:.1%})"
+    return f"{what}: {details['after']:.4g} ms, {details['share']:.1%} of the network before, timed in turn"
 
 
 def _measure(step: Prune) -> str:

@@ -77,7 +77,7 @@ def test_the_measured_value_meets_the_budget_and_is_near_it(share: float, shape:
     record = Prune(instructions=share).apply(net(), context=with_meter(monkeypatch, stand_in)).history[-1]
     found = record.details["measured"]
     assert found["after"] == stand_in.cost(record.macs[1]) <= share * found["before"]
-    assert any("stand-in file on qemu:cortex-a53" in note for note in record.notes)
+    assert any("stand-in file on qemu:cortex-a53 (nothing): " in note for note in record.notes)
     assert found["share"] == found["after"] / found["before"] > share - 0.12  # steps of 20,000 are a tenth of it
     assert stand_in.measured <= 8
     assert [row["macs"] for row in found["candidates"]].count(record.macs[1]) == 1
@@ -90,9 +90,11 @@ def test_an_amount_and_milliseconds_are_held_against_the_value_and_a_latency_aga
     context = with_meter(monkeypatch, StandIn(lambda macs: macs / 1e6))
     half = graph.macs / 2e6
     for step in (Prune(latency_ms=half), Prune(latency=0.5)):
-        found = step.apply(graph, context=context).history[-1].details["measured"]
+        record = step.apply(graph, context=context).history[-1]
+        found = record.details["measured"]
         assert found["unit"] == "ms" and found["on"] == "local"
         assert 0.4 < found["share"] <= 0.5
+        assert f"{found['share']:.1%} of the network before, timed in turn" in record.notes[0]
     many = Prune(instructions=half * 1e6 + 5).apply(graph, context=with_meter(monkeypatch, StandIn(lambda macs: macs)))
     assert many.macs <= half * 1e6 + 5
 
