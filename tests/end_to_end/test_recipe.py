@@ -270,6 +270,7 @@ def test_a_callable_is_called_in_every_build_so_that_new_data_is_trained_with(pr
     assert built[0] == built[1] != built[2]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(qemu.missing()), reason="counting instructions is not set up here")
 def test_a_measured_budget_is_of_the_file_that_the_build_makes(project: Project) -> None:
     result = written(project, '\n[[recipe]]\nstep = "prune"\ninstructions = 0.7\n', '["tflite-int8"]').build()

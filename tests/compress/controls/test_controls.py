@@ -121,7 +121,7 @@ class _Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("saves", [1, 5, 12])
+@pytest.mark.parametrize("saves", [pytest.param(1, marks=pytest.mark.slow), 5, pytest.param(12, marks=pytest.mark.slow)])
 def test_a_step_that_was_cut_off_in_its_controls_ends_as_if_it_had_not_been(
     saves: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

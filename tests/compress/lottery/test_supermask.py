@@ -164,7 +164,7 @@ class _Killed(Exception):
 
 
 @pytest.mark.parametrize("method", ["bernoulli", "top_k"])
-@pytest.mark.parametrize("saves", [1, 4])
+@pytest.mark.parametrize("saves", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_learning_a_mask_goes_on_where_it_was_cut_off_bit_for_bit(
     method: str, saves: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
