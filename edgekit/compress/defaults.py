@@ -11,8 +11,9 @@ from edgekit.errors import ConfigError, UsageError
 from edgekit.tables import parse
 from edgekit.train.settings import Training
 
-#: Steps whose settings are not those of a network's training: scores of masks are learned at other rates than weights.
-_OWN = ("supermask",)
+#: How far and by what weights move. Steps that train something else (scores, centroids, steps of quantisation) have settings of
+#: their own there, which the defaults of networks' trainings would spoil.
+_MOTION = ("optimizer", "lr", "momentum", "nesterov", "weight_decay", "schedule", "warmup", "clip_norm")
 
 
 def with_defaults(
@@ -20,7 +21,8 @@ def with_defaults(
 ) -> list[Mapping[str, object]]:
     """The tables of a recipe, each with the settings that it leaves open; those without a training as they are.
 
-    Where a step has its own ``epochs`` beside a table ``training``, those of the defaults do not count.
+    Where a step has its own ``epochs`` beside a table ``training``, those of the defaults do not count. Steps that train
+    something else than a network's weights keep their own optimizer, rate and what belongs to them.
 
     Args:
         tables: of ``[[recipe]]``, as they were read; what is wrong in them is not looked at.
@@ -28,7 +30,7 @@ def with_defaults(
         file: for errors.
 
     Raises:
-        ConfigError: an unknown key or a value that can't be, or no step that trains.
+        ConfigError: an unknown key or a value that can't be, or no step that reads any of it.
     """
     if not training:
         return list(tables)
@@ -41,7 +43,7 @@ def with_defaults(
     filled = [_filled(table, training) for table in tables]
     if all(new is old for new, old in zip(filled, tables, strict=True)):
         raise ConfigError(
-            "[training] has no effect: no step of the recipe trains",
+            "[training] has no effect: no step of the recipe reads it",
             where=file,
             hint='[[recipe]] step = "fine_tune", or epochs = 2 in a prune step',
         )
@@ -53,7 +55,7 @@ def _filled(table: Mapping[str, object], training: Mapping[str, object]) -> Mapp
     from edgekit.compress.steps import STEPS, step_class
 
     name = table.get("step")
-    if not isinstance(name, str) or name not in STEPS or name in _OWN:
+    if not isinstance(name, str) or name not in STEPS:
         return table
     cls: Any = step_class(name)
     if issubclass(cls, Training):
@@ -62,4 +64,29 @@ def _filled(table: Mapping[str, object], training: Mapping[str, object]) -> Mapp
     own = table.get("training", {})
     if "training" not in known or not table.get("epochs", known.get("epochs")) or not isinstance(own, Mapping):
         return table
-    return {**table, "training": {**{key: value for key, value in training.items() if key != "epochs"}, **own}}
+    special = _own(name, table)
+    left_out = ("epochs",) if special is None else ("epochs", *_MOTION)
+    taken = {key: value for key, value in training.items() if key not in left_out}
+    first = {} if special is None else special.options()
+    return {**table, "training": {**first, **taken, **own}} if taken or special is None else table
+
+
+def _own(name: str, table: Mapping[str, object]) -> Training | None:
+    """The settings of a step that trains something else than weights; None for others. Imports nothing heavy."""
+    if name == "supermask":
+        from edgekit.compress.lottery.supermask import SCORES
+
+        return SCORES.get(str(table.get("method", "bernoulli")))
+    if name == "cluster":
+        from edgekit.compress.cluster.step import Cluster
+
+        return dataclasses.replace(Cluster().settings(), epochs=Training.epochs)
+    if name == "qat":
+        from edgekit.compress.qat.step import TRAINING as OF_QAT
+
+        return OF_QAT
+    if name == "binarize":
+        from edgekit.compress.binarize.step import TRAINING as OF_BITS
+
+        return OF_BITS
+    return None

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from edgekit.compress.fine_tune import FineTune
-from edgekit.compress.lottery import Supermask
 from edgekit.compress.prune import Prune
 from edgekit.compress.recipe import Recipe
 from edgekit.compress.sparsify import Sparsify
@@ -54,8 +53,19 @@ def test_epochs_are_those_of_steps_that_say_none_and_do_not_make_a_prune_train()
     )
 
 
-def test_scores_of_masks_are_not_trained_as_weights_are() -> None:
-    assert parsed({"step": "supermask"}, {"step": "fine_tune"}, lr=0.01) == (Supermask(), FineTune(lr=0.01))
+def test_what_is_no_weight_is_not_moved_as_weights_are() -> None:
+    """Scores, centroids and steps of quantisation have rates of their own; the data is everybody's."""
+    names = ("supermask", "cluster", "qat", "binarize")
+    tables: list[dict[str, object]] = [{"step": name, "epochs": 1} for name in names]
+    plain, moved = parsed(*tables), parsed(*tables, {"step": "fine_tune"}, lr=0.3, optimizer="sgd")
+    assert moved == (*plain, FineTune(lr=0.3, optimizer="sgd"))
+    fed = parsed(*tables, lr=0.3, batch_size=16, augment="flip_crop")
+    settings = [step.training for step in fed]  # type: ignore[attr-defined]
+    assert [(how.batch_size, how.augment) for how in settings] == [(16, "flip_crop")] * 4
+    assert [(how.optimizer, how.rate, how.weight_decay) for how in settings] == [
+        ("adam", 0.1, 0.0), ("adam", 1e-4, 0.0), ("sgd", 0.01, 5e-4), ("adam", 1e-3, 0.0),
+    ]  # fmt: skip
+    assert [how.epochs for how in settings] == [Training().epochs] * 4
 
 
 def test_an_unknown_key_is_refused_with_the_nearest_name_and_the_table() -> None:
@@ -68,7 +78,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_name_and_the_table() -> None
 
 @pytest.mark.parametrize("tables", [(), ({"step": "prune", "macs": 0.5},)])
 def test_settings_that_no_step_reads_are_refused(tables: tuple[dict[str, object], ...]) -> None:
-    with pytest.raises(ConfigError, match="no step of the recipe trains"):
+    with pytest.raises(ConfigError, match="no step of the recipe reads it"):
         parsed(*tables, lr=0.1)
 
 
