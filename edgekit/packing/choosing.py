@@ -14,8 +14,9 @@ from edgekit.packing.layout import Array
 from edgekit.packing.sections import HUFFMAN, PLANES, PRODUCT, SPARSE, STORED, SYMBOLS, Form, code_array, product
 from edgekit.packing.text import MOST
 
-#: Arrays of more bytes are never tried as text.
+#: Arrays of more bytes are never tried as text, nor are those of more than the second number that have few values.
 _SHORT = 1 << 12
+_LEAST, _FEW = 512, 32
 
 #: Text in all that the choice aims at, and bytes of a piece that may become an array instead.
 _TEXT = MOST * 3 // 4
@@ -56,8 +57,9 @@ def choose(data: bytes, arrays: list[Array], *, fast: bool) -> list[Section]:
 
 def _smallest(content: bytes, array: Array, budget: int) -> Form | None:
     """The best form for an array; None where it is smallest as text."""
-    form = _form(elements.split(content, array.bits), array, budget) if array.bits <= 64 else Form(STORED)
-    if len(content) > _SHORT:
+    numbers = elements.split(content, array.bits)
+    form = _form(numbers, array, budget)
+    if len(content) > _SHORT or (len(content) > _LEAST and len(np.unique(numbers)) <= _FEW):
         return form
     channel, text = Channel(Encoder(), 16), Channel(Encoder(), 16)
     code_array(channel, len(content), content, form, b"", "")

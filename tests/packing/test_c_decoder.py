@@ -21,7 +21,7 @@ DRIVER = Path(__file__).parent / "unpack_many.c"
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion", "-Wshadow")
 SANITIZERS = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
-FILES = {**every_kind(), "larger": float_file(clustered(60, 200))}
+FILES = {**every_kind(), "larger": float_file(clustered(40, 150))}
 
 
 @cache
