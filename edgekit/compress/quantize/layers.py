@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edgekit.compress.quantize.policy import Policy
-from edgekit.compress.quantize.weight_kernels import BY_DEFAULT, kind_of, refusal, takes
+from edgekit.compress.quantize.weight_kernels import BY_DEFAULT, INT4, kind_of, refusal, takes
 from edgekit.errors import Unsupported
 from edgekit.ir import Graph, Node, Value
 from edgekit.ir.graph import named_state
@@ -29,6 +29,12 @@ class Layers:
         self.plan = plan or PrecisionPlan()
         self._names = named_state(graph)
         self._policy = policy
+        if policy is not None and self.plan.default.weights == "int4" and not INT4[policy.runtime]:
+            raise Unsupported(
+                f"{policy.title} has no layers with 4-bit weights that cost no more memory",
+                where="[quantization] weights",
+                hint='weights = { dtype = "int8" } in the target; 4 bits in the LiteRT targets',
+            )
         if self.plan.layers:
             modules = {name for node in graph.nodes for name in _modules(node)}
             self.plan.require_known({*self._names.values(), *modules} - {""})

@@ -21,7 +21,8 @@ _RECURRENT = (ops.Lstm, ops.Gru, ops.Rnn)
 
 _ALL = frozenset({"int8", "int16", "float32"})
 
-#: Runtime -> kind of layer -> activations beside which it takes 4-bit weights.
+#: Runtime -> kind of layer -> activations beside which it takes 4-bit weights. TensorFlow Lite Micro refuses those of linear
+#: layers and unpacks those of convolutions into the arena, where they take more memory than 8-bit ones in flash.
 INT4: Mapping[str, Mapping[Kind, frozenset[str]]] = {
     "litert": {"convolution": _ALL, "grouped": _ALL, "linear": _ALL, "depthwise": frozenset({"int8"})},
     "onnxruntime": dict.fromkeys(("convolution", "grouped", "depthwise", "transposed", "linear"), _ALL),

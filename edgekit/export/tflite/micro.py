@@ -51,7 +51,8 @@ def check(sheet: Sheet) -> None:
                 raise Unsupported(
                     f"TFLite Micro has no operator {operator.name}", hint="use another layer, or the target tflite-int8"
                 )
-            foreign = sorted({tensor.type.name.lower() for tensor in tensors if tensor.type not in _TYPES})
+            known = _TYPES | {TensorType.INT64} if operator.code in _WEIGHTED else _TYPES  # biases beside 16-bit activations
+            foreign = sorted({tensor.type.name.lower() for tensor in tensors if tensor.type not in known})
             if foreign:
                 raise Unsupported(
                     f"TFLite Micro's {operator.name} takes no {' and no '.join(foreign)}",

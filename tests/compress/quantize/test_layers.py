@@ -8,17 +8,20 @@ import torch
 from torch import nn
 
 import edgekit as ek
-from edgekit.compress.quantize.policy import LITERT, ONNXRUNTIME, Policy
+from edgekit.compress.quantize.policy import LITERT, ONNXRUNTIME, TFLM, Policy
 from edgekit.compress.quantize.post_training import quantize
-from edgekit.errors import UsageError
+from edgekit.errors import Unsupported, UsageError
 from edgekit.export.onnx import export as export_onnx
 from edgekit.export.tflite.exporter import export as export_tflite
+from edgekit.export.tflite.options import TfliteOptions
 from edgekit.formats.tflite.read import read
 from edgekit.formats.tflite.schema_generated import TensorType
-from edgekit.ir import Graph, simulate
+from edgekit.ir import Graph, Simulator, simulate
+from edgekit.ir.quantized_data import quantize as quantize_values
 from edgekit.metrics import sqnr_db
 from edgekit.precision import LayerPrecision, Precision, PrecisionPlan
 from edgekit.runtime.artifact import Artifact
+from tests import tflite_runtimes
 from tests.compress.quantize.prepared import prepared
 
 X = torch.randn(32, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -87,6 +90,31 @@ def test_16_bit_activations_of_one_layer_are_converted_on_both_sides(graph: Grap
 def test_an_unknown_layer_is_refused(graph: Graph) -> None:
     with pytest.raises(UsageError, match="'blocks'"):
         made(graph, PrecisionPlan(Precision(), {"blocks": LayerPrecision(weights="int4")}))
+
+
+def test_tflite_micro_has_no_4_bit_weights(graph: Graph) -> None:
+    with pytest.raises(Unsupported, match="TFLite Micro has no layers with 4-bit weights"):
+        made(graph, W4, TFLM)
+    with pytest.raises(Unsupported, match="TFLite Micro computes no convolutions with int4 weights") as caught:
+        made(graph, PrecisionPlan(Precision(), {"block": LayerPrecision("int4")}), TFLM)
+    assert "block" in str(caught.value.where)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "plan",
+    [PrecisionPlan(Precision("int8", "int16")), PrecisionPlan(Precision(), {"block": LayerPrecision(activations="int16")})],
+    ids=["everywhere", "in one layer"],
+)
+def test_tflite_micro_computes_16_bit_activations_to_the_step(graph: Graph, plan: PrecisionPlan) -> None:
+    out = made(graph, plan, TFLM)
+    quant = out.inputs[0].quant
+    assert quant is not None
+    integers = quantize_values(X[:4], quant)
+    calls = [[x[None].permute(0, 2, 3, 1).contiguous().numpy()] for x in integers]
+    theirs = tflite_runtimes.run_micro(export_tflite(out, TfliteOptions(micro=True)), calls)[0].reshape(4, 9)
+    ours = Simulator(out).run([integers])[0].numpy()
+    assert np.abs(theirs.astype(np.int64) - ours).max() <= 1
 
 
 def test_4_bit_weights_are_packed_two_to_a_byte_in_tflite(graph: Graph) -> None:
