@@ -1,11 +1,11 @@
 """Integer truth: ``edgekit.ir.simulate`` beside the runtimes that execute the same integers, on 1,000 inputs a network.
 
-    python -m benchmarks.integer_truth [--only NAME]... [--inputs N]
+    python -m benchmarks.integer_truth [--only NAME]... [--inputs N] [--cache FOLDER]
 
 For ResNet-20 and MLPerf Tiny's four networks, each as tflite-int8, tflite-w4a8 and tflite-int16, and the graph of tflite-int8
 as an ONNX file too: the integers of the logits as our simulation computes them against LiteRT's reference kernels, its XNNPACK
 kernels and ONNX Runtime, and these against each other: the share of equal integers, the histogram of their differences and how
-often the largest is the same. Records ``results/integer_truth.json`` and the table of README.md.
+often the largest is the same. With a cache, a run that was broken off goes on where it stopped. Records ``results/integer_truth.json`` and the table of README.md.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import argparse
 import itertools
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,9 @@ TARGETS = ("tflite-int8", "tflite-w4a8", "tflite-int16")
 #: Inputs at most for the targets other than tflite-int8: the plain loops of the reference kernels take their time.
 OTHERS = 200
 
+#: Inputs whose integers are kept in one file.
+PORTION = 50
+
 #: Differences from -LARGEST to LARGEST are told apart, larger ones are counted with the outermost.
 LARGEST = 3
 
@@ -49,6 +53,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=[network.name for network in every], default=[])
     parser.add_argument("--inputs", type=int, default=1000)
+    parser.add_argument("--cache", type=Path, help="where integers are kept, by network, target and who computed them")
     options = parser.parse_args()
     if not networks.available():
         print(f"the data ({networks.DATA}) or the reference networks beside it are not there", file=sys.stderr)
@@ -57,7 +62,7 @@ def main() -> int:
     rows: list[Figures] = []
     for network in every:
         if not options.only or network.name in options.only:
-            for row in _of_network(network, options.inputs):
+            for row in _of_network(network, options.inputs, options.cache):
                 print(row, flush=True)
                 rows.append(row)
     versions = {name: metadata.version(name) for name in ("torch", "ai-edge-litert", "onnxruntime")}
@@ -90,7 +95,7 @@ def _recorded(versions: Mapping[str, str]) -> list[Figures]:
     return list(content["figures"]) if content.get("versions") == versions else []
 
 
-def _of_network(network: Network, inputs: int) -> Iterator[Figures]:
+def _of_network(network: Network, inputs: int, cache: Path | None) -> Iterator[Figures]:
     from edgekit.compress.quantize.policy import LITERT
     from edgekit.compress.quantize.post_training import PostTraining, quantize
     from edgekit.frontend.source import load
@@ -108,7 +113,8 @@ def _of_network(network: Network, inputs: int) -> Iterator[Figures]:
         plan = PrecisionPlan(Target.load(target).quantization.precision)
         quantized, _ = quantize(graph, calibration, policy=LITERT, options=PostTraining("min_max"), plan=plan)
         some = x if target == TARGETS[0] else x[:OTHERS]
-        found = _integers(quantized, some, onnx=target == TARGETS[0])
+        kept = None if cache is None else cache / f"{network.name}-{target}"
+        found = _integers(quantized, some, kept, onnx=target == TARGETS[0])
         yield {
             "network": network.title,
             "target": target,
@@ -117,8 +123,8 @@ def _of_network(network: Network, inputs: int) -> Iterator[Figures]:
         }
 
 
-def _integers(graph: Graph, x: NDArray[np.float32], *, onnx: bool) -> dict[str, Integers]:
-    """The integers of the first output, by who computed them."""
+def _integers(graph: Graph, x: NDArray[np.float32], kept: Path | None, *, onnx: bool) -> dict[str, Integers]:
+    """The integers of the first output, by who computed them; kept in a folder, a portion of the inputs a file."""
     from edgekit.export.onnx import export as export_onnx
     from edgekit.export.tflite.exporter import export as export_tflite
     from edgekit.ir import simulate
@@ -127,16 +133,28 @@ def _integers(graph: Graph, x: NDArray[np.float32], *, onnx: bool) -> dict[str, 
     file = export_tflite(graph)
     quant = graph.outputs[0].quant
     assert quant is not None
-
-    def steps(real: NDArray[np.float32]) -> Integers:
-        whole: Integers = np.rint(real / np.float32(quant.scale[0])).astype(np.int64)
-        return whole
-
-    found = {"simulation": steps(simulate(graph, torch.from_numpy(x)).numpy())}
-    for name, kernels in (("reference", "reference"), ("XNNPACK", "default")):
-        found[name] = steps(Artifact(file, kernels=kernels).run_flat([x])[0])  # type: ignore[arg-type]
+    scale = np.float32(quant.scale[0])
+    runs: dict[str, Callable[[NDArray[np.float32]], NDArray[Any]]] = {
+        "simulation": lambda part: simulate(graph, torch.from_numpy(part)).numpy(),
+        "reference": lambda part: Artifact(file, kernels="reference").run_flat([part])[0],
+        "XNNPACK": lambda part: Artifact(file).run_flat([part])[0],
+    }
     if onnx:
-        found["ONNX Runtime"] = steps(Artifact(export_onnx(graph)).run_flat([x])[0])
+        content = export_onnx(graph)
+        runs["ONNX Runtime"] = lambda part: Artifact(content).run_flat([part])[0]
+    found = {}
+    for name, run in runs.items():
+        parts = []
+        for start in range(0, len(x), PORTION):
+            path = None if kept is None else kept / f"{name}-{start}.npy"
+            if path is not None and path.exists():
+                parts.append(np.load(path))
+                continue
+            parts.append(np.rint(run(x[start : start + PORTION]) / scale).astype(np.int64))
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                np.save(path, parts[-1])
+        found[name] = np.concatenate(parts)
     return found
 
 

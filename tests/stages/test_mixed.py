@@ -100,6 +100,23 @@ def test_a_drop_without_labels_is_refused(tmp_path: Path) -> None:
         build(tmp_path, settings(budget=PrecisionBudget(max_drop=1.0)), labels=False)
 
 
+@pytest.mark.parametrize(
+    ("target", "precision", "weights"),
+    [
+        ("tflite-dynamic", LayerPrecision("int8", "int8"), 1),
+        ("tflite-dynamic", LayerPrecision("float32"), 0),
+        ("tflite-dynamic", LayerPrecision("int4"), 1),
+        ("onnx-fp16", LayerPrecision("int8", "float32"), 1),
+    ],
+    ids=str,
+)
+def test_a_layer_differs_from_a_float_target(tmp_path: Path, target: str, precision: LayerPrecision, weights: int) -> None:
+    result = build(tmp_path, settings({"wide": precision}), target, labels=False)
+    wide = next(layer for layer in result.report.layers if "wide" in layer.module)
+    assert (wide.weight_scales > 0) == bool(weights)
+    assert result.report.status == "good"
+
+
 def test_a_target_without_integer_activations_has_nothing_to_choose(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="'tflite-dynamic' computes in float"):
         build(tmp_path, settings(budget=PrecisionBudget(bytes=5000)), "tflite-dynamic")
