@@ -271,6 +271,7 @@ def _build_one(
     ``source`` is the graph as it was loaded, ``graph`` the one after the recipe.
     """
     from edgekit.stages.artifact import export
+    from edgekit.stages.c_files import c_code
     from edgekit.stages.assemble import assemble
     from edgekit.stages.evaluate import evaluate, verification_samples
     from edgekit.stages.feeding import batches
@@ -313,6 +314,8 @@ def _build_one(
             against="source" if graph is source else "graph",
             real=real,
         )
+        code = c_code(lowered.graph, target, request.name or graph.name, prepared.taken(raw))
+        rows = (*rows, *code.rows)
     scores: tuple[Evaluation, ...] = ()
     if job.evaluation is not None:
         with job.stage("evaluate"):
@@ -326,7 +329,9 @@ def _build_one(
         path = folder / f"{name}{target.suffix}"
         with writing(folder):
             path.write_bytes(content)
+        code.write(folder)
         micro = write_micro_files(path, target)
+        micro = replace(micro, warnings=(*micro.warnings, *code.warnings))
         report = assemble(
             request, target, job.device, source, lowered, prepared, path, rows, scores, raw, job.timings, micro, sensitivity
         )

@@ -27,7 +27,7 @@ from edgekit.stages.preprocessing import Prepared
 from edgekit.stages.trained_integers import is_trained, lower_trained
 from edgekit.target import Target
 
-_POLICIES: dict[str, Policy] = {"litert": LITERT, "tflite-micro": TFLM, "onnxruntime": ONNXRUNTIME}
+_POLICIES: dict[str, Policy] = {"litert": LITERT, "tflite-micro": TFLM, "onnxruntime": ONNXRUNTIME, "c99": LITERT}
 
 #: Of settings that nothing reads.
 _IDLE = "[quantization] has no effect: the step 'qat' trained the integers"

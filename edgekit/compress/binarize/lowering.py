@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from edgekit.compress.binarize.absorbing import is_binary
-from edgekit.compress.binarize.thresholds import are_signs, fuse_thresholds, is_thresholded
+from edgekit.compress.binarize.thresholds import fuse_thresholds
 from edgekit.compress.quantize.params import bias_params
 from edgekit.ir import Graph, Node, QuantParams, ops
+from edgekit.ir.signs import are_signs, is_thresholded
 
 
 def lower_binary(graph: Graph, packed: bool) -> None:

@@ -22,22 +22,17 @@ import torch
 from torch import Tensor
 
 from edgekit.compress.binarize.absorbing import is_binary
-from edgekit.ir import Graph, Node, QuantParams, Value, ops
+from edgekit.ir import Graph, Node, QuantParams, ops
 from edgekit.ir.integer.accumulate import largest
-from edgekit.ir.quantized_data import quantize
+from edgekit.ir.signs import SIGNS, are_signs
 
 LAYERS = (ops.Conv1d, ops.Conv2d, ops.Linear)
-
-#: The integers of signs.
-SIGNS = QuantParams("int8", (1.0,), (0,))
 
 #: Sums stay below this size, so that float32 holds every one of them.
 _EXACT = 2**23
 
 #: The largest weight integer of a layer whose inputs are no signs: one that doubled still fits 8 bits.
 _LARGEST = 63
-
-_CARRIERS = (ops.Reshape, ops.Permute, ops.MaxPool1d, ops.MaxPool2d, ops.AdaptiveMaxPool2d, ops.Concat, ops.Slice, ops.Split)
 
 
 @dataclass(frozen=True)
@@ -73,23 +68,6 @@ def fuse_thresholds(graph: Graph) -> list[str]:
         graph.remove(sign)
         fused.append(layer.input(1).name)
     return fused
-
-
-def are_signs(value: Value) -> bool:
-    """Every element is +1 or -1 (and held so: an integer at scale 1)."""
-    node = value.producer
-    if node is None or value.quant != SIGNS:
-        return False
-    if isinstance(node.op, ops.BinarySign):
-        return True
-    if isinstance(node.op, _CARRIERS):
-        return all(are_signs(v) for v in node.inputs if v is not None and not v.is_constant)
-    return is_thresholded(node)
-
-
-def is_thresholded(node: Node) -> bool:
-    """A layer that ``fuse_thresholds`` has written."""
-    return isinstance(node.op, LAYERS) and node.op.activation == "relu_n1_to_1" and node.output.quant == SIGNS
 
 
 def _can_fuse(graph: Graph, layer: Node, sign: Node) -> bool:
@@ -176,9 +154,3 @@ def _constant(graph: Graph, node: Node, index: int, data: Tensor, quant: QuantPa
         graph.extend_input(node, made)
     else:
         graph.set_input(node, index, made)
-
-
-def integers_of(value: Value) -> Tensor:
-    """The integers of a quantised constant, int64."""
-    assert value.quant is not None
-    return quantize(value.tensor, value.quant).long()

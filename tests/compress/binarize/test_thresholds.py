@@ -12,9 +12,10 @@ from torch.nn import functional
 
 import edgekit as ek
 from edgekit.compress.binarize.lowering import lower_binary
-from edgekit.compress.binarize.thresholds import SIGNS, fuse_thresholds, is_thresholded
+from edgekit.compress.binarize.thresholds import fuse_thresholds
 from edgekit.ir import Graph, QuantParams, ops, simulate
 from edgekit.ir.integer.interpreter import Simulator
+from edgekit.ir.signs import SIGNS, is_thresholded
 from edgekit.ir.text import parse
 from edgekit.runtime.artifact import Artifact
 from tests.compress.binarize.networks import Layers, Pooled, binary

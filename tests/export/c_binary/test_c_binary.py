@@ -1,0 +1,144 @@
+"""Networks in C: every integer is the simulation's, whatever compiler flags; what has no C code is refused by name."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import edgekit as ek
+from edgekit.compress.binarize.lowering import lower_binary
+from edgekit.compress.quantize.post_training import quantize
+from edgekit.errors import Unsupported
+from edgekit.export.c_binary.compiled import compiler, run_compiled
+from edgekit.export.c_binary.exporter import export_c
+from edgekit.export.c_binary.memory import Lifetime, place
+from edgekit.ir import Graph
+from edgekit.ir.integer.interpreter import Simulator
+from edgekit.ir.quantized_data import quantize as to_integers
+from edgekit.passes import DECOMPOSE, EXACT, run_passes
+from edgekit.stages import c_files
+from tests.compress.binarize.networks import Layers, Pooled, binary
+from tests.trained import digits
+
+torch.set_num_threads(1)
+needs_compiler = pytest.mark.skipif(compiler() is None, reason="there is no C compiler")
+
+SANITIZED = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+
+def lowered(graph: Graph, x: torch.Tensor) -> Graph:
+    exact, _ = run_passes(graph, (*EXACT, *DECOMPOSE))
+    quantized, _ = quantize(exact, [[x]])
+    lower_binary(quantized, packed=False)
+    return quantized
+
+
+def both(graph: Graph, x: torch.Tensor, *flags: str) -> tuple[np.ndarray, np.ndarray]:
+    """What the C code gives, and what the simulation gives, channels last."""
+    quant = graph.inputs[0].quant
+    assert quant is not None
+    integers = to_integers(x, quant)
+    wanted = Simulator(graph).run([integers])[0].movedim(1, -1).reshape(len(x), -1).numpy()
+    given = integers.movedim(1, -1).reshape(len(x), -1).contiguous().numpy()
+    return run_compiled(export_c(graph, "net"), "net", given, flags=flags or ("-O2",)), wanted
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("kind", "method", "flags"),
+    [
+        (Pooled, "bnn", ("-O3",)),
+        (Pooled, "xnor_net", SANITIZED),
+        (Pooled, "binary_connect", ("-O2", "-DEDGEKIT_PORTABLE")),
+        (Layers, "bnn", ("-Os", "-DEDGEKIT_PORTABLE")),
+        (Layers, "binary_connect", SANITIZED),
+    ],
+)
+def test_every_integer_is_the_simulations(kind: type[nn.Module], method: str, flags: tuple[str, ...]) -> None:
+    x, _, x_test, _ = digits()
+    got, wanted = both(lowered(binary(kind, method), torch.from_numpy(x[:256])), torch.from_numpy(x_test), *flags)
+    assert np.array_equal(got, wanted) and len(np.unique(wanted)) > 20
+
+
+def network(seed: int) -> tuple[nn.Module, torch.Tensor]:
+    """A chain of random geometry with weights that are binary, and inputs for it."""
+    pick, channels = random.Random(seed), random.Random(seed + 1000).choice([1, 3, 5])
+    torch.manual_seed(seed)
+    layers: list[nn.Module] = []
+    for _ in range(3):
+        outputs, kernel = pick.choice([7, 31, 32, 40]), pick.choice([1, 2, 3])
+        stride, padding, dilation = pick.choice([1, 2]), pick.choice([0, 1, 2]), pick.choice([1, 2])
+        layers += [nn.Conv2d(channels, outputs, kernel, stride, padding, dilation), nn.BatchNorm2d(outputs), nn.ReLU()]
+        if pick.random() < 0.4:
+            layers.append(nn.MaxPool2d(3, 1, padding=1))
+        channels = outputs
+    model = nn.Sequential(*layers)
+    x = torch.randn(24, model[0].in_channels, 17, 14)
+    for module in model:
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight)
+            nn.init.normal_(module.bias)
+            nn.init.normal_(module.running_mean)
+    if pick.random() < 0.5:
+        return nn.Sequential(model, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 9)).eval(), x
+    flat = model.eval()(x).flatten(1).shape[1]
+    return nn.Sequential(model, nn.Flatten(), nn.Linear(flat, 9)).eval(), x
+
+
+@needs_compiler
+@pytest.mark.parametrize("seed", range(6))
+def test_random_chains_of_any_geometry_are_the_simulation_bit_by_bit(seed: int) -> None:
+    module, x = network(seed)
+    graph = ek.load(module, (x[:1],))
+    method = ("bnn", "binary_connect")[seed % 2]
+    data = ek.Data(train=(x.numpy(), np.zeros(len(x), np.int64)))
+    made = ek.Binarize(method=method, epochs=0).apply(graph, data)
+    got, wanted = both(lowered(made, x), x, *(SANITIZED if seed < 2 else ("-O2",)))
+    assert np.array_equal(got, wanted)
+
+
+@needs_compiler
+def test_a_build_writes_c_that_was_compiled_and_compared(tmp_path: Path) -> None:
+    x, _, x_test, _ = digits()
+    graph = binary(Pooled, "xnor_net")
+    build = ek.build(graph, target="c-binary", calibration=x[:256], output=tmp_path, name="my net")
+    (row,) = [row for row in build.report.verification if row.runtime == "C99"]
+    assert (row.against, row.kernels, row.equal_integers) == ("simulation", "compiled", 1.0)
+    header, source = (tmp_path / "c-binary" / f"my_net.{end}" for end in "hc")
+    assert "void my_net_run(const int8_t input[MY_NET_INPUT_SIZE]" in header.read_text()
+    assert source.read_text().count("signs_of_bits(&") == 1 and build.artifact.suffix == ".tflite"
+    assert ek.run(build.artifact, x_test).shape == (len(x_test), 10)
+
+
+def test_a_machine_without_a_compiler_says_that_nothing_was_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(c_files, "compiler", lambda: None)
+    x, _, _, _ = digits()
+    build = ek.build(binary(Layers, "bnn"), target="c-binary", calibration=x[:256], output=tmp_path, name="net")
+    assert any("neither compiled nor compared" in line for line in build.report.warnings)
+    assert (tmp_path / "c-binary" / "net.c").is_file()
+
+
+def test_what_has_no_c_code_is_refused_by_name_and_nothing_is_written(tmp_path: Path) -> None:
+    x, _, _, _ = digits()
+    with pytest.raises(Unsupported, match="no C code for 'prelu'") as caught:
+        ek.build(binary(Pooled, "react_net"), target="c-binary", calibration=x[:256], output=tmp_path, name="net")
+    assert "first.2" in str(caught.value.where) and "tflite-binary" in str(caught.value.hint)
+    assert not (tmp_path / "c-binary").exists()
+
+
+def test_values_that_live_at_the_same_time_never_overlap() -> None:
+    pick = random.Random(0)
+    for _ in range(200):
+        starts = [pick.randrange(12) for _ in range(pick.randrange(1, 10))]
+        buffers = [Lifetime(pick.randrange(1, 50), first, first + pick.randrange(4)) for first in starts]
+        offsets, words = place(buffers)
+        for i, a in enumerate(buffers):
+            assert offsets[i] >= 0 and offsets[i] + a.words <= words
+            for j, b in enumerate(buffers[:i]):
+                if a.first <= b.last and b.first <= a.last:
+                    assert offsets[i] + a.words <= offsets[j] or offsets[j] + b.words <= offsets[i]
