@@ -1,6 +1,6 @@
 """Post-training quantisation: observers, bias correction, equalisation and learned rounding, in 8 and in 4 bits.
 
-    python -m benchmarks.post_training [--part int8|int4|mobile]... [--seconds N] [--again] [--quick]
+    python -m benchmarks.post_training [--part int8|int4|mobile]... [--case NAME]... [--seconds N] [--again] [--quick]
 
 * int8: ResNet-20 by observer and method; SQNR of the logits on test images, three draws of calibration images.
 * int4: the same network with 4-bit weights and 8-bit activations, rounded to the nearest and by AdaRound; files run in LiteRT.
@@ -98,7 +98,6 @@ _MOBILE: dict[str, tuple[bool, bool, QuantizationSettings]] = {
     f"scaled, {_ONE}": (True, True, _PLAIN),
     f"scaled, equalised, {_ONE}": (True, True, _EQUAL),
     "scaled, equalised, a scale for each channel": (True, False, _EQUAL),
-    f"scaled, equalised, biases absorbed, {_ONE}": (True, True, QuantizationSettings(equalize=True, absorb_bias=True)),
 }
 
 
@@ -106,6 +105,7 @@ def main() -> int:
     """Measure, print, record; see the module's text."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", action="append", choices=list(_PARTS), default=[])
+    parser.add_argument("--case", action="append", choices=[case for _, cases in _PARTS.values() for case in cases], default=[])
     parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--quick", action="store_true")
@@ -117,7 +117,8 @@ def main() -> int:
     begun = time.process_time()
     amounts, known = (_QUICK, {}) if options.quick else (_FULL, _recorded())
     for part in options.part or list(_PARTS):
-        measure, cases = _PARTS[part]
+        measure, every = _PARTS[part]
+        cases = [case for case in every if case in options.case] or ([] if options.case else every)
         for seed in range(1 if options.quick else _SEEDS):
             for case in cases:
                 seeds = known.setdefault(part, {}).setdefault(case, {})
@@ -281,7 +282,7 @@ def _lines(parts: dict[str, Any]) -> list[str]:
     seconds = sum(row["cpu_seconds"] for part in parts.values() for case in part.values() for row in case.values())
     return [
         *lines,
-        f"{_SEEDS} draws: mean (lowest to highest); {_FULL.calibration} calibration samples, {_FULL.calibration4} in 4 bits.",
+        f"Up to {_SEEDS} draws: mean (lowest to highest); {_FULL.calibration} samples, in 4 bits {_FULL.calibration4}.",
         f"SQNR of the first table on {_FULL.images:,} test images with fake quantisation; the others are files in LiteRT,",
         f"on {_FULL.labelled:,} and {_FULL.test:,} test images. {seconds / 60:.0f} CPU minutes in all.",
     ]

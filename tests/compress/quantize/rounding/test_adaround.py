@@ -16,7 +16,7 @@ from edgekit.precision import Precision, PrecisionPlan
 from tests.compress.quantize.prepared import prepared, quantized, sqnr
 
 FOUR_BITS = PrecisionPlan(Precision("int4", "int8"))
-QUICK = PostTraining("min_max", rounding="adaround", rounding_iterations=300)
+QUICK = PostTraining("min_max", rounding="adaround", rounding_iterations=120)
 NEAREST = PostTraining("min_max")
 
 TEXT = """
@@ -65,7 +65,7 @@ def test_the_error_is_that_of_the_layer() -> None:
 
 def test_learned_integers_are_neighbours_of_the_weights_and_better_than_the_nearest() -> None:
     given = problem()
-    learned = learn(given, iterations=400, seed=0)
+    learned = learn(given, iterations=200, seed=0)
     steps = given.weight / given.scale
     assert bool(((learned == steps.floor()) | (learned == steps.floor() + 1)).all())
     assert bool((learned >= -7).all()) and bool((learned <= 7).all())
