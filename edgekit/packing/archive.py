@@ -33,6 +33,9 @@ MAGIC = b"EKZ\x01"
 RATIO = 1024
 _ALWAYS = 1 << 16
 
+#: Larger files are not packed: their archives could not be told from hostile ones.
+MOST_BYTES = (1 << 31) - 1
+
 
 @dataclass(frozen=True)
 class Packed:
@@ -112,7 +115,7 @@ def read(archive: bytes) -> bytes:
         newer = archive[:3] == MAGIC[:3]
         raise Damaged(f"its version {archive[3]} is unknown" if newer and len(archive) > 3 else "it does not begin with 'EKZ'")
     size, at = _number_at(archive, 4)
-    if size > RATIO * len(archive) + _ALWAYS:
+    if size > min(RATIO * len(archive) + _ALWAYS, MOST_BYTES):
         raise Damaged(f"it can't hold the {size:,} bytes that it declares")
     checks, table_bits = archive[at : at + 8], archive[at + 8 : at + 9]
     _, at = _number_at(archive, at + 9)

@@ -77,9 +77,8 @@ class Channel:
 
     def symbols(self, matrix: Matrix, given: list[int] | None) -> list[int]:
         """A matrix through its model; ``given`` is None when reading."""
-        if matrix.symbols > 1:
-            self._decisions += matrix.count * (1 + matrix.bits)
-            self.matrices.append(matrix)
+        self._decisions += matrix.count * (1 + matrix.bits)
+        self.matrices.append(matrix)
         if self._decisions > MOST_DECISIONS:
             raise Damaged("it has more modelled weights than a packer writes")
         out = code_symbols(self.coder, matrix, given, self._check)

@@ -7,11 +7,8 @@ import tempfile
 from pathlib import Path
 
 from edgekit.errors import InputError, OutputError
-from edgekit.packing.archive import Packed, read, write
+from edgekit.packing.archive import MOST_BYTES, Packed, read, write
 from edgekit.packing.damage import Damaged
-
-#: Larger files are refused: their archives could not be told from hostile ones.
-MOST_BYTES = (1 << 31) - 1
 
 
 def pack(model: str | os.PathLike[str] | bytes, output: str | os.PathLike[str] | None = None, *, fast: bool = False) -> Packed:
@@ -60,6 +57,9 @@ def unpack(archive: str | os.PathLike[str] | bytes, output: str | os.PathLike[st
         raise InputError(
             f"this is no sound .ekz archive: {error}", where=where, hint="copy or download it again, or pack the model anew"
         ) from error
+    except MemoryError as error:
+        hint = "another machine, or, where the archive is not your own, look where it comes from"
+        raise InputError("there is not enough memory for what this archive declares", where=where, hint=hint) from error
     if output is not None:
         write_file(Path(output), data)
     return data

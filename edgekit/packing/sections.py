@@ -159,6 +159,8 @@ def _symbols(channel: Channel, size: int, bits: int, given: bytes | None, form: 
     )
     if matrix.period > matrix.columns:
         raise Damaged("the period of an array in it is longer than its rows")
+    if matrix.symbols == 1:
+        return given if given is not None else elements.join(np.full(count, values[0]), bits)
     found = channel.symbols(matrix, None if indices is None else indices.tolist())
     return given if given is not None else elements.join(_picked(values, np.array(found, np.intp)), bits)
 

@@ -28,7 +28,7 @@ class Matrix:
         count: of elements; the last row may be short.
         columns: of a row, at least 1.
         period: columns between a place and the one above it, at least 1.
-        symbols: how many there are, at most 256.
+        symbols: how many there are, from 2 to 256.
         common: the one that the first decision is about.
     """
 
@@ -55,8 +55,6 @@ def code_symbols(
         symbols: to encode; None when decoding.
         check: called after each row.
     """
-    if matrix.symbols < 2:
-        return [0] * matrix.count
     out: list[int] = []
     model = _Model(coder, matrix)
     columns = matrix.columns

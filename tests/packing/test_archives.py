@@ -111,6 +111,16 @@ def test_an_archive_that_declares_too_much_is_refused_at_once() -> None:
         ek.unpack(head)
 
 
+def test_too_little_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("edgekit.packing.archive.code_array", full)
+    monkeypatch.setattr("edgekit.packing.archive.Channel.below", lambda *_, **__: 1)
+    with pytest.raises(ek.InputError, match="not enough memory"):
+        ek.unpack(MAGIC + number(100) + bytes(8) + bytes([12, 1, 0]))
+
+
 def test_a_newer_version_is_named() -> None:
     archive = bytearray(ek.pack(b"abc").data)
     archive[3] = 9

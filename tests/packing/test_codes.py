@@ -74,7 +74,7 @@ def test_lengths_that_are_no_code_are_refused() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 256), st.integers(1, 40), st.integers(1, 12), st.integers(0, 400))
+@given(st.integers(0, 10**6), st.integers(2, 256), st.integers(1, 40), st.integers(1, 12), st.integers(0, 400))
 def test_symbols_come_back(seed: int, symbols: int, columns: int, period: int, count: int) -> None:
     rng = np.random.default_rng(seed)
     given_symbols = np.minimum(rng.geometric(0.2, count) - 1, symbols - 1).tolist()

@@ -763,7 +763,7 @@ static int head_of(const uint8_t *archive, size_t archive_size, head_t *head) {
     if (head->table_bits < 12 || head->table_bits > 18) return EKZ_DAMAGED;
     /* No archive needs more than its columns can take: at most 64 bytes for each byte of the file, and 16 MiB. */
     if (kilobytes > (size >> 4) + 16384u) return EKZ_DAMAGED;
-    if (size > SIZE_MAX - 1 || (kilobytes << 10) > SIZE_MAX - (sizeof(ekz_t) + 64)) return EKZ_DAMAGED;
+    if (size > 0x7FFFFFFFu || size > SIZE_MAX - 1 || (kilobytes << 10) > SIZE_MAX - (sizeof(ekz_t) + 64)) return EKZ_DAMAGED;
     head->size = (size_t)size;
     head->workspace = (size_t)(kilobytes << 10);
     head->raw = (size_t)raw;
