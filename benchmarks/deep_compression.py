@@ -1,0 +1,215 @@
+"""Deep Compression on Fashion-MNIST: LeNet-300-100 and LeNet-5 pruned, clustered and packed, every byte counted.
+
+    python -m benchmarks.deep_compression --network lenet-300-100 --seed 0
+
+The pipeline of arXiv:1510.00149 with steps of this project: pruning by magnitude in rounds, training, codebooks whose values
+are trained, the float TFLite file, and its archive. All 60,000 training images; the last epoch counts; the 10,000 test images
+are looked at once, by LiteRT with the file that comes out of the archive. The control goes through the same
+trainings with nothing pruned or shared. A run is one network and one seed; the table keeps earlier runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import edgekit as ek
+from benchmarks.checks import RESULTS, Check, conclude, into_readme, record, table
+from benchmarks.lottery import Arrays, LeNet, images
+from edgekit.packing.others import others
+
+SEEDS = (0, 1, 2)
+
+
+class LeNet5(nn.Sequential):
+    """Caffe's LeNet-5, which the papers compress: 20 and 50 filters of 5 x 5, 500 hidden units; 431,080 parameters."""
+
+    def __init__(self) -> None:
+        features = (nn.Conv2d(1, 20, 5), nn.MaxPool2d(2), nn.Conv2d(20, 50, 5), nn.MaxPool2d(2))
+        super().__init__(*features, nn.Flatten(), nn.Linear(800, 500), nn.ReLU(), nn.Linear(500, 10))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one network is compressed, and what it has to reach.
+
+    Attributes:
+        module: the network.
+        dense: epochs before anything is compressed.
+        steps: what compresses it.
+        bar: how many times smaller than its float32 parameters the archive is at least.
+        paper: what the paper reached on MNIST.
+    """
+
+    module: type[nn.Module]
+    dense: int
+    steps: tuple[Any, ...]
+    bar: float
+    paper: float
+
+    @property
+    def epochs(self) -> int:
+        """Of all steps together."""
+        return sum(step.epochs * getattr(step, "rounds", 1) for step in self.steps)
+
+
+def _training(seed: int, **other: Any) -> dict[str, Any]:
+    plain = {"optimizer": "adamw", "lr": 1.2e-3, "batch_size": 128, "weight_decay": 0.0, "validation": 0.0, "seed": seed}
+    return {**plain, **other}
+
+
+def plan(network: str, seed: int) -> Plan:
+    """The settings of a network."""
+    how = _training(seed)
+    sparse = {"scope": "global", "epochs": 1, "training": ek.Training(**_training(seed, schedule="constant"))}
+    values = ek.Training(**_training(seed, lr=2e-4))
+    if network == "lenet-300-100":
+        steps = (
+            ek.Sparsify(sparsity=0.885, rounds=4, **sparse),
+            ek.FineTune(epochs=12, **how),
+            ek.Cluster(bits=4, biases=5, epochs=1, training=values),
+        )
+        return Plan(LeNet, 6, steps, 36, 40)
+    steps = (
+        ek.Sparsify(sparsity=0.92, rounds=2, **sparse),
+        ek.FineTune(epochs=3, **how),
+        ek.Cluster(bits=4, biases=5, epochs=1, training=values),
+    )
+    return Plan(LeNet5, 2, steps, 35, 39)
+
+
+def dense_steps(steps: tuple[Any, ...]) -> list[Any]:
+    """The same trainings in the same order, of a network in which nothing is pruned or shared."""
+    found = []
+    for step in steps:
+        if isinstance(step, ek.FineTune):
+            found.append(step)
+        else:
+            fields = step.training.options()
+            found += [ek.FineTune(**{**fields, "epochs": step.epochs})] * getattr(step, "rounds", 1)
+    return found
+
+
+NETWORKS = ("lenet-300-100", "lenet-5")
+
+
+def measured(network: str, seed: int, train: Arrays, test: Arrays, folder: Path) -> dict[str, Any]:
+    """One run: accuracies in percent, sizes in bytes."""
+    started = time.process_time()
+    what = plan(network, seed)
+    torch.manual_seed(seed)
+    data = ek.Data(train=train)
+    how = _training(seed)
+    dense = ek.FineTune(epochs=what.dense, **how).apply(ek.load(what.module(), (torch.zeros(1, 1, 28, 28),)), data)
+    control = ek.Recipe(dense_steps(what.steps)).apply(dense, data)
+    small = ek.Recipe(what.steps).apply(dense, data)
+    files = {name: _file(graph, folder / name) for name, graph in (("control", control), ("small", small))}
+    archive = folder / "small.ekz"
+    packed = ek.pack(files["small"], archive)
+    again = folder / "again.tflite"
+    ek.unpack(archive, again)
+    if again.read_bytes() != files["small"].read_bytes():
+        raise AssertionError("the archive does not hold the file")
+    codebooks = small.history[-1].details["codebooks"]
+    return {
+        "parameters": 4 * dense.parameters,
+        "tflite": files["small"].stat().st_size,
+        "archive": archive.stat().st_size,
+        "parts": packed.parts,
+        "others": others(files["small"].read_bytes()),
+        "control": _top1(files["control"], test),
+        "top1": _top1(again, test),
+        "kept": {name: 1 - zeros / size for name, (zeros, size) in small.history[-1].details["zeros"].items()},
+        "values": {name: book["values"] for name, book in codebooks.items()},
+        "epochs": what.dense + what.epochs,
+        "cpu_seconds": round(time.process_time() - started),
+    }
+
+
+def _file(graph: ek.Graph, folder: Path) -> Path:
+    return Path(ek.build(graph, target="tflite-fp32", output=folder, name="net").artifact)
+
+
+def _top1(file: Path, test: Arrays) -> float:
+    """Percent of the test images that LiteRT gets right."""
+    scores = np.asarray(ek.run(file, test[0]))
+    return 100 * float((scores.argmax(1) == test[1]).mean())
+
+
+def main() -> int:
+    """Runs, records and checks; 1 where a figure misses its bar."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--network", choices=NETWORKS)
+    parser.add_argument("--seed", type=int, choices=SEEDS)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    runs = _before()
+    train, test = images() if given.network else ((), ())
+    for seed in SEEDS if given.seed is None else (given.seed,):
+        if given.network:
+            with tempfile.TemporaryDirectory() as folder:
+                row = measured(given.network, seed, train, test, Path(folder))
+            print(f"{given.network}, seed {seed}: {json.dumps(row)}", flush=True)
+            runs = _before()  # another run may have ended meanwhile
+            runs.setdefault(given.network, {})[str(seed)] = row
+            _told(runs)
+    return conclude(_told(runs))
+
+
+def _before() -> dict[str, dict[str, Any]]:
+    path = RESULTS / "deep_compression.json"
+    found: dict[str, dict[str, Any]] = json.loads(path.read_text())["runs"] if path.is_file() else {}
+    return found
+
+
+def _told(runs: Mapping[str, Mapping[str, Any]]) -> list[Check]:
+    """Records all runs, and returns what they are held against."""
+    checks, rows = [], []
+    for network in NETWORKS:
+        seeds = runs.get(network, {})
+        if not seeds:
+            continue
+        mean = {key: statistics.mean(row[key] for row in seeds.values()) for key in ("archive", "control", "top1", "tflite")}
+        parameters = next(iter(seeds.values()))["parameters"]
+        times = parameters / mean["archive"]
+        bar, paper = (plan(network, 0).bar, plan(network, 0).paper)
+        checks.append(Check(network, "times smaller than its float32 parameters, mean", times, bar, ">="))
+        if len(seeds) == len(SEEDS):
+            ahead = mean["top1"] - mean["control"]
+            checks.append(Check(network, "points before the control, mean of three seeds", ahead, 0.0, ">="))
+        rows.append(
+            {
+                "network": network,
+                "float32 parameters": f"{parameters:,} B",
+                "archive, mean": f"{mean['archive']:,.0f} B",
+                "times smaller": f"**{times:.1f}** (paper {paper:g})",
+                "than the .tflite": f"{mean['tflite'] / mean['archive']:.1f}",
+                "xz of the .tflite": f"{statistics.mean(row['others']['xz -9e'] for row in seeds.values()):,.0f} B",
+                "top-1 %": _listed(seeds, "top1"),
+                "dense, equal epochs": _listed(seeds, "control"),
+                "epochs": str(next(iter(seeds.values()))["epochs"]),
+            }
+        )
+    record("deep_compression", {"runs": runs}, checks)
+    into_readme("deep_compression", table(rows) if rows else [])
+    return checks
+
+
+def _listed(seeds: Mapping[str, Any], key: str) -> str:
+    values = [seeds[seed][key] for seed in sorted(seeds)]
+    return f"{statistics.mean(values):.2f} ({', '.join(f'{value:.2f}' for value in values)})"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
