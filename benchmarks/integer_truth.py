@@ -5,7 +5,8 @@
 For ResNet-20 and MLPerf Tiny's four networks, each as tflite-int8, tflite-w4a8 and tflite-int16, and the graph of tflite-int8
 as an ONNX file too: the integers of the logits as our simulation computes them against LiteRT's reference kernels, its XNNPACK
 kernels and ONNX Runtime, and these against each other: the share of equal integers, the histogram of their differences and how
-often the largest is the same. With a cache, a run that was broken off goes on where it stopped. Records ``results/integer_truth.json`` and the table of README.md.
+often the largest is the same. With a cache, a run that was broken off goes on where it stopped. Records
+``results/integer_truth.json`` and the table of README.md.
 """
 
 from __future__ import annotations
