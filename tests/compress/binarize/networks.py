@@ -64,7 +64,7 @@ def source(kind: type[nn.Module]) -> Graph:
 
 
 @cache
-def binary(kind: type[nn.Module], method: str, epochs: int = 4) -> Graph:
+def binary(kind: type[nn.Module], method: str, epochs: int = 3) -> Graph:
     x, y, x_test, y_test = digits()
     step = ek.Binarize(method=method, epochs=epochs, training=TRAINING)
     return ek.Recipe([step]).apply(source(kind), ek.Data(train=(x, y), evaluate=(x_test, y_test)))

@@ -22,7 +22,7 @@ from tests.compress.binarize.networks import Layers, Pooled, binary
 from tests.trained import digits
 
 torch.set_num_threads(1)
-METHODS = ("binary_connect", "bnn", "xnor_net", "react_net")
+SLOW = [pytest.param(Pooled, method, marks=pytest.mark.slow) for method in ("binary_connect", "bnn", "react_net")]
 
 
 def layer(channels: int, padding: int, seed: int, inputs: QuantParams | None = None) -> Graph:
@@ -93,7 +93,7 @@ def test_a_layer_of_8_bit_inputs_is_compared_in_its_accumulator() -> None:
     assert bool((integers.remainder(2) == 0).all()) and float(integers.abs().max()) == 126
 
 
-@pytest.mark.parametrize(("kind", "method"), [*((Pooled, method) for method in METHODS), (Layers, "xnor_net")])
+@pytest.mark.parametrize(("kind", "method"), [(Pooled, "xnor_net"), (Layers, "binary_connect"), *SLOW])
 def test_every_method_is_built_and_equals_the_simulation(kind: type, method: str, tmp_path: Path) -> None:
     x, _, x_test, y_test = digits()
     graph = binary(kind, method)
