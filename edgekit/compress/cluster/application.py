@@ -18,7 +18,7 @@ from edgekit.compress.context import Context
 from edgekit.compress.recording import recorded
 from edgekit.compress.sparsify.weights import find_weights
 from edgekit.compress.tuning import tune
-from edgekit.errors import UsageError
+from edgekit.errors import Unsupported, UsageError
 from edgekit.ir import Graph, Value
 from edgekit.passes.base import PassRecord
 from edgekit.passes.eliminate import EliminateDead
@@ -35,6 +35,9 @@ NOT_FASTER = (
 def cluster(step: Cluster, graph: Graph, data: object | None, context: Context) -> Graph:
     """See ``Cluster.apply``."""
     started = time.perf_counter()
+    if any(value.quant is not None for value in graph.values()):
+        hint = 'cluster first (grid = "int8"), quantise afterwards'
+        raise Unsupported("clustering the weights of a quantised graph", where=graph.name, hint=hint)
     folded, record = FoldBatchNorm().run(copy.deepcopy(graph))  # weights too: a graph's own copy shares them
     EliminateDead().apply(folded)  # what is left of them, which nothing reads
     chosen, declined = find_weights(folded, (), step.keep)

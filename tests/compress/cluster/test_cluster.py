@@ -219,3 +219,11 @@ def test_a_name_that_is_no_weight_is_refused_with_the_nearest() -> None:
     with pytest.raises(ek.UsageError, match="'convv'") as caught:
         ek.Cluster(layers={"convv": 2}).apply(digits())
     assert "conv" in (caught.value.hint or "")
+
+
+def test_a_quantised_graph_is_refused() -> None:
+    graph = digits().copy()
+    graph.nodes[0].output.quant = ek.QuantParams("int8", (0.1,), (0,))
+    with pytest.raises(ek.Unsupported, match="quantised") as caught:
+        ek.Cluster().apply(graph)
+    assert "quantise afterwards" in (caught.value.hint or "")
