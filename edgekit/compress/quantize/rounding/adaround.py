@@ -90,7 +90,7 @@ def beta_at(progress: float) -> float:
 
 
 def learn(problem: Problem, *, iterations: int, seed: int) -> torch.Tensor:
-    """The learned integers (G, O, I), as floats: each the one below or above its weight.
+    """The learned integers (G, O, I), as floats: each the one below or above its weight, or the weight's own.
 
     Args:
         problem: the layer.
@@ -98,7 +98,9 @@ def learn(problem: Problem, *, iterations: int, seed: int) -> torch.Tensor:
         seed: of the rows.
     """
     floors, least = problem.floors, 1e-12
-    share = (problem.weight / problem.scale - floors).clamp(0.001, 0.999)
+    share = problem.weight / problem.scale - floors
+    free = (share > 0.0).float()  # what lies on the grid stays there: zeros of a sparse weight above all
+    share = share.clamp(0.001, 0.999)
     v = torch.logit((share - _GAMMA) / (_ZETA - _GAMMA)).requires_grad_()  # h(v) = share: the soft weight begins as W
     reference = max(float(problem.error(problem.nearest(), problem.rows, problem.targets)), least)
     optimizer = torch.optim.Adam([v], lr=_LEARNING_RATE)
@@ -106,7 +108,7 @@ def learn(problem: Problem, *, iterations: int, seed: int) -> torch.Tensor:
     for iteration in range(iterations):
         picks = torch.randint(len(problem.rows), (min(_ROWS, len(problem.rows)),), generator=generator)
         with torch.enable_grad():
-            h = rectified_sigmoid(v)
+            h = rectified_sigmoid(v) * free
             loss = problem.error((floors + h).clamp(*problem.limits), problem.rows[picks], problem.targets[picks]) / reference
             progress = (iteration / iterations - _WARM) / (1.0 - _WARM)
             if progress >= 0.0:
@@ -114,4 +116,4 @@ def learn(problem: Problem, *, iterations: int, seed: int) -> torch.Tensor:
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    return (floors + (rectified_sigmoid(v.detach()) >= 0.5)).clamp(*problem.limits)
+    return (floors + (rectified_sigmoid(v.detach()) * free >= 0.5)).clamp(*problem.limits)

@@ -80,13 +80,22 @@ class AdaRound:
 
 
 def chosen(graph: Graph, node: Node) -> bool:
-    """Layers with integer inputs and an integer weight of their own: one that others share, even as a copy, stays common."""
+    """Layers with integer inputs and an integer weight of their own.
+
+    A weight that others share, even as a copy, stays common; the numbers of a codebook stay as few as they are.
+    """
     if not isinstance(node.op, WEIGHTED) or node.input(0).quant is None or node.input(1).quant is None:
         return False
     weight = node.input(1)
     place = weight.tensor.data_ptr()
     copies = (v for v in graph.constants() if v is not weight and v.tensor.data_ptr() == place)
-    return graph.readers(weight) == 1 and next(copies, None) is None
+    return graph.readers(weight) == 1 and next(copies, None) is None and not _is_clustered(weight.tensor.detach())
+
+
+def _is_clustered(weight: torch.Tensor) -> bool:
+    """Eight or more of the weights, on average, are the same number."""
+    present = weight[weight != 0]
+    return 8 * torch.unique(present).numel() <= present.numel()
 
 
 def _problems(node: Node, inputs: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor], seed: int) -> tuple[Problem, Problem]:

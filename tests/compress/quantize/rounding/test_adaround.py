@@ -73,6 +73,23 @@ def test_learned_integers_are_neighbours_of_the_weights_and_better_than_the_near
     assert errors[1] < 0.5 * errors[0]
 
 
+def test_zeros_and_codebooks_stay_what_they_are() -> None:
+    text = (
+        "graph g(%x: float32[N,32])\n@w: float32[16,32]\n@u: float32[16,16]\n@c: float32[8,16]\n"
+        "%a = linear(%x, @w, activation='relu')\n%b = linear(%a, @u)\n%y = linear(%b, @c)\nreturn %y"
+    )
+    graph = parse(text)
+    generator = torch.Generator().manual_seed(2)
+    w, u = graph.value("w").tensor, graph.value("u").tensor
+    w[torch.rand(w.shape, generator=generator) < 0.7] = 0.0
+    u.copy_(torch.tensor([-0.31, 0.0, 0.17, 0.42])[torch.randint(4, u.shape, generator=generator)])
+    x = torch.randn(64, 32, generator=generator) + 1
+    after, record = quantized(graph, batches=[[x[:32]], [x[32:]]], options=QUICK, plan=FOUR_BITS)
+    assert [row.weight for row in record.rounded] == ["w", "c"]
+    assert torch.equal(after.value("w").tensor == 0, (after.value("w").tensor == 0) | (w == 0))
+    assert len(torch.unique(after.value("u").tensor)) == 4
+
+
 def test_the_same_seed_gives_the_same_integers() -> None:
     given = problem()
     assert torch.equal(learn(given, iterations=50, seed=1), learn(given, iterations=50, seed=1))
