@@ -21,16 +21,16 @@ Score = Callable[[Graph], float]
 _ROUNDS = 6
 
 
-def choose(mixer: Mixer, budget: PrecisionBudget, score: Score | None = None) -> Mixed:
-    """The precision of every layer for a budget.
+def choose(mixer: Mixer, budget: PrecisionBudget, score: Score | None = None, *, problem: Problem | None = None) -> Mixed:
+    """The precision of every layer for a budget; ``problem``: the mixer's own, where it has been measured before.
 
     Raises:
         UsageError: ``max_drop`` without a metric.
         OverBudget: nothing that is allowed keeps it.
     """
     if budget.max_drop is not None:
-        return _for_drop(mixer, budget.max_drop, _needed(score))
-    problem = mixer.problem()
+        return _for_drop(mixer, problem, budget.max_drop, _needed(score))
+    problem = problem or mixer.problem()
     if budget.min_sqnr_db is not None:
         return _for_sqnr(mixer, problem, budget.min_sqnr_db)
     assert budget.bytes is not None
@@ -63,9 +63,9 @@ def _for_sqnr(mixer: Mixer, problem: Problem, wanted: float) -> Mixed:
     return best
 
 
-def _for_drop(mixer: Mixer, limit: float, score: Score) -> Mixed:
+def _for_drop(mixer: Mixer, measured: Problem | None, limit: float, score: Score) -> Mixed:
     """Bisects the noise budget between the most that any choice makes and the least that there is."""
-    problem = mixer.problem()
+    problem = measured or mixer.problem()
     before = score(mixer.graph)
 
     def tried(noise: float) -> Mixed | None:
