@@ -282,7 +282,7 @@ def _lines(parts: dict[str, Any]) -> list[str]:
     seconds = sum(row["cpu_seconds"] for part in parts.values() for case in part.values() for row in case.values())
     return [
         *lines,
-        f"Up to {_SEEDS} draws: mean (lowest to highest); {_FULL.calibration} samples, in 4 bits {_FULL.calibration4}.",
+        f"Draws of calibration samples: mean (lowest to highest); {_FULL.calibration} samples, in 4 bits {_FULL.calibration4}.",
         f"SQNR of the first table on {_FULL.images:,} test images with fake quantisation; the others are files in LiteRT,",
         f"on {_FULL.labelled:,} and {_FULL.test:,} test images. {seconds / 60:.0f} CPU minutes in all.",
     ]
@@ -298,6 +298,7 @@ def _chosen(parts: dict[str, Any]) -> str:
 def _shown_int8(parts: dict[str, Any], case: str) -> dict[str, str]:
     return {
         "ResNet-20, int8": case,
+        "draws": str(len(parts["int8"][case])),
         "SQNR dB": _spread(_values(parts, "int8", case, "sqnr_db"), 1, 2),
         "agreement": f"{statistics.mean(_values(parts, 'int8', case, 'agreement')):.2%}",
         "CPU s": f"{statistics.mean(_values(parts, 'int8', case, 'seconds')):.0f}",
@@ -307,6 +308,7 @@ def _shown_int8(parts: dict[str, Any], case: str) -> dict[str, str]:
 def _shown_int4(parts: dict[str, Any], case: str) -> dict[str, str]:
     return {
         "ResNet-20, tflite-w4a8": case,
+        "draws": str(len(parts["int4"][case])),
         "float": _spread(_values(parts, "int4", case, "source"), 100, 2),
         "file": _spread(_values(parts, "int4", case, "top1"), 100, 2),
         "points lost": _spread(_lost(parts, "int4", case), 1, 2),
@@ -318,6 +320,7 @@ def _shown_int4(parts: dict[str, Any], case: str) -> dict[str, str]:
 def _shown_mobile(parts: dict[str, Any], case: str) -> dict[str, str]:
     return {
         "MobileNetV2, Fashion-MNIST, int8": case,
+        "draws": str(len(parts["mobile"][case])),
         "float": _spread(_values(parts, "mobile", case, "source"), 100, 2),
         "file": _spread(_values(parts, "mobile", case, "top1"), 100, 2),
         "points lost": _spread(_lost(parts, "mobile", case), 1, 2),

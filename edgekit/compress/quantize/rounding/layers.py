@@ -95,7 +95,7 @@ def chosen(graph: Graph, node: Node) -> bool:
 def _is_clustered(weight: torch.Tensor) -> bool:
     """Eight or more of the weights, on average, are the same number."""
     present = weight[weight != 0]
-    return 8 * torch.unique(present).numel() <= present.numel()
+    return 8 * len(torch.unique(present)) <= len(present)
 
 
 def _problems(node: Node, inputs: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor], seed: int) -> tuple[Problem, Problem]:
