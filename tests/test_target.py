@@ -61,7 +61,7 @@ def test_a_users_own_file_is_a_target(tmp_path: Path) -> None:
     [
         ("tflite-in8", "did you mean 'tflite-int8'?"),
         ("TFLITE-INT8", "did you mean 'tflite-int8'?"),
-        ("coreml", "known: onnx-dynamic"),
+        ("coreml", "onnx-dynamic, onnx-fp16"),
         ("./none.toml", "a path to a .toml file"),
         ("../targets/tflite-int8", "a path to a .toml file"),
     ],

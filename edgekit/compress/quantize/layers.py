@@ -29,7 +29,7 @@ class Layers:
         self.plan = plan or PrecisionPlan()
         self._names = named_state(graph)
         self._policy = policy
-        if policy is not None and self.plan.default.weights == "int4" and not INT4[policy.runtime]:
+        if policy is not None and self.plan.default.weights == "int4" and not INT4.get(policy.runtime):
             raise Unsupported(
                 f"{policy.title} has no layers with 4-bit weights that cost no more memory",
                 where="[quantization] weights",

@@ -64,7 +64,7 @@ def takes(runtime: str, node: Node, precision: Precision) -> bool:
     kind = kind_of(node)
     if precision.weights != "int4" or kind is None:
         return True
-    return precision.activations in INT4[runtime].get(kind, frozenset())
+    return precision.activations in INT4.get(runtime, {}).get(kind, frozenset())
 
 
 def refusal(title: str, node: Node, precision: Precision) -> str:
