@@ -185,9 +185,8 @@ def _told(runs: Mapping[str, Mapping[str, Any]]) -> list[Check]:
         times = parameters / mean["archive"]
         bar, paper = (plan(network, 0).bar, plan(network, 0).paper)
         checks.append(Check(network, "times smaller than its float32 parameters, mean", times, bar, ">="))
-        if len(seeds) == len(SEEDS):
-            ahead = mean["top1"] - mean["control"]
-            checks.append(Check(network, "points before the control, mean of three seeds", ahead, 0.0, ">="))
+        ahead = mean["top1"] - mean["control"]
+        checks.append(Check(network, f"points before the control, seeds measured: {len(seeds)}", ahead, 0.0, ">="))
         rows.append(
             {
                 "network": network,
@@ -202,7 +201,8 @@ def _told(runs: Mapping[str, Mapping[str, Any]]) -> list[Check]:
             }
         )
     record("deep_compression", {"runs": runs}, checks)
-    into_readme("deep_compression", table(rows) if rows else [])
+    missed = [f"Missed: {check}." for check in checks if not check.passed]
+    into_readme("deep_compression", [*table(rows), *(["", *missed] if missed else [])] if rows else [])
     return checks
 
 
