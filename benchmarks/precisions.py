@@ -28,9 +28,7 @@ from edgekit.precision import LayerPrecision, Precision, PrecisionPlan
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "precisions.md"
 
 PRECISIONS = tuple(
-    Precision(weights, activations)
-    for activations in ("int8", "int16", "float32")
-    for weights in ("int8", "int4")
+    Precision(weights, activations) for activations in ("int8", "int16", "float32") for weights in ("int8", "int4")
 )
 
 #: Below this, in dB, a runtime computes something else than the layer.

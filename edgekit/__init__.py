@@ -86,6 +86,7 @@ _HOME = {
 }
 
 __all__ = [
+    "QAT",
     "Binarize",
     "BornAgain",
     "Cluster",
@@ -109,7 +110,6 @@ __all__ = [
     "OverBudget",
     "ParityError",
     "Prune",
-    "QAT",
     "QuantParams",
     "Recipe",
     "Report",

@@ -271,8 +271,8 @@ def _build_one(
     ``source`` is the graph as it was loaded, ``graph`` the one after the recipe.
     """
     from edgekit.stages.artifact import export
-    from edgekit.stages.c_files import c_code
     from edgekit.stages.assemble import assemble
+    from edgekit.stages.c_files import c_code
     from edgekit.stages.evaluate import evaluate, verification_samples
     from edgekit.stages.feeding import batches
     from edgekit.stages.io_types import byte_inputs, io_types

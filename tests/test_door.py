@@ -51,7 +51,7 @@ def test_every_public_name_resolves(name: str) -> None:
 
 def test_every_lazy_name_is_public_and_listed() -> None:
     assert set(edgekit._HOME) <= set(edgekit.__all__) <= set(dir(edgekit))
-    assert sorted(edgekit.__all__) == edgekit.__all__
+    assert len(set(edgekit.__all__)) == len(edgekit.__all__)  # their order is the linter's
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -13,6 +13,9 @@ FACTS = {"errors", "tables", "precision", "target", "config"}
 GRAPH = {"errors", "ir"}
 
 
+#: What a layer adds to the error.
+ERRORS = {"layer_errors", "alone_errors"}
+
 #: Room (a folder or file of edgekit/) -> rooms that it may import. Listed from the bottom up. "edgekit" itself, the lazy door,
 #: may be imported for its version by anybody; it imports nothing but errors until a name is used.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -38,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runtime": {"errors", "formats", "target"},  # runs artifacts; knows files, no graph
     "frontend": {*GRAPH, "formats", "passes", "config", "reference", "tables"},
     # frontend: teachers are models; export and bench: a measured budget is of a file that ran
-    "compress": {*GRAPH, "metrics", "layer_errors", "alone_errors", "passes", "train", "data", "frontend", "export", "bench", *FACTS},
+    "compress": {*GRAPH, *ERRORS, "metrics", "passes", "train", "data", "frontend", "export", "bench", *FACTS},
     "export": {*GRAPH, "passes", "formats", *FACTS},
     "bench": {*FACTS, "formats", "runtime", "data"},
     "report": {*GRAPH, *FACTS, "formats", "runtime", "layer_errors", "diagram"},
