@@ -20,8 +20,9 @@ PACKAGES = {"litert": "ai_edge_litert", "onnxruntime": "onnxruntime", "tflite-mi
 
 
 def verifiable_targets() -> list[str]:
-    """Targets whose runtime is installed here."""
-    return [name for name in target_names() if importlib.util.find_spec(PACKAGES[Target.load(name).runtime])]
+    """Targets whose runtime is installed here, without those for binary networks."""
+    targets = [target for target in map(Target.load, target_names()) if not target.name.endswith("-binary")]
+    return [target.name for target in targets if importlib.util.find_spec(PACKAGES[target.runtime])]
 
 
 def row(report: dict[str, Any]) -> str:

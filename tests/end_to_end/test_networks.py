@@ -189,8 +189,10 @@ def test_a_network_goes_to_every_target_that_has_its_ops(name: str, tmp_path: Pa
             assert row["sqnr_db"] >= case.floor, (target, row["sqnr_db"])
             assert top1_agreement(wanted, got) >= 0.95
             assert sqnr_db(wanted, got) >= case.floor - 12.0
+        elif target.endswith("w4a8"):
+            assert sqnr_db(wanted, got) >= 18.0, target
         else:
-            assert sqnr_db(wanted, got) >= 38.0, target
+            assert sqnr_db(wanted, got) >= 34.0, target
 
     size = {target: project.artifact(target).stat().st_size for target in built}
     assert size["tflite-int8"] <= case.smaller * size["tflite-fp32"]
