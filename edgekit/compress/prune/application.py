@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -26,8 +27,9 @@ from edgekit.compress.prune.removal import Gone, removed_by, removed_of_groups, 
 from edgekit.compress.prune.selection import between, given_back, select
 from edgekit.compress.prune.step import NEEDS, Prune
 from edgekit.compress.recording import recorded
-from edgekit.errors import OverBudget
+from edgekit.errors import OverBudget, UsageError
 from edgekit.ir import Graph
+from edgekit.tables import did_you_mean
 
 
 def prune(
@@ -59,6 +61,9 @@ def prune(
         if looks
         else Evidence(analysis, [], None, step.seed)
     )
+    if step.training is not None:
+        seen = replace(seen, loss=step.training.loss)
+    _check_kept(step, graph)
     ranked, scores, reasons = _rank(step, groups, seen)
     keep = limits(analysis)
     before = None if sizes is None else [sizes.get(group.name, len(group)) for group in ranked]
@@ -143,10 +148,26 @@ def _rank(step: Prune, groups: list[Group], seen: Evidence) -> tuple[list[Group]
     return ranked, scores, reasons
 
 
+def _check_kept(step: Prune, graph: Graph) -> None:
+    """UsageError for a name in ``keep`` that is no parameter's and no module's."""
+    names = dict.fromkeys(part for name in graph.state for part in _with_parents(name))
+    for wish in step.keep:
+        if wish not in names:
+            raise UsageError(
+                f"'keep' names '{wish}', which has no parameters", where=graph.name, hint=did_you_mean(wish, names)
+            )
+
+
+def _with_parents(name: str) -> list[str]:
+    """The name, and those of the modules that it is in."""
+    parts = name.split(".")
+    return [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
+
+
 def _kept(step: Prune, group: Group, analysis: Analysis) -> str:
-    """The name in ``keep`` that stands for one of the layers that make the group's channels."""
+    """The name in ``keep`` of a parameter that makes the group's channels or has one value for each, as a norm's."""
     if not step.keep:
         return ""
-    makers = {id(place.value) for place in group.made}
+    makers = {id(place.value) for place in group.places if place.makes or place.value.type.rank == 1}
     names = [name for name, value in analysis.graph.state.items() if id(value) in makers]
     return next((k for k in step.keep if any(n == k or n.startswith(f"{k}.") for n in names)), "")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from edgekit.compress.prune.analysis import Analysis
 from edgekit.compress.prune.criteria.table import Evidence
 from edgekit.errors import InputError, UsageError
 from edgekit.ir import Graph
 from edgekit.ir.types import dtype_name
+from edgekit.train.batches import UNLABELLED
 
 #: Samples that importance and statistics are taken of, at most.
 SAMPLES = 512
@@ -48,12 +52,30 @@ def evidence(analysis: Analysis, data: object | None, *, labels: bool, seed: int
         arrays, targets = training_arrays(source, specs, root=root, limit=SAMPLES)
         if targets is None:
             raise InputError("no labels to prune with", where="the training data", hint="batches of (x, y), or 'y' in the .npz")
+        if not _labelled(targets).all():
+            arrays, targets = training_arrays(source, specs, root=root)
+            assert targets is not None
+            chosen = np.flatnonzero(_labelled(targets))[:SAMPLES]
+            if not len(chosen):
+                raise InputError(
+                    f"none of {len(targets)} samples has a label",
+                    where="the training data",
+                    hint=f"labels other than {UNLABELLED}, which stands for none, or a criterion without: fpgm, l1, apoz",
+                )
+            arrays, targets = [array[chosen] for array in arrays], targets[chosen]
     else:
         arrays = calibration_arrays(source, specs, root=root, limit=SAMPLES)
     starts = _starts(analysis.graph, len(arrays[0]))
     batches = [[torch.from_numpy(array[start]) for array in arrays] for start in starts]
     wanted = None if targets is None else [torch.from_numpy(targets[start]) for start in starts]
     return Evidence(analysis, batches, wanted, seed)
+
+
+def _labelled(targets: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which samples have a label."""
+    if not np.issubdtype(targets.dtype, np.integer):
+        return np.ones(len(targets), np.bool_)
+    return np.asarray((targets != UNLABELLED).reshape(len(targets), -1).any(1))
 
 
 def _starts(graph: Graph, count: int) -> list[slice]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -101,7 +102,7 @@ class Prune:
             )
         if self.ratio is not None and not 0 <= self.ratio < 1:
             raise UsageError(f"'ratio' is the share of channels removed, from 0 to below 1, not {self.ratio}")
-        if self.ratio is None and not getattr(self, given[0]) > 0:
+        if self.ratio is None and not 0 < getattr(self, given[0]) < math.inf:
             raise UsageError(f"'{given[0]}' is a share or an amount that is kept, above 0, not {getattr(self, given[0])}")
         self._check_measured()
         if self.criterion not in NEEDS:

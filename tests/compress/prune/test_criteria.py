@@ -79,6 +79,30 @@ def test_taylor_is_the_squared_product_of_gradient_and_weight() -> None:
     assert all(p.grad is None for p in graph.module().parameters())
 
 
+def test_taylor_takes_the_logits_before_a_final_softmax() -> None:
+    torch.manual_seed(0)
+    x, y = torch.randn(40, 3, 4, 4), torch.randint(0, 5, (40,))
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(), nn.Flatten(), nn.Linear(128, 5))
+    graphs = [load(nn.Sequential(*model, *last).eval(), (x[:1],)) for last in ([], [nn.Softmax(1)])]
+    plain, ended = (removed_from(graph, "taylor", data=Data(train=(x, y))) for graph in graphs)
+    assert plain == ended
+
+
+def test_taylor_skips_samples_without_a_label() -> None:
+    x, y = torch.randn(600, 3, 4, 4), torch.randint(0, 5, (600,))
+    none = torch.full((600,), -100)
+    wanted = removed_from(small_graph(), "taylor", data=Data(train=(x, y)))
+    mixed = Data(train=(torch.cat([torch.randn(600, 3, 4, 4), x]), torch.cat([none, y])))
+    assert removed_from(small_graph(), "taylor", data=mixed) == wanted
+    with pytest.raises(InputError, match="none of 600 samples has a label"):
+        Prune(ratio=0.5, criterion="taylor").apply(small_graph(), Data(train=(x, none)))
+
+
+def test_labels_beyond_the_classes_are_refused() -> None:
+    with pytest.raises(InputError, match="labels from 5 to 14 for 5 classes"):
+        Prune(ratio=0.5, criterion="taylor").apply(small_graph(), Data(train=(torch.randn(10, 3, 4, 4), torch.arange(5, 15))))
+
+
 def test_taylor_without_labels_is_refused() -> None:
     with pytest.raises(UsageError, match="needs data with labels"):
         Prune(ratio=0.5, criterion="taylor").apply(small_graph())
@@ -86,7 +110,7 @@ def test_taylor_without_labels_is_refused() -> None:
 
 @pytest.mark.parametrize("labels", [torch.randint(0, 2, (8, 4)), torch.randn(8, 3)])
 def test_labels_that_do_not_fit_the_output_are_refused(labels: torch.Tensor) -> None:
-    with pytest.raises(InputError, match="for an output of shape"):
+    with pytest.raises(InputError, match="outputs of shape"):
         Prune(ratio=0.5, criterion="taylor").apply(small_graph(), Data(train=(torch.randn(8, 3, 4, 4), labels)))
 
 

@@ -12,6 +12,7 @@ import edgekit
 from edgekit import OverBudget, Unsupported, UsageError
 from edgekit.compress.prune import Prune
 from edgekit.compress.prune.budget import MEASURES
+from edgekit.frontend.source import load as load_source
 from edgekit.ir import QuantParams
 from edgekit.ir.file import load, save
 from edgekit.ir.text import to_text
@@ -31,6 +32,7 @@ def test_exactly_one_amount_is_given(amounts: dict[str, Any]) -> None:
     [
         ({"ratio": 1.0}, "below 1"),
         ({"macs": -1}, "above 0"),
+        ({"macs": float("inf")}, "above 0"),
         ({"ratio": 0.5, "criterion": "l7"}, "unknown criterion"),
         ({"ratio": 0.5, "scope": "everywhere"}, "unknown scope"),
         ({"ratio": 0.5, "round_to": 0}, "from 1"),
@@ -77,6 +79,27 @@ def test_a_budget_that_cannot_be_met_says_what_can() -> None:
 def test_layers_keep_a_multiple_of_the_simd_width() -> None:
     small = Prune(ratio=0.6, round_to=4).apply(small_graph())  # 8 -> 3.2 -> 4, 12 -> 4.8 -> 8
     assert [small.state[n].tensor_shape[0] for n in ("0.weight", "3.weight")] == [4, 8]
+
+
+def test_a_name_to_keep_that_is_nobodys_is_refused() -> None:
+    with pytest.raises(UsageError, match="'keep' names 'relu'"):
+        Prune(ratio=0.5, keep=("relu",)).apply(small_graph())
+
+
+def test_the_norm_of_a_layer_stands_for_its_channels() -> None:
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = torch.nn.Conv2d(3, 8, 1)
+            self.bn = torch.nn.BatchNorm2d(8)
+            self.b = torch.nn.Conv2d(8, 4, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.b(self.bn(self.a(x)).relu())
+
+    graph = load_source(Net().eval(), (torch.zeros(1, 3, 4, 4),))
+    for name in ("bn", "bn.weight", "a.bias"):
+        assert not Prune(ratio=0.5, keep=(name,)).apply(graph).history[-1].removed
 
 
 def test_what_is_to_be_kept_is_kept_and_named() -> None:

@@ -23,12 +23,15 @@ class NotDefined(Exception):
 
 @dataclass
 class Evidence:
-    """What criteria look at: the analysed graph, batches of inputs, labels for each batch (None without), a seed."""
+    """What criteria look at: the analysed graph, batches of inputs, labels for each batch (None without), a seed, and the name
+    of the loss as in ``Training.loss``.
+    """
 
     analysis: Analysis
     batches: list[list[torch.Tensor]]
     labels: list[torch.Tensor] | None = None
     seed: int = 0
+    loss: str = "auto"
 
 
 #: Scores every group; the lowest scores go first. A group may raise ``NotDefined`` through its entry.

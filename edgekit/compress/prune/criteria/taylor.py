@@ -6,11 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from edgekit.compress.prune.criteria.table import Evidence, NotDefined, Scores, criterion, normalised, per_channel
 from edgekit.compress.prune.groups import Group
-from edgekit.errors import InputError, UsageError
+from edgekit.errors import UsageError
+from edgekit.ir import Value
+from edgekit.train.objective import Pass
+from edgekit.train.task_loss import TaskLoss
 
 
 @criterion("taylor")
@@ -18,11 +20,15 @@ def taylor(groups: list[Group], evidence: Evidence) -> list[Scores | NotDefined]
     """(sum over the channel's weights of gradient * weight)^2, the first-order change of the loss when they become zero
     (Molchanov et al. 2019, arXiv:1906.10771, eq. 8), averaged over batches.
 
-    The loss is cross entropy for integer labels and mean squared error for others.
+    The loss is that of training: by default cross entropy of the logits for integer labels and mean squared error for others.
+
+    Raises:
+        InputError: labels that do not fit the outputs.
     """
     if evidence.labels is None:
         raise UsageError("criterion 'taylor' needs labels", hint="give data whose training part has inputs and labels")
     module = evidence.analysis.graph.module().eval()
+    loss_of = TaskLoss(evidence.analysis.graph, evidence.loss)
     parameters = [p for p in module.parameters() if p.is_floating_point()]
     needed = [p.requires_grad for p in parameters]
     totals = [np.zeros(len(group)) for group in groups]
@@ -30,7 +36,13 @@ def taylor(groups: list[Group], evidence: Evidence) -> list[Scores | NotDefined]
         for parameter in parameters:
             parameter.requires_grad_(True)
         for batch, labels in zip(evidence.batches, evidence.labels, strict=True):
-            loss = _loss(module.run(batch)[0], labels)
+            features: dict[str, torch.Tensor] = {}
+
+            def observe(value: Value, tensor: torch.Tensor, seen: dict[str, torch.Tensor] = features) -> None:
+                if value.name in loss_of.watches:
+                    seen[value.name] = tensor
+
+            loss = loss_of(Pass(batch, labels, module.run(batch, observe), features, 0))["task"]
             gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
             by_tensor = {id(p): g for p, g in zip(parameters, gradients, strict=True)}
             for total, group in zip(totals, groups, strict=True):
@@ -49,18 +61,3 @@ def _squared_change(group: Group, gradients: Mapping[int, torch.Tensor | None]) 
             products = (place.value.tensor.detach() * gradient).double().movedim(place.axis, 0).flatten(1).sum(1)
             change += per_channel(products, place, len(group))
     return np.square(change)
-
-
-def _loss(output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    classes = not labels.is_floating_point()
-    fits = output.shape[:1] + output.shape[2:] == labels.shape if classes else output.numel() == labels.numel()
-    if not fits:
-        kind = "classes" if classes else "values"
-        raise InputError(
-            f"labels of shape {tuple(labels.shape)} are no {kind} for an output of shape {tuple(output.shape)}",
-            hint="criterion 'taylor' takes cross entropy over axis 1 of the first output for integer labels, else the mean "
-            "squared error; give labels of that shape or take another criterion",
-        )
-    if not classes:
-        return F.mse_loss(output, labels.to(output.dtype).reshape(output.shape))
-    return F.cross_entropy(output, labels.long())
