@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import nn
@@ -9,6 +11,8 @@ from torch import nn
 from edgekit.compress.prune.analysis import Analysis, name_of
 from edgekit.compress.prune.removal import Gone
 from edgekit.ir import Graph, Node, Value, ops
+
+_TRANSPOSED = (ops.ConvTranspose1d, ops.ConvTranspose2d)
 
 
 def absorb(analysis: Analysis, gone: Gone, small: Graph, batches: list[list[torch.Tensor]]) -> dict[str, str]:
@@ -26,7 +30,8 @@ def absorb(analysis: Analysis, gone: Gone, small: Graph, batches: list[list[torc
     readers = _readers(analysis, gone)
     means = _means(analysis.graph, {id(x): x for _, x, _ in readers}, batches)
     new_of = dict(zip((id(n) for n in analysis.graph.nodes), small.nodes, strict=False))
-    names, refused = name_of(analysis.graph), {}
+    names = name_of(analysis.graph)
+    refused = _without_a_way(analysis, gone, names)
     for node, x, lost in readers:
         name = names[id(node.input(1))]
         delta = _contribution(node, means[id(x)], lost)
@@ -46,6 +51,29 @@ def _readers(analysis: Analysis, gone: Gone) -> list[tuple[Node, Value, torch.Te
         lost = np.flatnonzero(gone[analysis.coupling.axis(x, axis)])
         if len(lost) and getattr(node.op, "groups", 1) == 1:
             found.append((node, x, torch.from_numpy(lost)))
+    return found
+
+
+def _without_a_way(analysis: Analysis, gone: Gone, names: Mapping[int, str]) -> dict[str, str]:
+    """Other readers that sum over removed channels: what they miss is not made up for."""
+    found = {}
+    for node in analysis.graph.nodes:
+        if not node.inputs:
+            continue
+        x, rest = node.input(0), [value for value in node.inputs[1:] if value is not None]
+        if isinstance(node.op, _TRANSPOSED):
+            reads, why = [(x, 1)], "a transposed convolution"
+        elif isinstance(node.op, ops.Conv1d | ops.Conv2d) and 1 < node.op.groups < x.type.at(1)[1]:
+            reads, why = [(x, 1)], "a convolution in groups"
+        elif isinstance(node.op, ops.Lstm | ops.Gru | ops.Rnn):
+            reads, why = [(x, x.type.rank - 1)], "a recurrent layer"
+        elif isinstance(node.op, ops.Matmul):
+            reads, why = [(x, x.type.rank - 1), (rest[0], max(rest[0].type.rank - 2, 0))], "a matrix product without a bias"
+        else:
+            continue
+        if any(not value.is_constant and gone[analysis.coupling.axis(value, axis)].any() for value, axis in reads):
+            name = next((names[id(value)] for value in rest if id(value) in names), node.output.name)
+            found[name] = f"it is {why}, of which the means of removed channels are not taken"
     return found
 
 
