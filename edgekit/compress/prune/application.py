@@ -11,7 +11,7 @@ from typing import Any
 
 from edgekit.compress.context import Context
 from edgekit.compress.gauging.gauge import Gauge
-from edgekit.compress.prune.absorb import absorb
+from edgekit.compress.prune.absorbing import absorb
 from edgekit.compress.prune.analysis import Analysis, analyse
 from edgekit.compress.prune.budget import HIGHEST, MEASURES, Choices, meet
 from edgekit.compress.prune.criteria import CRITERIA, Evidence, NotDefined
@@ -100,7 +100,8 @@ def prune(
     if apart := removed_of_groups(analysis, gone):
         details["removed_of_groups"] = apart
     if step.absorb:
-        details["not_absorbed"] = absorb(analysis, gone, small, seen.batches)
+        # A new bias costs what other budgets count: parameters, bytes, or an addition behind a matrix product.
+        details |= absorb(analysis, gone, small, seen.batches, may_grow=step.ratio is not None or step.macs is not None)
     if step.reestimate:
         details["batch_norms_reestimated"] = reestimate(small, seen.batches)
     removed = removed_by(analysis, gone)

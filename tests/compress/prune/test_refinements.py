@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgekit import Data, UsageError
+from edgekit import UsageError
 from edgekit.compress.prune import Prune
 from edgekit.frontend.source import load
 from tests.compress.prune.networks import small_cnn, small_graph
@@ -38,12 +38,6 @@ def test_a_constant_channel_is_absorbed_exactly(bias: bool) -> None:
         assert float((without.module().eval()(x) - model(x)).abs().max()) > 0.01
 
 
-def test_a_reader_that_cannot_take_it_is_named() -> None:
-    model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(), nn.Conv2d(8, 2, 1, bias=False)).eval()
-    small = Prune(ratio=0.5, absorb=True).apply(load(model, (torch.zeros(1, 3, 4, 4),)), torch.randn(8, 3, 4, 4))
-    assert "no bias" in small.history[-1].details["not_absorbed"]["2.weight"]
-
-
 def test_statistics_are_those_that_torch_would_gather_in_training() -> None:
     graph, x = small_graph(), torch.randn(64, 3, 4, 4)
     plain = Prune(ratio=0.5, criterion="l1").apply(graph)
@@ -70,29 +64,3 @@ def test_statistics_are_those_that_torch_would_gather_in_training() -> None:
 def test_both_need_data() -> None:
     with pytest.raises(UsageError, match="needs data"):
         Prune(ratio=0.5, absorb=True).apply(small_graph())
-
-
-@pytest.mark.parametrize(
-    ("kind", "why"), [("grouped", "groups"), ("transposed", "transposed"), ("product", "matrix product"), ("gru", "recurrent")]
-)
-def test_readers_that_take_no_means_are_named(kind: str, why: str) -> None:
-    class Net(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv = nn.Conv2d(3, 8, 1)
-            self.grouped, self.transposed = nn.Conv2d(8, 4, 1, groups=2), nn.ConvTranspose2d(8, 4, 1)
-            self.product, self.gru = nn.Parameter(torch.randn(8, 4)), nn.GRU(8, 4, batch_first=True)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            y = self.conv(x).relu()
-            if kind == "product":
-                return y.mean((2, 3)) @ self.product
-            if kind == "gru":
-                return self.gru(y.flatten(2).transpose(1, 2))[0]  # type: ignore[no-any-return]
-            return getattr(self, kind)(y)  # type: ignore[no-any-return]
-
-    torch.manual_seed(0)
-    graph = load(Net().eval(), (torch.zeros(1, 3, 4, 4),))
-    small = Prune(ratio=0.5, criterion="l1", absorb=True).apply(graph, Data(train=torch.randn(8, 3, 4, 4).numpy()))
-    (reason,) = small.history[-1].details["not_absorbed"].values()
-    assert why in reason
