@@ -160,6 +160,7 @@ class Config:
     train: str | None = None
     calibration: str | None = None
     evaluate: str | None = None
+    max_drop: float | None = None
     labels: Path | None = None
     batch: int | None = None
     io: IoType | None = None
@@ -173,7 +174,7 @@ class Config:
     baseline: BaselineSettings | None = None
 
     def __post_init__(self) -> None:
-        _check_build(self.name, self.batch)
+        _check_build(self.name, self.batch, self.max_drop)
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,7 @@ class BuildRequest:
         targets: names or paths of target files.
         output: folder of the artifacts.
         train, calibration, evaluate: path of an .npz, or ``package.module:callable``.
+        max_drop: percentage points that the first metric of ``evaluate`` may lose from source to artifact; None for no limit.
         inputs: settings by input name; ``""``, ``"#2"``, ``"#3"`` ... are for the inputs that no other key names, in their
             order.
         outputs: settings by output name.
@@ -205,6 +207,7 @@ class BuildRequest:
     train: str | None = None
     calibration: str | None = None
     evaluate: str | None = None
+    max_drop: float | None = None
     labels: Path | None = None
     batch: int | None = None
     io: IoType | None = None
@@ -225,17 +228,19 @@ class BuildRequest:
 
     def __post_init__(self) -> None:
         try:
-            _check_build(self.name, self.batch)
+            _check_build(self.name, self.batch, self.max_drop)
         except ValueError as error:
             raise UsageError(str(error), where=self.config_file or "edgekit build", hint="another value, or none") from None
 
 
-def _check_build(name: str | None, batch: int | None) -> None:
-    """ValueError for the name of a file that cannot be one, or a batch that holds nothing."""
+def _check_build(name: str | None, batch: int | None, max_drop: float | None) -> None:
+    """ValueError for the name of a file that cannot be one, a batch that holds nothing, or a drop that is no share."""
     if name is not None and (not name or name != Path(name).name or name.startswith(".") or "\0" in name):
         raise ValueError(f"'name' is that of a file without its folder and suffix, not '{name}'")
     if batch is not None and batch < 1:
         raise ValueError(f"'batch' is 1 or more, not {batch}")
+    if max_drop is not None and not 0 <= max_drop <= 100:
+        raise ValueError(f"'max_drop' is in percentage points, from 0 to 100, not {max_drop}")
 
 
 def find_config(start: Path) -> Path | None:
@@ -289,6 +294,7 @@ def request_from_config(path: Path) -> BuildRequest:
         train=None if config.train is None else absolute_source(config.train, root),
         calibration=None if config.calibration is None else absolute_source(config.calibration, root),
         evaluate=None if config.evaluate is None else absolute_source(config.evaluate, root),
+        max_drop=config.max_drop,
         labels=None if config.labels is None else root / config.labels,
         batch=config.batch,
         io=config.io,

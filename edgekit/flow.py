@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgekit.config import BuildRequest, is_unnamed
-from edgekit.errors import EdgekitError, OverBudget, ParityError, UsageError, exit_code_of
+from edgekit.errors import EdgekitError, ParityError, UsageError, exit_code_of
 from edgekit.fingerprint import BuildRecord, is_up_to_date, touch_outputs
 from edgekit.output import exclusive, whole_folder, write_whole, writing
 from edgekit.stages.builds import Build, summary
@@ -25,7 +25,7 @@ from edgekit.target import Device, Target
 if TYPE_CHECKING:
     from edgekit.compress.steps import Step
     from edgekit.ir import Graph
-    from edgekit.report import Evaluation, Report, Verification
+    from edgekit.report import Evaluation
 
 
 _Fact = TypeVar("_Fact", Target, Device)
@@ -84,7 +84,7 @@ def build(
         name: of the artifact; the graph's by default.
         device: whose budget is binding.
         options: further fields of ``edgekit.config.BuildRequest`` (``io``, ``batch``, ``inputs``, ``quantization``,
-            ``strict``, ``training`` ...).
+            ``strict``, ``training``, ``max_drop`` ...).
 
     Returns:
         A :class:`Build`, or a list of them where several targets were given.
@@ -177,6 +177,12 @@ def _job(
     if request.training and steps is not None:
         raise UsageError(
             "'training' fills in tables of a recipe, and this one has steps", where="edgekit.build", hint="set it in the steps"
+        )
+    if request.max_drop is not None and evaluation is None:
+        raise UsageError(
+            "'max_drop' limits what a metric may lose, and there is no data to measure one on",
+            where=request.config_file or "--max-drop",
+            hint="--evaluate, an .npz with inputs and labels",
         )
     if request.recipe or request.training:
         from edgekit.compress.steps import parse_steps
@@ -281,6 +287,7 @@ def _build_one(
     from edgekit.stages.mixed import score_of
     from edgekit.stages.precision import lower
     from edgekit.stages.preprocessing import prepare
+    from edgekit.stages.verdict import failure
     from edgekit.stages.verify import verify
 
     request = job.request
@@ -319,7 +326,9 @@ def _build_one(
     scores: tuple[Evaluation, ...] = ()
     if job.evaluation is not None:
         with job.stage("evaluate"):
-            scores = evaluate(job.evaluation, source, lowered.graph, prepared, content, settings, request.root)
+            scores = evaluate(
+                job.evaluation, source, lowered.graph, prepared, content, settings, request.root, request.max_drop
+            )
     sensitivity = None
     if quantized and request.quantization.sensitivity:
         with job.stage("sensitivity"):
@@ -335,7 +344,7 @@ def _build_one(
         report = assemble(
             request, target, job.device, source, lowered, prepared, path, rows, scores, raw, job.timings, micro, sensitivity
         )
-        error = _failure(report, target, request)
+        error = failure(report, target, request)
         if isinstance(error, ParityError):
             for written in folder.iterdir():
                 written.unlink()
@@ -345,61 +354,6 @@ def _build_one(
         write(report, folder)
     final = request.output / target.name / path.name
     return Build(target.name, None if isinstance(error, ParityError) else final, report, error)
-
-
-#: What may bring an artifact nearer to its source: one whose ranges were calibrated, and one whose weights were rounded.
-_NEARER = "more typical calibration data, another `[quantization] observer` or a float target"
-_FINER = "a target with finer weights: tflite-fp16 keeps 11 bits of each, tflite-fp32 and onnx-fp32 all"
-
-
-def _failure(report: Report, target: Target, request: BuildRequest) -> EdgekitError | None:
-    """What the report means for the exit code."""
-    below = next((row for row in report.verification if not row.passed), None)
-    if below is not None:
-        return ParityError(
-            f"the {target.name} artifact is too far from the source: {_shortfall(below)}",
-            where=_worst_layers(report) or f"{report.source.name} for {target.name}",
-            hint=f"{_NEARER if target.quantization.needs_calibration else _FINER}; report.html shows where",
-        )
-    over = [check for check in report.budget if check.passed is False]
-    if over:
-        return OverBudget(
-            "; ".join(f"{c.name} is {c.value:,.0f}, the {c.origin} allows {c.limit:,.0f}" for c in over),
-            where=f"{report.source.name} for {target.name}",
-            hint="report.html shows where the bytes go",
-        )
-    if request.strict and (report.warnings or any(c.passed is None for c in report.budget)):
-        open_points = [
-            *report.warnings,
-            *[f"{c.name} can't be measured here: {c.note}" for c in report.budget if c.passed is None],
-        ]
-        return OverBudget(
-            "--strict: " + "; ".join(open_points),
-            where=f"{report.source.name} for {target.name}",
-            hint="mend them, or build without --strict to accept them",
-        )
-    return None
-
-
-def _shortfall(row: Verification) -> str:
-    """Which floors a comparison is below."""
-    short = []
-    if row.floor_db is not None and not row.sqnr_db >= row.floor_db:
-        short.append(f"{row.sqnr_db:.1f} dB, the floor is {row.floor_db:g} dB")
-    agreement, floor = row.top1_agreement, row.floor_agreement
-    if agreement is not None and floor is not None and agreement < floor:
-        short.append(f"{agreement:.2%} of the samples have the same largest output, the floor is {floor:.2%}")
-    return "; ".join(short)
-
-
-def _worst_layers(report: Report) -> str:
-    """The layers that lose most, where that was measured: by the error that each causes alone, else by the one after it."""
-    causes = [(layer, layer.alone_sqnr_db) for layer in report.layers if layer.alone_sqnr_db is not None]
-    along = [(layer, layer.sqnr_db) for layer in report.layers if layer.sqnr_db is not None]
-    worst = sorted(causes or along, key=lambda row: row[1])[:3]
-    listed = "; ".join(f"{layer.name} {found:.1f} dB ({layer.where})" for layer, found in worst)
-    kind = "that cause the largest error, each alone" if causes else "with the largest error"
-    return f"layers {kind}: {listed}" if listed else ""
 
 
 def _dump(folder: Path, name: str, graph: Graph) -> None:

@@ -44,6 +44,7 @@ from edgekit.target import IoType
 @click.option("--train", metavar="DATA", help="What the recipe trains with: an .npz or package.module:callable.")
 @click.option("--calibration", metavar="DATA", help="Inputs to calibrate with: an .npz or package.module:callable.")
 @click.option("--evaluate", metavar="DATA", help="Inputs with labels (.npz), or a callable predict -> {metric: value}.")
+@click.option("--max-drop", type=float, metavar="POINTS", help="What the first metric may lose; beyond it nothing is written.")
 @click.option(
     "--target", "targets", multiple=True, metavar="TARGET", help="What to build for; may be repeated (`edgekit targets`)."
 )
@@ -120,7 +121,9 @@ def _override(request: BuildRequest, options: dict[str, Any]) -> BuildRequest:
     """The request with everything that was given on the command line, where relative paths start in the current folder."""
     here = Path.cwd()
     given = {key: value for key, value in options.items() if value is not None}
-    changes: dict[str, Any] = {key: given[key] for key in ("name", "device", "batch", "io", "io_layout") if key in given}
+    changes: dict[str, Any] = {
+        key: given[key] for key in ("name", "device", "batch", "io", "io_layout", "max_drop") if key in given
+    }
     changes |= {
         key: here / given[key] for key in ("weights", "output", "labels", "dump", "depfile", "baseline") if key in given
     }

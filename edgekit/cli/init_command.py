@@ -22,6 +22,7 @@ targets = ["tflite-fp32"]        # `edgekit targets` lists them; int8 targets ne
 # train = "train.npz"            # inputs and labels for [[recipe]]: .npz, or a callable (arrays, Dataset, DataLoader)
 # calibration = "train.npz"      # inputs (stacked samples), or package.module:callable
 # evaluate = "test.npz"          # inputs and labels, or a callable predict -> {metric: value}
+# max_drop = 1.0                 # percentage points that the first metric may lose; beyond it nothing is written
 # labels = "labels.txt"          # names of the classes, one a line
 # batch = 1                      # of TFLite files
 # io = "float32"                 # float32, int8 or uint8: type of the artifact's inputs and outputs

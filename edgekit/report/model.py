@@ -225,12 +225,31 @@ class Verification:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One of the user's metrics, on each form of the model; None where it was not measured."""
+    """One of the user's metrics, on each form of the model; None where it was not measured.
+
+    Attributes:
+        metric: its name.
+        source, graph, artifact: of the model as it was given, after the recipe, and of the file.
+        allowed_drop: percentage points by which the artifact may be below the source; None for no limit.
+    """
 
     metric: str
     source: float | None
     graph: float | None
     artifact: float | None
+    allowed_drop: float | None = None
+
+    @property
+    def drop(self) -> float | None:
+        """Percentage points from source to artifact, of a metric that is a share."""
+        if self.source is None or self.artifact is None:
+            return None
+        return 100.0 * (self.source - self.artifact)
+
+    @property
+    def passed(self) -> bool:
+        """False where the metric fell by more than was allowed; the tolerance is that of the subtraction."""
+        return self.allowed_drop is None or self.drop is None or self.drop <= self.allowed_drop + 1e-9
 
 
 @dataclass(frozen=True)
@@ -298,8 +317,8 @@ class Report:
 
     @property
     def status(self) -> Status:
-        """Worst of what was checked: parity counts more than the budget."""
-        if any(not row.passed for row in self.verification):
+        """Worst of what was checked: parity and accuracy count more than the budget."""
+        if not (all(row.passed for row in self.verification) and all(row.passed for row in self.evaluation)):
             return "below_floor"
         return "over_budget" if any(check.passed is False for check in self.budget) else "good"
 

@@ -106,8 +106,12 @@ def print_report(report: Report, console: Console | None = None, *, folder: str 
 
 
 def print_summary(reports: Sequence[Report], console: Console | None = None) -> None:
-    """One line a target."""
-    (console or stdout_console()).print(summary_table(reports))
+    """One line a target, and what the model that they were built from scores."""
+    console = console or stdout_console()
+    console.print(summary_table(reports))
+    sources = (row for report in reports for row in report.evaluation[:1] if row.source is not None)
+    if (row := next(sources, None)) is not None:
+        console.print(f"\n  [dim]source: {row.metric} {metric_text(row.source)}[/dim]")
 
 
 def summary_table(reports: Sequence[Report]) -> Table:

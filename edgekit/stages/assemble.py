@@ -27,6 +27,7 @@ from edgekit.report.from_graph import graph_summary, layers, pass_info
 from edgekit.runtime.artifact import Artifact
 from edgekit.stages.baseline import check_growth, read_baseline
 from edgekit.stages.feeding import batches, count_of, first
+from edgekit.stages.larq import with_bits
 from edgekit.stages.micro import MicroFacts
 from edgekit.stages.precision import Lowered
 from edgekit.stages.preprocessing import Prepared
@@ -49,6 +50,9 @@ _BUDGET_KEYS = {
     "model_size": "model_bytes",
     "arena": "arena_bytes",
 }
+
+#: Percentage points of top-1 beyond which a loss is pointed out where the user set no limit.
+_MUCH_LOST = 1.0
 
 #: Below it an artifact that passed its floor carries a warning.
 _LOW_SQNR_DB = 20.0
@@ -81,6 +85,7 @@ def assemble(
         for row in verification
         if row.against != "simulation" and row.passed and row.sqnr_db < _LOW_SQNR_DB
     ]
+    warnings += _lost(evaluation)
     labels = _labels(request)
     warnings += _check_labels(labels, lowered.graph)
     errors, alone = None, None
@@ -104,7 +109,7 @@ def assemble(
         passes=pass_info(lowered.passes),
         artifact=artifact_info(path, relative_to=path.parent, arena_bytes=micro.arena_bytes),
         io=io_info(Artifact(path).record, path.name, labels),
-        layers=layers(lowered.graph, errors, alone, reasons),
+        layers=with_bits(layers(lowered.graph, errors, alone, reasons), lowered.graph, target),
         quantization=quantization_info(lowered, request.quantization, sensitivity, target.runtime),
         verification=verification,
         evaluation=evaluation,
@@ -122,6 +127,14 @@ def assemble(
             note = f"the baseline {request.baseline.name} has no report for {target.name}"
             report = dataclasses.replace(report, warnings=(*report.warnings, note))
     return report
+
+
+def _lost(evaluation: Sequence[Evaluation]) -> list[str]:
+    return [
+        f"top1 fell from {row.source:.4f} to {row.artifact:.4f}: `--max-drop POINTS` sets what may be lost"
+        for row in evaluation
+        if row.metric == "top1" and row.allowed_drop is None and row.drop is not None and row.drop > _MUCH_LOST
+    ]
 
 
 def _alone(lowered: Lowered, samples: list[np.ndarray[Any, Any]], effort: int) -> dict[str, float]:

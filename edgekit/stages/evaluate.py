@@ -55,6 +55,7 @@ def evaluate(
     artifact: bytes,
     settings: Mapping[str, InputSettings],
     root: Path | None,
+    max_drop: float | None = None,
 ) -> tuple[Evaluation, ...]:
     """One row per metric. A user's callable is given ``predict``, which takes inputs and gives outputs as ``edgekit.run`` does.
 
@@ -66,10 +67,17 @@ def evaluate(
         artifact: the file.
         settings: of the inputs, by name.
         root: folder that callables are imported from.
+        max_drop: percentage points that the first metric may lose from source to artifact.
 
     Raises:
-        InputError: the data does not fit, or the user's callable fails.
+        InputError: the data does not fit, the user's callable fails, or ``max_drop`` is given for labels that are no classes.
     """
+    if max_drop is not None and isinstance(what, Labelled) and what.labels.dtype.kind == "f":
+        raise InputError(
+            "'max_drop' is in percentage points of a share, these labels are numbers",
+            where=what.where,
+            hint="a callable predict -> {metric: share}, or a target with a [parity] floor of its own",
+        )
     specs = input_specs(source, settings)
     file = Artifact(artifact)
     names = [value.name for value in source.inputs]
@@ -91,7 +99,10 @@ def evaluate(
         return measure(lambda raw: run(raw)[0], what, specs, user_predict=user_predict, root=root)
 
     scores = [scored(run) for run in (on_source, on_graph, on_artifact)]
-    return tuple(Evaluation(name, *(score.get(name) for score in scores)) for name in scores[0])
+    return tuple(
+        Evaluation(name, *(score.get(name) for score in scores), max_drop if index == 0 else None)
+        for index, name in enumerate(scores[0])
+    )
 
 
 def arranged(x: object, names: Sequence[str]) -> list[Array]:

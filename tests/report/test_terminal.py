@@ -56,9 +56,10 @@ def test_a_summary_has_a_line_a_target() -> None:
     file = io.StringIO()
     print_summary([sample(), minimal()], Console(file=file, width=110, highlight=False))
     lines = file.getvalue().splitlines()
-    assert "top1" in lines[0] and len(lines) == 4
+    assert "top1" in lines[0] and len(lines) == 6
     assert "tflite-int8" in lines[2] and "0.9231" in lines[2] and "verified" in lines[2]
     assert "tflite-fp32" in lines[3] and "not verified" in lines[3]
+    assert lines[5] == "  source: top1 0.9243"
 
 
 def test_numbers_read_well() -> None:
