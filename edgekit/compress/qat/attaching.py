@@ -118,7 +118,7 @@ class _Attachment:
         quant = QuantParams(dtype, given.scale, given.zero_point, given.axis, narrow=dtype != "int2")
         if id(weight) not in self.scales:
             steps = initial_steps(weight.tensor, quant.axis, quant.qmin, quant.qmax, self.start)
-            floor = smallest_steps(None if bias is None else bias.data, x_quant.scale[0], y_quant.scale[0])
+            floor = smallest_steps(None if bias is None else bias.data, x_quant.scale[0], y_quant.scale[0], dtype)
             floor = floor if quant.axis is not None else floor.max()
             data = torch.maximum(steps.double(), floor).float()
             learned = learns(quant.qmax, self.start)

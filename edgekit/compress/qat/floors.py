@@ -8,13 +8,14 @@ from torch import Tensor
 from edgekit.compress.quantize.assign import LARGEST_BIAS, SMALLEST_MULTIPLIER
 
 
-def smallest_steps(bias: Tensor | None, input_scale: float, output_scale: float) -> Tensor:
+def smallest_steps(bias: Tensor | None, input_scale: float, output_scale: float, dtype: str) -> Tensor:
     """Below these, a channel adds next to nothing to its output, or its bias leaves 32 bits.
 
     Args:
         bias: (C,) real numbers, or None.
         input_scale: s_x.
         output_scale: s_y.
+        dtype: of the weight.
 
     Returns:
         (C,) or (1,) float64.
@@ -22,4 +23,4 @@ def smallest_steps(bias: Tensor | None, input_scale: float, output_scale: float)
     floor = torch.tensor([SMALLEST_MULTIPLIER * output_scale / input_scale], dtype=torch.float64)
     if bias is None:
         return floor
-    return torch.maximum(floor, bias.detach().abs().double() / (LARGEST_BIAS * input_scale))
+    return torch.maximum(floor, bias.detach().abs().double() / (LARGEST_BIAS[dtype] * input_scale))

@@ -15,8 +15,9 @@ from edgekit.ir import Graph, Node, QuantParams, Value, ops
 #: and the runtimes' multipliers leave the range that their fast kernels accept.
 SMALLEST_MULTIPLIER = 2.0**-20
 
-#: A bias stays below this integer, so that accumulators can't overflow.
-LARGEST_BIAS = 2.0**30
+#: By the type of the weight, the integer that a bias stays below, so that accumulators can't overflow. XNNPACK multiplies by
+#: 4-bit weights times 16, and holds the bias times 16 beside them: from 2^27 on its outputs are wrong without a word.
+LARGEST_BIAS = {"int8": 2.0**30, "int4": 2.0**26, "int2": 2.0**24}
 
 
 def assign_activations(graph: Graph, integer: set[int], groups: Groups, ranges: dict[int, tuple[float, float]]) -> None:
@@ -67,7 +68,7 @@ def _assign_weighted(graph: Graph, node: Node, policy: Policy, dtype: str) -> No
         [SMALLEST_MULTIPLIER * node.output.quant.scale[0] / x.quant.scale[0]], dtype=torch.float64
     )
     if bias is not None:
-        needed = bias.tensor.detach().abs().double() / (LARGEST_BIAS * x.quant.scale[0])
+        needed = bias.tensor.detach().abs().double() / (LARGEST_BIAS[dtype] * x.quant.scale[0])
         floor = torch.maximum(floor, needed if axis is not None else needed.max())
     _set(graph, node, 1, weight_params(weight.tensor, axis, floor if axis is not None else floor.max(), dtype))
     if bias is not None:

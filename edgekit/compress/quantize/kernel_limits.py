@@ -4,6 +4,9 @@ An integer kernel multiplies by the ratio of input and output scale. Where calib
 dead branch, a difference that cancels), that ratio explodes: LiteRT's ADD aborts from 2^19 on, HARD_SWISH refuses a ratio of
 128, XNNPACK leaves convolutions with a ratio of 256 to slow kernels. An output step finer than a hundredth of the step of
 what is added up resolves nothing but rounding error, so the output's range is widened to that.
+
+What a kernel adds up must fit 32 bits in output steps too: where it does not, LiteRT's 16-bit kernels wrap around, and a
+channel that a large negative bias keeps at zero gives numbers.
 """
 
 from __future__ import annotations
@@ -19,6 +22,9 @@ from edgekit.ir.quant import RANGES
 
 #: The smallest share of an input step that an output step is.
 _FINEST = 0.01
+
+#: The most output steps that a sum of products and bias may come to.
+_MOST_STEPS = 2.0**30
 
 
 def widen_ranges(
@@ -43,8 +49,9 @@ def widen_ranges(
             if id(node) not in modes.nodes or not is_activation(node.output):
                 continue
             group = groups.of(node.output)
-            weights = layers.of(node).weights
-            if group.fixed is None and scale_of(node.output, node) < (floor := _FINEST * _unit(node, scale_of, weights)):
+            most = _largest(node, scale_of, modes.computes_in(node)) / _MOST_STEPS
+            floor = max(_FINEST * _unit(node, scale_of, layers.of(node).weights), most)
+            if group.fixed is None and scale_of(node.output, node) < floor:
                 ranges[id(group)] = _widened(*ranges[id(group)], floor, group.type)
                 changed = True
 
@@ -61,6 +68,18 @@ def _unit(node: Node, scale_of: Callable[[Value, Node], float], weights: str) ->
     if isinstance(node.op, ops.Hardswish | ops.LeakyRelu | ops.Prelu | ops.Mean):
         return scale_of(node.input(0), node)
     return 0.0
+
+
+def _largest(node: Node, scale_of: Callable[[Value, Node], float], kind: str) -> float:
+    """What a layer may add up to at most, before its activation; 0 for other nodes. ``kind``: of its input's integers."""
+    if not isinstance(node.op, WEIGHTED):
+        return 0.0
+    weight, bias = node.input(1).tensor.detach().abs().double(), node.optional(2)
+    by_row = not isinstance(node.op, ops.ConvTranspose1d | ops.ConvTranspose2d)  # there the whole weight bounds every channel
+    gains = weight.flatten(1).sum(1) if by_row else weight.sum()
+    least, most = RANGES[kind]
+    sums = gains * (scale_of(node.input(0), node) * (most - least))
+    return float((sums if bias is None else sums + bias.tensor.detach().abs()).max())
 
 
 def _widened(low: float, high: float, scale: float, type: str) -> tuple[float, float]:

@@ -15,8 +15,10 @@ from edgekit.export.tflite.exporter import export
 from edgekit.export.tflite.options import TfliteOptions
 from edgekit.ir import Graph, simulate
 from edgekit.ir.text import parse
+from edgekit.precision import Precision, PrecisionPlan
+from edgekit.runtime.artifact import Artifact
 from edgekit.target import Target
-from tests.compress.quantize.prepared import quantized
+from tests.compress.quantize.prepared import prepared, quantized
 
 #: Networks of which calibration sees next to nothing somewhere.
 CASES = {
@@ -102,3 +104,33 @@ def test_an_input_that_is_always_zero_in_calibration_covers_minus_one_to_one_and
     assert after.inputs[1].quant.range[0] == pytest.approx(-1, abs=0.01) and after.inputs[1].quant.range[1] == pytest.approx(
         1, abs=0.01
     )
+
+
+def _ran(graph: Graph, x: torch.Tensor, kernels: str) -> np.ndarray:
+    return np.asarray(Artifact(export(graph, TfliteOptions()), kernels=kernels).run(x.numpy()))
+
+
+@pytest.mark.parametrize("kernels", ["default", "reference"])
+def test_biases_beside_4_bit_weights_fit_what_xnnpack_adds_up(kernels: str) -> None:
+    """Three rows without weights have the finest scales that there are; XNNPACK holds their biases times 16."""
+    before = prepared("graph g(%x: float32[N,6])\n@w: float32[4,6]\n@b: float32[4]\n%y = linear(%x, @w, @b)\nreturn %y")
+    values = {value.name: value for value in before.constants()}
+    values["w"].data = torch.diag_embed(torch.tensor([0.0, 1.0, 0.0, 0.0]))[:, [0, 1, 2, 3, 0, 2]]
+    values["b"].data = torch.tensor([0.28, -0.2, 0.29, 0.33])
+    x = torch.randn(64, 6, generator=torch.Generator().manual_seed(3)) * 0.01
+    graph, _ = quantized(before, batches=[[x]], plan=PrecisionPlan(Precision("int4", "int8")))
+    assert {v.quant.dtype for v in graph.constants() if v.quant is not None and v.type.rank == 2} == {"int4"}
+    np.testing.assert_allclose(_ran(graph, x[:8], kernels), simulate(graph, x[:8]).numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("activations", ["int8", "int16"])
+def test_a_channel_far_below_zero_stays_zero(activations: str) -> None:
+    """Where its sum in output steps leaves 32 bits, LiteRT's 16-bit kernels wrap around."""
+    before = prepared(
+        "graph g(%x: float32[N,3,6,6])\n@w: float32[4,3,3,3]\n@b: float32[4] = [-100, -1e4, -100, -1e6]\n@v: float32[4,4]\n"
+        "%a = conv2d(%x, @w, @b)\n%r = relu(%a)\n%m = mean(%r, axes=(2, 3))\n%y = linear(%m, @v)\nreturn %y"
+    )
+    x = torch.randn(16, 3, 6, 6, generator=torch.Generator().manual_seed(3))
+    graph, _ = quantized(before, batches=[[x]], plan=PrecisionPlan(Precision("int8", activations)))  # type: ignore[arg-type]
+    for kernels in ("default", "reference"):
+        assert not _ran(graph, x, kernels).any()
