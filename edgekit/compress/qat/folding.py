@@ -59,7 +59,7 @@ def _fold_one(graph: Graph, norm: Node) -> None:
     weight, step = rounding.input(0), rounding.input(1)
     shape = [1] * weight.type.rank
     shape[rounding.op.axis] = -1
-    floor = smallest_steps(offset, _number(source), _number(target)).float()
+    floor = smallest_steps(offset, _number(source), _number(target), rounding.op.dtype).float()
 
     def add(op: ops.Op, first: Value, data: Tensor, suffix: str) -> Value:
         constant = graph.constant(data.contiguous(), f"{weight.name}.{suffix}.by")
