@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import edgekit
+from edgekit.errors import EdgekitError
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Need:
 
     Attributes:
         name: of the package (distribution) or program.
-        kind: a Python package, found by its metadata, or a program on the PATH.
+        kind: a Python package, found by its metadata, a program on the PATH, or an environment that a variable names.
         enables: what is not possible without it.
         remedy: how it is installed.
         alternatives: other names of the same thing; the first that is found counts.
@@ -29,7 +30,7 @@ class Need:
     """
 
     name: str
-    kind: Literal["package", "program"]
+    kind: Literal["package", "program", "environment"]
     enables: str
     remedy: str
     alternatives: tuple[str, ...] = ()
@@ -64,6 +65,12 @@ NEEDS = (
         "tensorflow", "package", ".keras, .h5 and SavedModel sources", 'pip install "edgekit[tensorflow]"', ("tensorflow-cpu",)
     ),
     Need("accelerate", "package", "steps of a recipe that train", 'pip install "edgekit[train]"'),
+    Need(
+        "larq-compute-engine",
+        "environment",
+        "running and verifying files of tflite-lce",
+        "an environment of its own, named by EDGEKIT_LCE_PYTHON: docs/binary-networks.md",
+    ),
     Need("ssh", "program", "edgekit bench --on ssh://...", "apt install openssh-client", (), "-V"),
     Need("adb", "program", "edgekit bench --on adb", "apt install adb (or Android's platform-tools)"),
     Need("qemu-aarch64", "program", "edgekit bench --on qemu: ARM64 instructions per inference", "apt install qemu-user"),
@@ -97,7 +104,7 @@ def system() -> dict[str, str]:
 
 
 def _examine(need: Need) -> Finding:
-    look = _package if need.kind == "package" else _program
+    look = {"package": _package, "program": _program, "environment": _environment}[need.kind]
     for name in (need.name, *need.alternatives):
         finding = look(need, name)
         if finding is not None:
@@ -110,6 +117,18 @@ def _package(need: Need, name: str) -> Finding | None:
         return Finding(need, importlib.metadata.version(name), None if name == need.name else name)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def _environment(need: Need, name: str) -> Finding | None:
+    """Larq Compute Engine, where a Python with it is found."""
+    from edgekit.runtime.larq_environment import find_python, version_in
+
+    try:
+        program = find_python()
+    except EdgekitError:
+        return None
+    version = None if program is None else version_in(program)
+    return None if version is None else Finding(need, version, program)
 
 
 def _program(need: Need, name: str) -> Finding | None:

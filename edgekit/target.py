@@ -42,7 +42,7 @@ from edgekit.precision import ActivationType, Precision, WeightType
 
 Granularity = Literal["per_tensor", "per_channel"]
 IoType = Literal["float32", "int8", "uint8", "int16"]
-Runtime = Literal["litert", "tflite-micro", "onnxruntime", "c99"]
+Runtime = Literal["litert", "tflite-micro", "onnxruntime", "c99", "larq"]
 
 
 @dataclass(frozen=True)

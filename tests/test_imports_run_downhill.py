@@ -74,8 +74,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"*"},
 }
 
-#: Files with a stricter rule than their room's: the runner is copied to a device that has no edgekit.
-STANDS_ALONE = {"bench/runner.py"}
+#: Files with a stricter rule than their room's: they run on a device, or in an environment, that has no edgekit.
+STANDS_ALONE = {"bench/runner.py", "runtime/larq_runner.py"}
 
 
 def room_of(path: Path) -> str:

@@ -40,13 +40,13 @@ def test_a_shipped_device_loads_and_names_known_targets(name: str) -> None:
 def test_the_targets_of_the_plan_are_there() -> None:
     precisions = ("fp32", "fp16", "dynamic", "int8", "w4a8", "int16")
     wanted = {f"{exporter}-{precision}" for exporter in ("tflite", "onnx") for precision in precisions}
-    assert set(target_names()) == wanted | {"tflm-int8", "tflite-binary", "c-binary"}
+    assert set(target_names()) == wanted | {"tflm-int8", "tflite-binary", "tflite-lce", "c-binary"}
 
 
 def test_only_integer_activations_need_calibration() -> None:
     needing = {name for name in target_names() if Target.load(name).quantization.needs_calibration}
     static = {f"{exporter}-{precision}" for exporter in ("tflite", "onnx") for precision in ("int8", "w4a8", "int16")}
-    assert needing == static | {"tflm-int8", "tflite-binary", "c-binary"}
+    assert needing == static | {"tflm-int8", "tflite-binary", "tflite-lce", "c-binary"}
 
 
 def test_a_users_own_file_is_a_target(tmp_path: Path) -> None:

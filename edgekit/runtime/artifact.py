@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from edgekit.errors import InputError, UsageError
 from edgekit.formats.io_metadata import IO_KEY, FileTensor, IoRecord, Structure, TensorIo, decode
 from edgekit.formats.tflite.read import is_tflite, read
+from edgekit.runtime.batched import Batched
+from edgekit.runtime.larq import Larq, LarqKernels, is_larq
 from edgekit.runtime.litert import Kernels, LiteRT
 from edgekit.runtime.onnx_runtime import OnnxRuntime
 
@@ -19,6 +21,10 @@ Array = NDArray[Any]
 
 #: One array, a tuple of arrays in the source's order, or arrays by name.
 Inputs: TypeAlias = "Array | Sequence[Array] | Mapping[str, Array]"
+
+
+#: What kernels of LiteRT correspond to in Larq Compute Engine.
+_LARQ_KERNELS: dict[Kernels, LarqKernels] = {"default": "optimized", "builtin": "indirect", "reference": "reference"}
 
 
 class Artifact:
@@ -32,22 +38,27 @@ class Artifact:
 
         Args:
             path: the file, or its bytes.
-            kernels: which kernels of LiteRT run a .tflite file.
+            kernels: which kernels of LiteRT run a .tflite file. One with operators of Larq Compute Engine is run by that
+                engine, on one thread.
             threads: CPU threads.
 
         Raises:
             InputError: no such file, a damaged one, or one that its runtime refuses.
-            UsageError: the runtime is not installed.
+            UsageError: the runtime is not installed, or ``kernels`` is unknown.
         """
         self.where = None if isinstance(path, bytes) else str(path)
         content = _content(path)
-        self._litert: LiteRT | None = None
+        self._tflite: Batched | None = None
         self._onnx: OnnxRuntime | None = None
         record: bytes | str | None
         if is_tflite(content) if self.where is None else self.where.lower().endswith(".tflite"):
-            record = read(content, where=self.where).metadata.get(IO_KEY)  # before the runtime, whose words for damage are few
-            self._litert = LiteRT(content, kernels, threads, where=self.where)
-            inputs, outputs = self._litert.inputs, self._litert.outputs
+            model = read(content, where=self.where)  # before the runtime, whose words for damage are few
+            record = model.metadata.get(IO_KEY)
+            if is_larq(model):
+                self._tflite = Larq(content, _LARQ_KERNELS[kernels], where=self.where)
+            else:
+                self._tflite = LiteRT(content, kernels, threads, where=self.where)
+            inputs, outputs = self._tflite.inputs, self._tflite.outputs
         else:
             self._onnx = OnnxRuntime(content, threads, where=self.where)
             record, inputs, outputs = self._onnx.record, self._onnx.inputs, self._onnx.outputs
@@ -76,8 +87,8 @@ class Artifact:
         return [_to_source(t, a) for t, a in zip(self.record.outputs, outputs, strict=True)]
 
     def _invoke(self, arrays: list[Array]) -> list[Array]:
-        if self._litert is not None:
-            return self._litert.run(arrays, [tensor.file_batch for tensor in (*self.record.inputs, *self.record.outputs)])
+        if self._tflite is not None:
+            return self._tflite.run(arrays, [tensor.file_batch for tensor in (*self.record.inputs, *self.record.outputs)])
         assert self._onnx is not None
         return self._onnx.invoke(arrays)
 

@@ -22,12 +22,19 @@ from edgekit.passes import DECOMPOSE, EXACT, PassRecord, run_passes
 from edgekit.passes.decompose_activations import DECOMPOSE_FOR_INTEGERS
 from edgekit.precision import PrecisionPlan
 from edgekit.stages.io_types import IoTypes
+from edgekit.stages.larq import notes_on_bits
 from edgekit.stages.mixed import chosen
 from edgekit.stages.preprocessing import Prepared
 from edgekit.stages.trained_integers import is_trained, lower_trained
 from edgekit.target import Target
 
-_POLICIES: dict[str, Policy] = {"litert": LITERT, "tflite-micro": TFLM, "onnxruntime": ONNXRUNTIME, "c99": LITERT}
+_POLICIES: dict[str, Policy] = {
+    "litert": LITERT,
+    "tflite-micro": TFLM,
+    "onnxruntime": ONNXRUNTIME,
+    "c99": LITERT,
+    "larq": LITERT,
+}
 
 #: Of settings that nothing reads.
 _IDLE = "[quantization] has no effect: the step 'qat' trained the integers"
@@ -122,7 +129,8 @@ def lower(
     lower_binary(quantized, packed=target.quantization.packs_binary_weights)
     _as_unsigned(quantized, types.unsigned())
     changed = () if equalization is None else equalization.changes()
-    return Lowered(quantized, graph, records, record, (*types.warnings, *changed, *record.warnings), equalization, mixed)
+    warnings = (*types.warnings, *changed, *record.warnings, *notes_on_bits(quantized, target))
+    return Lowered(quantized, graph, records, record, warnings, equalization, mixed)
 
 
 def _require_no_choice(settings: QuantizationSettings, target: Target) -> None:

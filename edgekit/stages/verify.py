@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from edgekit.errors import InputError
 from edgekit.ir import Graph, simulate
 from edgekit.report import Verification
 from edgekit.runtime.artifact import Artifact
+from edgekit.runtime.larq_environment import find_python, version_in
 from edgekit.stages.feeding import Outputs, at_once, count_of, fed, first, fixed_batch, run
 from edgekit.target import Target
 
@@ -242,6 +244,8 @@ def _against_simulation(
 def _runtime(target: Target) -> tuple[str, str]:
     from importlib.metadata import version
 
+    if target.runtime == "larq":
+        return "Larq Compute Engine", version_in(find_python() or sys.executable) or ""
     # A file for TFLite Micro is run by LiteRT here: the same file format and, with reference kernels, the same integers.
     name, distribution = {"onnxruntime": ("ONNX Runtime", "onnxruntime")}.get(target.runtime, ("LiteRT", "ai-edge-litert"))
     return name, version(distribution)

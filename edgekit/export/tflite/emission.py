@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -38,6 +38,9 @@ class Emission:
         self._tensors: dict[tuple[int, Form], int] = {}
         self._home: dict[int, Form] = {}
         self._expanded: dict[int, int] = {}
+        #: Packed signs of values, by identity and form: for Larq Compute Engine.
+        self.packed: dict[tuple[int, Form], int] = {}
+        self._deferred: dict[int, Callable[[], None]] = {}
 
     def shape(self, value: Value) -> tuple[int, ...]:
         """The shape at the file's batch, in the source's order."""
@@ -61,12 +64,19 @@ class Emission:
         self._tensors[id(value), form] = index
         self._home[id(value)] = form
 
+    def defer(self, value: Value, form: Form, make: Callable[[], None]) -> None:
+        """Let ``make`` write and bind a value's home when a tensor of it is first asked for."""
+        self._home[id(value)] = form
+        self._deferred[id(value)] = make
+
     def home(self, value: Value) -> Form:
         """The form in which a value was written; the source's order for a constant."""
         return self._home.get(id(value)) or source(self.shape(value))
 
     def tensor(self, value: Value, form: Form) -> int:
         """The tensor of a value in a form; brought there from its home on first demand."""
+        if id(value) in self._deferred:
+            self._deferred.pop(id(value))()
         key = (id(value), form)
         if key not in self._tensors:
             if value.is_constant:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from edgekit.errors import Unsupported
 from edgekit.export.refusals import Refusals
 from edgekit.export.structure import batch_axis, output_structure
 from edgekit.export.tflite import emitters as _emitters  # noqa: F401 - fills the table
-from edgekit.export.tflite import kernels, micro
+from edgekit.export.tflite import kernels, larq, micro
 from edgekit.export.tflite.aliasing import guard
 from edgekit.export.tflite.emission import Emission
 from edgekit.export.tflite.layout.assign import assign
 from edgekit.export.tflite.layout.borders import border_layouts, form_of
 from edgekit.export.tflite.legalize import legalize
 from edgekit.export.tflite.options import TfliteOptions
-from edgekit.export.tflite.registry import EMITTERS
+from edgekit.export.tflite.registry import EMITTERS, Emitter
 from edgekit.formats.io_metadata import IO_KEY, FileTensor, IoRecord, Layout, TensorIo, encode
 from edgekit.formats.tflite.memory_plan import with_offline_plan
 from edgekit.formats.tflite.model import Model, Signature, Tensor
 from edgekit.formats.tflite.write import write
 from edgekit.ir import Graph, Value
+from edgekit.ir.ops import Op
 
 
 def export(graph: Graph, options: TfliteOptions | None = None) -> bytes:
@@ -51,7 +54,7 @@ def to_model(graph: Graph, options: TfliteOptions) -> Model:
     emission = Emission(graph, assignment, options)
     for value in graph.inputs:
         emission.input(value, form_of(value.type.at(batch), inputs[value.name]))
-    _write_nodes(emission)
+    _write_nodes(emission, {**EMITTERS, **larq.EMITTERS} if options.larq else EMITTERS)
     emission.sheet.node = None
     results = _outputs(emission, outputs)
     for sheet in (emission.sheet, *emission.subgraphs):
@@ -62,7 +65,7 @@ def to_model(graph: Graph, options: TfliteOptions) -> Model:
     return _assemble(emission, results, options, inputs, outputs)
 
 
-def _write_nodes(emission: Emission) -> None:
+def _write_nodes(emission: Emission, emitters: Mapping[type[Op], Emitter]) -> None:
     """Write every node; what hangs on a refused one is left out, so that all refusals are found.
 
     Raises:
@@ -74,7 +77,7 @@ def _write_nodes(emission: Emission) -> None:
         if not any(id(value) in missing for value in node.inputs):
             emission.sheet.node = node
             with refusals.at(node):
-                EMITTERS[type(node.op)](emission.site(node), node.op)
+                emitters[type(node.op)](emission.site(node), node.op)
                 written = True
         if not written:
             missing.update(id(value) for value in node.outputs)

@@ -20,6 +20,7 @@ class TfliteOptions:
         batch: the number of samples that one call takes.
         float16: store float weights in 16 bits; the runtime expands them when it loads the file.
         micro: the file is for TFLite Micro; what that lacks is refused.
+        larq: the file is for Larq Compute Engine: layers of signs become its custom operators.
         layout: the order of axes of all inputs and outputs; None: images and signals channels-last, all else as in the source.
         layouts: the same for single inputs and outputs, by name.
         preprocessing: what the graph itself does to raw input, by name of the input, for the file's own record.
@@ -30,6 +31,7 @@ class TfliteOptions:
     batch: int = 1
     float16: bool = False
     micro: bool = False
+    larq: bool = False
     layout: Layout | None = None
     layouts: Mapping[str, Layout] = field(default_factory=dict)
     preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
@@ -52,6 +54,7 @@ class TfliteOptions:
             batch=batch,
             float16=weights is not None and weights.dtype == "float16",
             micro=target.runtime == "tflite-micro",
+            larq=target.runtime == "larq",
             layout=layout,
             layouts=dict(layouts or {}),
             preprocessing=dict(preprocessing or {}),

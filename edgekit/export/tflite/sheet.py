@@ -92,6 +92,12 @@ class Sheet:
         self.operators.insert(place, operator)
         self._nodes.insert(place, self.node)
 
+    def custom(self, name: str, inputs: Sequence[int], outputs: Sequence[int], options: bytes = b"") -> None:
+        """Write a custom operator at the end, with its options as the runtime reads them."""
+        operator = Operator(BuiltinOperator.CUSTOM, tuple(inputs), tuple(outputs), custom_code=name, custom_options=options)
+        self.operators.append(operator)
+        self._nodes.append(self.node)
+
     def written_for(self) -> Iterator[tuple[Operator, Node]]:
         """The operators with the nodes that they were written for; a copy to a graph output has none."""
         return ((operator, node) for operator, node in zip(self.operators, self._nodes, strict=True) if node is not None)

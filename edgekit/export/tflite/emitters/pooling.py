@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from edgekit.errors import Unsupported
@@ -13,9 +15,11 @@ from edgekit.formats.tflite.schema_generated import BuiltinOperator, Padding
 from edgekit.ir import ops
 
 
-def _windows(site: Site, x: int, op: ops.MaxPool1d | ops.MaxPool2d | ops.AvgPool1d | ops.AvgPool2d) -> list[Window]:
-    """The windows over height and width; a signal has height 1."""
-    shape, out = site.sheet.tensors[x].shape, site.form.physical
+def windows_over(
+    site: Site, shape: Sequence[int], op: ops.MaxPool1d | ops.MaxPool2d | ops.AvgPool1d | ops.AvgPool2d
+) -> list[Window]:
+    """The windows over height and width of an input of this physical shape; a signal has height 1."""
+    out = site.form.physical
     one = len(op.kernel) == 1
     kernel, stride, pads = ((1, *op.kernel), (1, *op.stride), (0, *op.padding)) if one else (op.kernel, op.stride, op.padding)
     return [Window(shape[1 + i], out[1 + i], kernel[i], stride[i], pads[i]) for i in range(2)]
@@ -39,7 +43,7 @@ def max_pool(site: Site, op: ops.MaxPool1d | ops.MaxPool2d) -> None:
     `legalize` has rewritten the pools with dilation.
     """
     x = site.read()
-    windows = _windows(site, x, op)
+    windows = windows_over(site, site.sheet.tensors[x].shape, op)
     chosen = plan(windows)
     if chosen.before is not None:
         quant = site.node.output.quant
@@ -55,7 +59,7 @@ def average_pool(site: Site, op: ops.AvgPool1d | ops.AvgPool2d) -> None:
     `legalize` has rewritten the pools for which neither is right.
     """
     x = site.read()
-    windows = _windows(site, x, op)
+    windows = windows_over(site, site.sheet.tensors[x].shape, op)
     chosen = average_plan(windows, op.count_include_pad)
     if chosen is None or getattr(op, "divisor", None) is not None:
         raise Unsupported(
