@@ -14,6 +14,7 @@ import edgekit as ek
 from edgekit.compress.cluster.codebooks import codebook_of
 from edgekit.compress.cluster.kmeans import kmeans
 from edgekit.compress.cluster.sharing import Sharing
+from edgekit.compress.context import Context
 from edgekit.compress.steps import parse_steps
 from edgekit.ir import Graph
 from tests.train.networks import blobs, digits, graph_of, same, tensors
@@ -109,6 +110,13 @@ def test_training_moves_the_values_and_keeps_them_shared(optimizer: str) -> None
     assert not np.allclose(values(rough, "head.weight"), values(tuned, "head.weight"), rtol=1e-3)
     rows = tuned.history[-1].details["epochs"]
     assert rows[-1]["terms"]["loss"] < rows[0]["terms"]["loss"] if "loss" in rows[0]["terms"] else True
+
+
+def test_what_its_training_notes_stands_in_its_record() -> None:
+    data, distillation = ek.Data(train=blobs(64)), ek.Distillation()
+    step = ek.Cluster(bits=2, epochs=1, training=TRAINING, distillation=distillation)
+    small = step.apply(digits(), data, context=Context(source=digits()))
+    assert any("'source' was not compared with its student" in note for note in small.history[-1].notes)
 
 
 def test_a_codebook_for_each_channel() -> None:
