@@ -67,6 +67,7 @@ EVERYWHERE = {
     "conv, unpadded": lambda: (nn.Conv2d(8, 4, 3, stride=2), "bias"),
     "conv without a bias": lambda: (nn.Conv2d(8, 4, 3, bias=False), "new bias"),
     "conv and norm": lambda: (nn.Sequential(nn.Conv2d(8, 4, 1, bias=False), nn.BatchNorm2d(4)), "batch norm"),
+    "conv whose weight is computed": lambda: (Scaled(), "new bias"),
     "conv that several read": lambda: (Twice(), "new bias"),
     "grouped": lambda: (nn.Conv2d(8, 6, 3, groups=2), "bias"),
     "grouped without a bias": lambda: (nn.Conv2d(8, 4, 1, groups=4, bias=False), "new bias"),
@@ -97,6 +98,17 @@ class Twice(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.conv(x)
         return self.norm(y).relu() + y
+
+
+class Scaled(nn.Module):
+    """A convolution whose weight is a parameter times a scale of each output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.scale = nn.Parameter(torch.randn(4, 8, 3, 3)), nn.Parameter(torch.rand(4, 1, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.conv2d(x, self.weight * self.scale)
 
 
 @pytest.mark.parametrize("name", [*EVERYWHERE, *SEQUENCES])
@@ -240,7 +252,13 @@ def test_a_budget_of_parameters_adds_none() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "why"),
-    [("norm", "statistics"), ("mean", "taken of the channels"), ("scores", "two computed matrices"), ("shared", "shared")],
+    [
+        ("norm", "statistics"),
+        ("dynamic", "depends on the data"),
+        ("mean", "taken of the channels"),
+        ("scores", "two computed matrices"),
+        ("shared", "shared"),
+    ],
 )
 def test_what_cannot_absorb_is_named_with_its_reason(kind: str, why: str) -> None:
     class Net(nn.Module):
@@ -253,6 +271,8 @@ def test_what_cannot_absorb_is_named_with_its_reason(kind: str, why: str) -> Non
             y = self.made(x).relu()
             if kind == "norm":
                 return self.read(self.norm(y.movedim(1, -1)).movedim(-1, 1))  # type: ignore[no-any-return]
+            if kind == "dynamic":
+                return torch.nn.functional.linear(steps_of(y), self.other(x).mean(0).mean((1, 2))[None] * torch.ones(3, 1))
             if kind == "mean":
                 return self.read(y) * y.mean(1, keepdim=True)
             if kind == "scores":

@@ -10,7 +10,7 @@ from edgekit.compress.prune.absorbing.means import Means
 from edgekit.compress.prune.absorbing.mixing import label_of, not_made_up_for
 from edgekit.compress.prune.absorbing.places import NoPlace, add_constant
 from edgekit.compress.prune.absorbing.recurrent import RECURRENT, absorb_recurrent, reads_removed
-from edgekit.compress.prune.absorbing.sums import Reader, contribution, reader_of
+from edgekit.compress.prune.absorbing.sums import Reader, contribution, fixed_values, reader_of
 from edgekit.compress.prune.analysis import Analysis, name_of
 from edgekit.compress.prune.removal import Gone
 from edgekit.ir import Graph
@@ -43,8 +43,9 @@ def absorb(
     names = name_of(graph)
     by_name = {node.outputs[0].name: node for node in small.nodes}  # which has nodes more, where channels are picked
     new_of = {id(node): by_name[node.outputs[0].name] for node in graph.nodes}
-    readers, recurrent = _readers(analysis, gone), [n for n in graph.nodes if reads_removed(analysis, gone, n)]
-    means = Means(graph, [(reader.x, reader.axis) for reader in readers.values()], recurrent, batches)
+    fixed = fixed_values(graph)
+    readers, recurrent = _readers(analysis, gone, fixed), [n for n in graph.nodes if reads_removed(analysis, gone, n)]
+    means = Means(graph, readers.values(), recurrent, batches)
     absorbed: dict[str, str] = {}
     refused: dict[str, str] = {}
     on_average: dict[str, str] = {}
@@ -53,8 +54,8 @@ def absorb(
         name = label_of(node, names) if reader is None else names[id(reader.weight)]
         try:
             if reader is not None:
-                channels = means(reader.x, reader.axis) * reader.lost(analysis, gone)
-                delta, is_constant = contribution(reader, channels)
+                channels = means.channels(reader) * reader.lost(analysis, gone)
+                delta, is_constant = contribution(reader, means.weight(reader), channels)
                 delta = delta[reader.kept_outputs(analysis, gone)]
                 absorbed[name] = add_constant(small, new_of[id(node)], reader, delta, may_grow=may_grow)
                 if not is_constant:
@@ -63,7 +64,7 @@ def absorb(
                 name = names[id(node.input(1 + node.op.STATES))]  # type: ignore[attr-defined]
                 hidden = means.hidden[id(node)]
                 absorbed[name] = absorb_recurrent(analysis, gone, small, node, new_of[id(node)], hidden, may_grow=may_grow)
-            elif reader_of(node) is None and (reason := not_made_up_for(analysis, gone, node)):
+            elif reader_of(node, fixed) is None and (reason := not_made_up_for(analysis, gone, node)):
                 refused[name] = reason
         except NoPlace as reason:
             refused[name] = str(reason)
@@ -71,11 +72,11 @@ def absorb(
     return {"absorbed": absorbed, "not_absorbed": refused, **({"absorbed_on_average": on_average} if on_average else {})}
 
 
-def _readers(analysis: Analysis, gone: Gone) -> dict[int, Reader]:
+def _readers(analysis: Analysis, gone: Gone, fixed: set[int]) -> dict[int, Reader]:
     """Layers of which some output that stays sums over removed channels, by the node's id."""
     found = {}
     for node in analysis.graph.nodes:
-        reader = None if isinstance(node.op, RECURRENT) else reader_of(node)
+        reader = None if isinstance(node.op, RECURRENT) else reader_of(node, fixed)
         if reader is None:
             continue
         lost = reader.lost(analysis, gone)

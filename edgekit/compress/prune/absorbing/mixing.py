@@ -9,6 +9,7 @@ from edgekit.compress.prune.removal import Gone
 from edgekit.ir import Node, Value, ops
 
 _NORMS = (ops.LayerNorm, ops.RmsNorm, ops.GroupNorm)
+_LAYERS = (ops.Linear, ops.Conv1d, ops.Conv2d, ops.ConvTranspose1d, ops.ConvTranspose2d)
 _REDUCTIONS = (ops.Mean, ops.Sum, ops.Amax, ops.Amin)
 
 
@@ -30,6 +31,9 @@ def not_made_up_for(analysis: Analysis, gone: Gone, node: Node) -> str:
     if isinstance(node.op, _REDUCTIONS):
         reduced = node.op.axes or tuple(range(x.type.rank))
         return "it is taken of the channels that stay" if any(loses(x, a) for a in reduced) else ""
+    if isinstance(node.op, _LAYERS):
+        ends = (1 if node.op.groups == 1 else None) if not isinstance(node.op, ops.Linear) else -1
+        return "its weight depends on the data" if ends is not None and loses(x, ends) else ""
     if isinstance(node.op, ops.Attention):
         return "its scores are products of channels" if loses(x, -1) else ""
     if isinstance(node.op, ops.Matmul):

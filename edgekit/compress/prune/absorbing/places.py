@@ -39,7 +39,7 @@ def add_constant(graph: Graph, node: Node, reader: Reader, delta: torch.Tensor, 
         return "batch norm"
     if not may_grow:
         raise NoPlace("it has no bias, no batch norm of its own follows, and the budget counts what a new bias costs")
-    new = new_parameter(graph, reader.weight, delta, node.input(1), "bias")
+    new = new_parameter(graph, node.input(1), delta, "bias")
     if len(node.inputs) > 2:
         graph.set_input(node, 2, new)
     else:
@@ -53,24 +53,25 @@ def write(value: Value, data: torch.Tensor) -> None:
     value.data = nn.Parameter(data, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else data
 
 
-def new_parameter(graph: Graph, source: Value, data: torch.Tensor, like: Value, leaf: str) -> Value:
+def new_parameter(graph: Graph, like: Value, data: torch.Tensor, leaf: str) -> Value:
     """A parameter beside another: ``conv.bias`` beside ``conv.weight``, ``scale_bias`` beside ``scale``.
 
     Args:
         graph: gets it.
-        source: the layer's weight in the graph before.
+        like: the weight, with its element type and device; may be computed.
         data: of the parameter.
-        like: a value with its element type and device.
         leaf: the last part of its name.
     """
-    names = [name for name, value in graph.state.items() if value is like] or [source.name]
-    head, dot, last = names[0].rpartition(".")
-    wish = f"{head}{dot}{leaf}" if last.startswith("weight") else f"{names[0]}_{leaf}"
+    own = next((name for name, value in graph.state.items() if value is like), like.name)
+    head, dot, last = own.rpartition(".")
+    wish = f"{head}{dot}{leaf}" if dot and "weight" in last else f"{own}_{leaf}"
     name, count = wish, 0
     while name in graph.state:
         count += 1
         name = f"{wish}_{count}"
-    return graph.add_state(name, nn.Parameter(data.to(like.tensor), requires_grad=like.is_trainable))
+    device = like.tensor.device if like.is_constant else data.device
+    trains = like.is_trainable or not like.is_constant
+    return graph.add_state(name, nn.Parameter(data.to(device, like.type.dtype), requires_grad=trains))
 
 
 def _mean_of_its_norm(graph: Graph, node: Node) -> Value | None:
@@ -98,7 +99,7 @@ def _behind_product(graph: Graph, node: Node, reader: Reader, delta: torch.Tenso
                 return "bias"
     if not may_grow:
         raise NoPlace("nothing of its own is added to this product, and the budget counts what that would cost")
-    new = new_parameter(graph, reader.weight, shaped, node.inputs[0 if rows else 1] or reader.weight, "bias")
+    new = new_parameter(graph, node.input(0 if rows else 1), shaped, "bias")
     at = graph.nodes.index(node) + 1
     before = graph.nodes[at] if at < len(graph.nodes) else None
     graph.replace(node.output, graph.add(ops.Add(), node.output, new, where=node.where, before=before))

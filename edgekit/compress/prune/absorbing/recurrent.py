@@ -47,11 +47,13 @@ def absorb_recurrent(
     op = old.op
     assert isinstance(op, ops.Lstm | ops.Gru | ops.Rnn)
     first = 1 + op.STATES
+    if any(value is not None and not value.is_constant for value in old.inputs[first:]):
+        raise NoPlace("its weights are computed")
     took = "bias"
     if not op.bias:
         if not may_grow:
             raise NoPlace("it has no biases, and the budget counts what new ones cost")
-        _give_biases(small, old, new)
+        _give_biases(small, new)
         took = "new bias"
     biases = [value for value in new.inputs[first:] if value is not None and value.type.rank == 1]
     if any(not bias.is_constant or small.readers(bias) > 1 for bias in biases):
@@ -73,7 +75,7 @@ def _add(bias: Value, analysis: Analysis, gone: Gone, weight: Value, channels: t
     write(bias, bias.tensor + delta[kept].to(bias.tensor))
 
 
-def _give_biases(graph: Graph, old: Node, new: Node) -> None:
+def _give_biases(graph: Graph, new: Node) -> None:
     """Zeros for both biases of every layer and direction: ``bias_ih_l0`` beside ``weight_ih_l0``."""
     op = new.op
     assert isinstance(op, ops.Lstm | ops.Gru | ops.Rnn)
@@ -81,10 +83,10 @@ def _give_biases(graph: Graph, old: Node, new: Node) -> None:
     inputs: list[Value | None] = list(new.inputs[:first])
     for place in range(first, len(new.inputs), 2):
         pair, added = [new.input(place), new.input(place + 1)], []
-        for weight, before in zip(pair, (old.input(place), old.input(place + 1)), strict=True):
-            names = [name for name, value in graph.state.items() if value is weight]
-            leaf = names[0].rpartition(".")[2].replace("weight", "bias", 1) if names else "bias"
-            added.append(new_parameter(graph, before, torch.zeros(weight.tensor_shape[0]), weight, leaf))
+        for weight in pair:
+            name = next((name for name, value in graph.state.items() if value is weight), "weight")
+            leaf = name.rpartition(".")[2].replace("weight", "bias", 1)
+            added.append(new_parameter(graph, weight, torch.zeros(weight.tensor_shape[0]), leaf))
         inputs += [*pair, *added]
         for value in added:
             value.users.append(new)

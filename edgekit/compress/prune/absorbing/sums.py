@@ -8,7 +8,7 @@ import torch
 
 from edgekit.compress.prune.analysis import Analysis
 from edgekit.compress.prune.removal import Gone
-from edgekit.ir import Node, Value, ops
+from edgekit.ir import Graph, Node, Value, ops
 
 CONVOLUTIONS = (ops.Conv1d, ops.Conv2d)
 TRANSPOSED = (ops.ConvTranspose1d, ops.ConvTranspose2d)
@@ -49,20 +49,20 @@ class Reader:
         return lost.reshape(self.groups, -1).any(1).repeat_interleave(per_group)
 
 
-def reader_of(node: Node) -> Reader | None:
-    """The node as a reader, where it multiplies what it reads by one constant matrix or kernel."""
+def reader_of(node: Node, fixed: set[int]) -> Reader | None:
+    """The node as a reader, where it multiplies what it reads by one matrix or kernel of the ``fixed`` values."""
     op = node.op
     if isinstance(op, ops.Matmul):
         a, b = node.input(0), node.input(1)
-        if b.is_constant and not a.is_constant and b.type.rank == 2 and a.type.rank > 1:
+        if id(b) in fixed and id(a) not in fixed and b.type.rank == 2 and a.type.rank > 1:
             return Reader(node, a, a.type.rank - 1, b, 0 if op.transpose_b else 1)
-        if a.is_constant and not b.is_constant and a.type.rank == 2 and b.type.rank > 1:
+        if id(a) in fixed and id(b) not in fixed and a.type.rank == 2 and b.type.rank > 1:
             return Reader(node, b, b.type.rank - (1 if op.transpose_b else 2), a, 0)
         return None
     if not isinstance(op, ops.Linear | ops.Conv1d | ops.Conv2d | ops.ConvTranspose1d | ops.ConvTranspose2d):
         return None
     x, weight = node.input(0), node.input(1)
-    if not weight.is_constant:
+    if id(weight) not in fixed:
         return None
     if isinstance(op, ops.Linear):
         return Reader(node, x, x.type.rank - 1, weight, 0)
@@ -73,18 +73,28 @@ def reader_of(node: Node) -> Reader | None:
     return Reader(node, x, 1, weight, 1, op.groups)
 
 
-def contribution(reader: Reader, channels: torch.Tensor) -> tuple[torch.Tensor, bool]:
+def fixed_values(graph: Graph) -> set[int]:
+    """Values, by id, that are constants or made of constants alone (a normalised weight, say)."""
+    fixed = {id(value) for value in graph.constants()}
+    for node in graph.nodes:
+        if node.inputs and all(value is None or id(value) in fixed for value in node.inputs):
+            fixed.update(id(value) for value in node.outputs)
+    return fixed
+
+
+def contribution(reader: Reader, weight: torch.Tensor, channels: torch.Tensor) -> tuple[torch.Tensor, bool]:
     """What constant channels add to each output, inside, where every tap of a kernel meets data.
 
     Args:
         reader: the layer.
+        weight: its weight, in double precision.
         channels: the constant of each channel that is read, 0 where it stays.
 
     Returns:
         One number for each output; and whether it is the same at all positions. A transposed convolution with a stride has
         another sum at each phase of it: then the number is their mean.
     """
-    op, weight = reader.node.op, reader.weight.tensor.detach().cpu().double()
+    op = reader.node.op
     if isinstance(op, TRANSPOSED):
         return _transposed(op, weight, channels)
     if isinstance(op, CONVOLUTIONS):

@@ -1,4 +1,4 @@
-"""Concat, split and slices: indices move by offsets."""
+"""Concat, split and slices, where indices move by offsets, and the choice between exits."""
 
 from __future__ import annotations
 
@@ -24,6 +24,15 @@ def concat(node: Node, c: Coupling) -> None:
         for i, size in enumerate(node.output.shape)
     ]
     c.label(node.output, rows)
+
+
+@couples(ops.ChooseExit)
+def choose_exit(node: Node, c: Coupling) -> None:
+    """How sure an exit is depends on every class: all stay, for all exits alike."""
+    values = [v for v in node.inputs if v is not None]
+    for value in values:
+        c.fix(c.axis(value, 1), "what comes out depends on every class")
+    c.label(node.output, joined_axes([(v, v.type.rank) for v in values], node.output.shape, c))
 
 
 @couples(ops.Split)
