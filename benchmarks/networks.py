@@ -90,8 +90,14 @@ VIT = Network("vit", "ViT, 4 blocks")
 
 def test_images(count: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """The first test images of CIFAR-10, normalised, and their labels."""
+    x, y = images("test")
+    return x[:count], y[:count]
+
+
+def images(part: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """All images of CIFAR-10's ``part`` ("train" or "test") that are there, normalised, and their labels."""
     with np.load(DATA / "cifar10.npz") as arrays:
-        return normalized(arrays["x_test"][:count]), arrays["y_test"][:count].reshape(-1).astype(np.int64)
+        return normalized(arrays[f"x_{part}"]), arrays[f"y_{part}"].reshape(-1).astype(np.int64)
 
 
 def available() -> bool:

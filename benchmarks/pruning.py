@@ -13,13 +13,13 @@ nothing.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,10 @@ from numpy.typing import NDArray
 
 import edgekit as ek
 from benchmarks import networks
-from benchmarks.checks import RESULTS, Check, conclude, into_readme, record, table
+from benchmarks.checks import Check, conclude, table
 from benchmarks.networks import RESNET20
 from benchmarks.rewrites import top1
+from benchmarks.seeded import Figures, SeededFigures
 from edgekit.bench.qemu import count_instructions
 from edgekit.compress.context import Context
 from edgekit.compress.prune.step import NEEDS
@@ -40,7 +41,6 @@ from edgekit.runtime.artifact import Artifact
 from edgekit.train.fresh import untrained
 
 Array = NDArray[Any]
-Figures = dict[str, Any]
 
 _LR, _BATCH = 0.008, 64
 #: Of new initial weights, which have further to go.
@@ -94,39 +94,22 @@ def main() -> int:
         return 2
     torch.set_num_threads(1)
     graph = ek.load(RESNET20.module(), example_inputs=(torch.zeros(1, 3, 32, 32),))
-    train, test = _images("train"), _images("test")
+    train, test = networks.images("train"), networks.images("test")
     if options.quick:
         train, test = (train[0][:640], train[1][:640]), (test[0][:200], test[1][:200])
     base = _base(graph, *test)
-    rows = [] if options.quick else _recorded(base)
+    context = {"unpruned": base, "settings": _settings()}
+    figures = SeededFigures("pruning", context, list(CASES), partial(_checks, base), partial(_lines, base))
     for name in options.case or ["fpgm"]:
         for seed in options.seed or [0]:
-            row = {"case": name, "seed": seed, **_measured(graph, CASES[name], seed, train, test, options.quick)}
-            print(row, flush=True)
-            rows = [r for r in rows if (r["case"], r["seed"]) != (name, seed)] + [row]
-            if not options.quick:
-                rows.sort(key=lambda r: (list(CASES).index(r["case"]), r["seed"]))
-                record("pruning", {"unpruned": base, "settings": _settings(), "figures": rows}, _checks(base, rows))
-                into_readme("pruning", _lines(base, rows))
-    return 0 if options.quick else conclude(_checks(base, rows))
-
-
-def _images(part: str) -> tuple[Array, Array]:
-    with np.load(networks.DATA / "cifar10.npz") as arrays:
-        return networks.normalized(arrays[f"x_{part}"]), arrays[f"y_{part}"].astype(np.int64).reshape(-1)
+            row = _measured(graph, CASES[name], seed, train, test, options.quick)
+            figures.add({"case": name, "seed": seed, **row}, keep=not options.quick)
+    return 0 if options.quick else conclude(figures.checks)
 
 
 def _settings() -> Figures:
     rates = {"lr": _LR, "lr_from_scratch": _LR_FROM_SCRATCH, "batch_size": _BATCH}
     return {**rates, "distillation": asdict(_TEACHER)}
-
-
-def _recorded(base: Figures) -> list[Figures]:
-    """The cases that stand in the results, where they were measured with these settings."""
-    path = RESULTS / "pruning.json"
-    content = json.loads(path.read_text()) if path.exists() else {}
-    same = content.get("settings") == json.loads(json.dumps(_settings())) and content.get("unpruned") == base
-    return content["figures"] if same else []
 
 
 def _base(graph: Graph, x: Array, y: Array) -> Figures:
@@ -201,7 +184,7 @@ def _lines(base: Figures, rows: Sequence[Figures]) -> list[str]:
     return [
         *table(shown),
         "",
-        f"Top-1 on {len(_images('test')[1]):,} test images, in percent, mean over seeds (and range).",
+        f"Top-1 on {len(networks.images('test')[1]):,} test images, in percent, mean over seeds (and range).",
         "Instructions: one call on an emulated Cortex-A53.",
     ]
 

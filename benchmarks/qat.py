@@ -12,13 +12,13 @@ work. ``--quick`` takes few images and records nothing.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,14 @@ from numpy.typing import NDArray
 
 import edgekit as ek
 from benchmarks import networks
-from benchmarks.checks import RESULTS, Check, conclude, into_readme, record, table
+from benchmarks.checks import Check, conclude, table
 from benchmarks.networks import RESNET20
 from benchmarks.rewrites import top1
+from benchmarks.seeded import Figures, SeededFigures
 from edgekit.ir import Graph, simulate
 from edgekit.runtime.artifact import Artifact
 
 Array = NDArray[Any]
-Figures = dict[str, Any]
 
 _TRAINING = ek.Training(optimizer="sgd", lr=0.01, batch_size=64, nesterov=True, augment="flip_crop", validation=0.0)
 _STEP = ek.QAT(epochs=2, freeze=0.5, training=_TRAINING, distillation=ek.Distillation(temperature=4.0, alpha=0.9))
@@ -59,38 +59,21 @@ def main() -> int:
         return 2
     torch.set_num_threads(1)
     graph = ek.load(RESNET20.module(), example_inputs=(torch.zeros(1, 3, 32, 32),))
-    train, test = _images("train"), _images("test")
+    train, test = networks.images("train"), networks.images("test")
     if options.quick:
         train, test = (train[0][:640], train[1][:640]), (test[0][:200], test[1][:200])
     base = {"top1": top1(graph, *test)}
-    rows = [] if options.quick else _recorded(base)
+    context = {"float": base, "settings": _settings()}
+    figures = SeededFigures("qat", context, list(CASES), partial(_checks, base), partial(_lines, base))
     for name in options.case or ["W4A8"]:
         for seed in options.seed or [0]:
-            row = {"case": name, "seed": seed, **_measured(graph, name, seed, train, test, options.work)}
-            print(row, flush=True)
-            rows = [r for r in rows if (r["case"], r["seed"]) != (name, seed)] + [row]
-            if not options.quick:
-                rows.sort(key=lambda r: (list(CASES).index(r["case"]), r["seed"]))
-                record("qat", {"float": base, "settings": _settings(), "figures": rows}, _checks(base, rows))
-                into_readme("qat", _lines(base, rows))
-    return 0 if options.quick else conclude(_checks(base, rows))
-
-
-def _images(part: str) -> tuple[Array, Array]:
-    with np.load(networks.DATA / "cifar10.npz") as arrays:
-        return networks.normalized(arrays[f"x_{part}"]), arrays[f"y_{part}"].astype(np.int64).reshape(-1)
+            row = _measured(graph, name, seed, train, test, options.work)
+            figures.add({"case": name, "seed": seed, **row}, keep=not options.quick)
+    return 0 if options.quick else conclude(figures.checks)
 
 
 def _settings() -> Figures:
     return _STEP.options()
-
-
-def _recorded(base: Figures) -> list[Figures]:
-    """The cases that stand in the results, where they were measured with these settings."""
-    path = RESULTS / "qat.json"
-    content = json.loads(path.read_text()) if path.exists() else {}
-    same = content.get("settings") == json.loads(json.dumps(_settings())) and content.get("float") == base
-    return content["figures"] if same else []
 
 
 def _measured(graph: Graph, name: str, seed: int, train: tuple[Array, Array], test: tuple[Array, Array], work: Path) -> Figures:
@@ -156,7 +139,7 @@ def _lines(base: Figures, rows: Sequence[Figures]) -> list[str]:
     return [
         *table(shown),
         "",
-        f"Top-1 on {len(_images('test')[1]):,} test images, in percent, mean over seeds (and range); {_STEP.epochs} epochs of",
+        f"Top-1 on {len(networks.images('test')[1]):,} test images, in percent, mean over seeds (and range); {_STEP.epochs} epochs of",
         "15,000 images. Rounded: the same grids before the training. File: tflite-int8 in LiteRT's default kernels.",
         "In 4 bits: bytes of tflite-w4a8, with the same integers.",
     ]

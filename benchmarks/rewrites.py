@@ -57,7 +57,9 @@ def main() -> int:
     started = time.process_time()
     graph = ek.load(RESNET20.module(), example_inputs=(torch.zeros(1, 3, 32, 32),))
     x, y = networks.test_images(200 if options.quick else _TEST)
-    data = _training_images(300 if options.quick else _IMAGES)
+    x_train, y_train = networks.images("train")
+    count = 300 if options.quick else _IMAGES
+    data = x_train[:count], y_train[:count]
     base: Figures = {"network": "ResNet-20", "macs": graph.macs, "parameters": graph.parameters, "top1": top1(graph, x, y)}
     rows, checks = [base], [_exact(graph, name) for name in ("separable", "svd", "tucker2", "spatial_svd")]
     with tempfile.TemporaryDirectory(prefix="edgekit-rewrites-") as folder:
@@ -152,13 +154,6 @@ def _checks(base: Figures, row: Figures) -> list[Check]:
                 Check(subject, f"instructions, {core}, of the original's", share, 0.8 if core == CORES[0] else 0.9, "<=")
             )
     return out
-
-
-def _training_images(count: int) -> tuple[Array, Array]:
-    """The first training images of CIFAR-10, normalised, and their labels."""
-    with np.load(networks.DATA / "cifar10.npz") as arrays:
-        labels = arrays["y_train"][:count].reshape(-1).astype(np.int64)
-        return networks.normalized(arrays["x_train"][:count]), labels
 
 
 def _lines(rows: Sequence[Figures], seconds: float) -> list[str]:
