@@ -32,14 +32,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": {"errors", "config", "reference"},
     "output": {"errors"},
     "fingerprint": {"errors", "tables", "target", "config", "output"},
-    "doctor": {"errors"},
+    "doctor": {"errors", "runtime"},
     "ir": {"errors", "formats", "diagram"},
     "passes": GRAPH,
     "layer_errors": GRAPH | {"metrics"},
     "alone_errors": GRAPH | {"metrics", "layer_errors"},
     "train": {*GRAPH, "passes", "data", "config", "reference", "tables", "output"},
     "runtime": {"errors", "formats", "target"},  # runs artifacts; knows files, no graph
-    "frontend": {*GRAPH, "formats", "passes", "config", "reference", "tables"},
+    # runtime: a .tflite source is run as it is, to compare with
+    "frontend": {*GRAPH, "formats", "passes", "config", "reference", "tables", "runtime"},
     # frontend: teachers are models; export and bench: a measured budget is of a file that ran
     "compress": {*GRAPH, *ERRORS, "metrics", "passes", "train", "data", "frontend", "export", "bench", *FACTS},
     "export": {*GRAPH, "passes", "formats", *FACTS},

@@ -100,7 +100,7 @@ def test_signs_are_the_simulations_in_every_kernel(kind: type[nn.Module], method
 @needs_engine
 @pytest.mark.parametrize("seed", [3, 6, *(pytest.param(s, marks=pytest.mark.slow) for s in (5, 8, *range(9, 30)))])
 def test_random_chains_differ_by_the_rounding_of_layers_without_a_threshold_alone(seed: int) -> None:
-    """Fixed point rounds otherwise than float32 does: by one, in the last layers, and in what a sign then reads."""
+    """Fixed point rounds twice, the engine's float32 once: they differ by one, and so may the layers behind."""
     module, x = network(seed)
     graph = ek.load(module, (x[:1],))
     method = ("bnn", "binary_connect", "xnor_net")[seed % 3]
@@ -126,7 +126,8 @@ def test_a_build_is_verified_in_the_engine_and_reports_what_is_packed(tmp_path: 
     rows = build.report.verification
     assert {row.runtime for row in rows} == {"Larq Compute Engine"} and rows[0].version.startswith("0.16")
     (simulated,) = [row for row in rows if row.against == "simulation"]
-    assert simulated.equal_integers is not None and simulated.equal_integers > 0.98 and simulated.top1_agreement == 1.0
+    assert simulated.equal_integers is not None and simulated.equal_integers > 0.9 and simulated.top1_agreement == 1.0
+    assert simulated.max_abs_error <= 1.01 * build.report.io.outputs[0].scale
     by_name = {layer.name: layer.weight_bytes for layer in build.report.layers if "conv2d" in layer.op}
     assert 4 * (32 * 9 * 1 + 2 * 32) in by_name.values()
     assert ek.run(build.artifact, x_test).shape == (len(x_test), 10)

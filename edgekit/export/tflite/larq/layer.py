@@ -78,7 +78,9 @@ def _rescaled(
 ) -> None:
     """Sums as 8-bit integers, with a fused activation behind them.
 
-    The engine computes in float32 what the simulation computes in fixed point: they may differ by one.
+    The engine rounds once, from float32. The simulation, like LiteRT's reference kernels, rounds twice in fixed point, to
+    2 ** shift parts of an integer and then to an integer: what lies below a half by less than half such a part goes up there.
+    So some integers differ by one.
     """
     quant = site.node.output.quant
     assert quant is not None
