@@ -39,7 +39,7 @@ def examples_from_shapes(module: nn.Module, shapes: Mapping[str, Any] | Sequence
         )
     names = [p.name for p in parameters]
     given: dict[str, Any] = {}
-    parsed = _parsed(shapes)
+    parsed = parsed_shapes(shapes)
     left = [name for name in names if name not in {name for name, _, _ in parsed}]
     for name, shape, dtype in parsed:
         if not name:
@@ -66,7 +66,8 @@ def examples_from_shapes(module: nn.Module, shapes: Mapping[str, Any] | Sequence
     return tuple(leading) if is_prefix and not keyword_only & set(given) else given
 
 
-def _parsed(shapes: Mapping[str, Any] | Sequence[str]) -> list[Shape]:
+def parsed_shapes(shapes: Mapping[str, Any] | Sequence[str]) -> list[Shape]:
+    """(name, shape, element type) of each; the name of an unnamed one is ``""``."""
     if not isinstance(shapes, Mapping):
         return [parse_input_shape(text) for text in shapes]
     out: list[Shape] = []

@@ -20,14 +20,12 @@ if TYPE_CHECKING:
     from edgekit.ir.graph import Graph
 
 #: What ``load`` reads, for errors.
-SOURCES = "an nn.Module, `package.module:callable`, a .pt2 file (torch.export.save) or a .ekg file (graph.save)"
+SOURCES = "an nn.Module, `package.module:callable`, or a .pt2 (torch.export.save), .onnx, .tflite or .ekg (graph.save) file"
 
 _WEIGHTS_ONLY = "a checkpoint has no code: name the model (`package.module:callable`) and pass this file with --weights"
 
 #: Formats that are known by their suffix and not read, with the way round.
 _NOT_READ = {
-    ".onnx": "load the PyTorch model that it was exported from",
-    ".tflite": "load the model that it was converted from",
     ".keras": "load the PyTorch form of the network",
     ".h5": "load the PyTorch form of the network",
     **dict.fromkeys((".pt", ".pth", ".th", ".ckpt", ".safetensors", ".npz"), _WEIGHTS_ONLY),
@@ -111,6 +109,15 @@ def _load_named(
         return _load_object(
             load_program(path), example_inputs, weights, input_shapes, batch_axes, name or path.stem, fresh=True
         )
+    elif path.suffix == ".onnx":
+        from edgekit.frontend.onnx.load import graph_of_file as graph_of_onnx
+
+        graph = graph_of_onnx(path, name=name, input_shapes=input_shapes, batch_axes=batch_axes)
+    elif path.suffix == ".tflite":
+        from edgekit.frontend.tflite.load import graph_of_file
+
+        graph = graph_of_file(path, name=name, input_shapes=input_shapes, batch_axes=batch_axes)
+        graph.source = graph.source if weights is None else None
     else:
         kind = "a SavedModel folder" if path.is_dir() else f"'{path.suffix}' files" if path.suffix else "files without a suffix"
         raise Unsupported(f"edgekit does not read {kind}", where=path, hint=_NOT_READ.get(path.suffix, f"MODEL is {SOURCES}"))

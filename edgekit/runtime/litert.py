@@ -97,6 +97,10 @@ class LiteRT(Batched):
             )
         return tuple(out)
 
+    def reset(self) -> None:
+        """Sets what the file keeps between calls back to what it begins with."""
+        self._interpreter.reset_all_variables()
+
     def invoke(self, inputs: Sequence[Array]) -> list[Array]:
         """One call with arrays of exactly the file's shapes and types, in the file's order.
 

@@ -92,7 +92,10 @@ class Conv2d(_Conv):
 
 @dataclass(frozen=True)
 class _ConvTranspose(Op):
-    """Transposed convolution of x (N, C, *spatial) with weight (C, O / groups, *kernel); padding is symmetric, as in torch."""
+    """Transposed convolution of x (N, C, *spatial) with weight (C, O / groups, *kernel); padding is symmetric, as in torch.
+
+    A negative ``output_padding`` cuts that many elements off the end: what TensorFlow's SAME does to an odd kernel.
+    """
 
     inputs = ("x", "weight", "bias?")
     stride: tuple[int, ...]
@@ -105,6 +108,17 @@ class _ConvTranspose(Op):
     def macs(self, node: Node) -> int:
         return node.input(0).type.numel() * prod(node.input(1).tensor_shape[1:])
 
+    @property
+    def extended(self) -> tuple[int, ...]:
+        """``output_padding`` as torch takes it."""
+        return tuple(max(size, 0) for size in self.output_padding)
+
+    def cut(self, y: torch.Tensor) -> torch.Tensor:
+        """The result without what a negative ``output_padding`` cuts off."""
+        for axis, size in enumerate(self.output_padding, start=2):
+            y = y.narrow(axis, 0, y.shape[axis] + size) if size < 0 else y
+        return y
+
 
 @dataclass(frozen=True)
 class ConvTranspose1d(_ConvTranspose):
@@ -116,8 +130,8 @@ class ConvTranspose1d(_ConvTranspose):
     dilation: tuple[int, ...] = (1,)
 
     def run(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, **_: Any) -> torch.Tensor:
-        y = F.conv_transpose1d(x, weight, bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation)
-        return fused(y, self.activation)
+        y = F.conv_transpose1d(x, weight, bias, self.stride, self.padding, self.extended, self.groups, self.dilation)
+        return fused(self.cut(y), self.activation)
 
 
 @dataclass(frozen=True)
@@ -130,5 +144,5 @@ class ConvTranspose2d(_ConvTranspose):
     dilation: tuple[int, ...] = (1, 1)
 
     def run(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, **_: Any) -> torch.Tensor:
-        y = F.conv_transpose2d(x, weight, bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation)
-        return fused(y, self.activation)
+        y = F.conv_transpose2d(x, weight, bias, self.stride, self.padding, self.extended, self.groups, self.dilation)
+        return fused(self.cut(y), self.activation)

@@ -33,8 +33,8 @@ def conv_transpose(to: Emission, node: Node, op: ops.ConvTranspose1d | ops.ConvT
         *to.read_all(node),
         kernel_shape=node.input(1).tensor_shape[2:],
         strides=op.stride,
-        pads=[*op.padding, *op.padding],
-        output_padding=op.output_padding,
+        pads=[*op.padding, *(p - min(extra, 0) for p, extra in zip(op.padding, op.output_padding, strict=True))],
+        output_padding=op.extended,
         dilations=op.dilation,
         group=op.groups,
     )

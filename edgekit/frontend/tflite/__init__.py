@@ -1,0 +1,1 @@
+"""``.tflite`` files as a source: their operators become the graph's, channels first, weights trainable."""

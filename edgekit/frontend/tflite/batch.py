@@ -1,0 +1,91 @@
+"""Is the first axis of a file's inputs a batch? Most files were converted for one sample and say so nowhere.
+
+A file is first translated as if it were. That stands if every shape can be said in terms of the batch, and if three samples
+together give what they give one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from edgekit.formats.tflite.model import Model
+from edgekit.ir import Graph, Value
+from edgekit.ir.types import Batch
+
+#: Samples of the proof, and what it may cost: elements of the largest value and multiply-accumulates.
+_SAMPLES = 3
+_LARGEST = 1 << 24
+_MACS = 2_000_000_000
+
+
+def may_have_batch(model: Model, fixed: frozenset[int] = frozenset()) -> bool:
+    """Every input has one sample, or leaves the number open."""
+    for index in model.main.inputs:
+        tensor = model.main.tensors[index]
+        signature = tensor.shape_signature
+        is_open = len(signature) == len(tensor.shape) and bool(signature) and signature[0] < 0
+        if index not in fixed and not (tensor.shape and (tensor.shape[0] == 1 or is_open)):
+            return False
+    return bool(model.main.inputs)
+
+
+def says_batch(model: Model) -> bool:
+    """The file itself leaves the first axis of every input open."""
+    tensors = [model.main.tensors[index] for index in model.main.inputs]
+    return all(t.shape_signature and t.shape_signature[0] < 0 for t in tensors)
+
+
+def keeps_samples_apart(graph: Graph, *, otherwise: bool) -> bool:
+    """Whether each sample's outputs are its own: three at once, and each alone.
+
+    Args:
+        graph: with a batch.
+        otherwise: the answer for a graph that is too large to be run for this.
+    """
+    largest = max((value.type.numel(1) for value in graph.values() if not value.is_constant), default=0)
+    if largest * _SAMPLES > _LARGEST or graph.macs > _MACS:
+        return otherwise
+    copy = graph.copy()
+    for value in copy.values():
+        value.quant = None
+    module = copy.module().eval()
+    generator = torch.Generator().manual_seed(0)
+    inputs = [_random(value, generator) for value in copy.inputs]
+    with torch.no_grad():
+        together = module.run(inputs)
+        for sample in range(_SAMPLES):
+            alone = module.run([_part(x, v, sample) for x, v in zip(inputs, copy.inputs, strict=True)])
+            if not all(_same(_part(t, v, sample), a) for t, v, a in zip(together, copy.outputs, alone, strict=True)):
+                return False
+    return True
+
+
+def _random(value: Value, generator: torch.Generator) -> torch.Tensor:
+    shape = value.type.at(_SAMPLES)
+    if value.type.is_float:
+        return torch.randn(shape, generator=generator, dtype=value.type.dtype)
+    return torch.randint(0, 2, shape, generator=generator).to(value.type.dtype)
+
+
+def _part(tensor: torch.Tensor, value: Value, sample: int) -> torch.Tensor:
+    """The rows of one sample; everything of a value without batch."""
+    for axis, dim in enumerate(value.type.shape):
+        if isinstance(dim, Batch):
+            return tensor.narrow(axis, sample * dim.multiple, dim.multiple)
+    return tensor
+
+
+def _same(together: torch.Tensor, alone: torch.Tensor) -> bool:
+    if together.shape != alone.shape:
+        return False
+    if not together.is_floating_point():
+        return bool((together == alone).float().mean() > 0.999)
+    scale = float(alone.abs().nan_to_num().max()) if alone.numel() else 1.0
+    return torch.allclose(together, alone, rtol=1e-3, atol=1e-4 * max(scale, 1e-6), equal_nan=True)
+
+
+def batch_values(values: Sequence[Value]) -> bool:
+    """Some of the values have a batch."""
+    return any(value.type.has_batch for value in values)

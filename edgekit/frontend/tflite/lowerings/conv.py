@@ -1,0 +1,111 @@
+"""Convolutions."""
+
+from __future__ import annotations
+
+from edgekit.formats.tflite.schema_generated import BuiltinOperator as Op
+from edgekit.frontend.tflite.context import Lowering
+from edgekit.frontend.tflite.held import Held
+from edgekit.frontend.tflite.table import Result, lowers
+from edgekit.frontend.tflite.windows import pads, spatial
+from edgekit.ir import Value, ops
+
+
+@lowers(Op.CONV_2D)
+def conv_2d(
+    ctx: Lowering,
+    input: Held,
+    filter: Held,
+    bias: Held | None = None,
+    *,
+    padding: int = 0,
+    stride_w: int = 0,
+    stride_h: int = 0,
+    fused_activation_function: int = 0,
+    dilation_w_factor: int = 1,
+    dilation_h_factor: int = 1,
+) -> Result:
+    """input (N, H, W, C), filter (O, KH, KW, C / groups)."""
+    x = ctx.channels_first(input)
+    depth = filter.shape[3] if filter.rank == 4 else 0
+    channels = x.shape[1]
+    if not isinstance(depth, int) or not isinstance(channels, int) or depth < 1 or channels % depth:
+        raise ctx.damaged(f"a filter {filter.shape} for {input.shape}")
+    weight = ctx.parameter(ctx.plain(filter), "weight", (0, 3, 1, 2))
+    stride, dilation = (stride_h, stride_w), (dilation_h_factor, dilation_w_factor)
+    return _convolved(ctx, x, weight, bias, padding, stride, dilation, channels // depth, fused_activation_function)
+
+
+@lowers(Op.DEPTHWISE_CONV_2D)
+def depthwise_conv_2d(
+    ctx: Lowering,
+    input: Held,
+    filter: Held,
+    bias: Held | None = None,
+    *,
+    padding: int = 0,
+    stride_w: int = 0,
+    stride_h: int = 0,
+    depth_multiplier: int = 0,
+    fused_activation_function: int = 0,
+    dilation_w_factor: int = 1,
+    dilation_h_factor: int = 1,
+) -> Result:
+    """input (N, H, W, C), filter (1, KH, KW, C * multiplier): channel c gives results c * multiplier and on."""
+    x = ctx.channels_first(input)
+    channels = x.shape[1]
+    results = filter.shape[3] if filter.rank == 4 and filter.shape[0] == 1 else 0
+    if not isinstance(channels, int) or not isinstance(results, int) or channels < 1 or results < 1 or results % channels:
+        raise ctx.damaged(f"a filter {filter.shape} for {input.shape}")
+    weight = ctx.parameter(ctx.plain(filter), "weight", (3, 0, 1, 2))
+    stride, dilation = (stride_h, stride_w), (dilation_h_factor, dilation_w_factor)
+    return _convolved(ctx, x, weight, bias, padding, stride, dilation, channels, fused_activation_function)
+
+
+def _convolved(
+    ctx: Lowering,
+    x: Value,
+    weight: Value,
+    bias: Held | None,
+    padding: int,
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+    fused: int,
+) -> Held:
+    reach = [(int(k) - 1) * d + 1 for k, d in zip(weight.shape[2:], dilation, strict=True)]
+    op = ops.Conv2d(stride, pads(ctx, x, padding, reach, stride), dilation, groups)
+    return ctx.channels_last(ctx.with_activation(op, fused, x, weight, _bias(ctx, bias)))
+
+
+def _bias(ctx: Lowering, bias: Held | None) -> Value | None:
+    return None if bias is None else ctx.parameter(ctx.plain(bias), "bias")
+
+
+@lowers(Op.TRANSPOSE_CONV)
+def transpose_conv(
+    ctx: Lowering,
+    output_shape: Held,
+    weights: Held,
+    input: Held,
+    bias: Held | None = None,
+    *,
+    padding: int = 0,
+    stride_w: int = 0,
+    stride_h: int = 0,
+    fused_activation_function: int = 0,
+) -> Result:
+    """weights (O, KH, KW, I). SAME crops ``(in - 1) * stride + kernel - out``, the odd element behind."""
+    x = ctx.channels_first(input)
+    weight = ctx.parameter(ctx.plain(weights), "weight", (3, 0, 1, 2))
+    wanted = ctx.dims(output_shape, "an output shape")[1:3]
+    stride = (stride_h, stride_w)
+    low, extra = [], []
+    for size, out, kernel, step in zip(spatial(ctx, x), wanted, weight.shape[2:], stride, strict=True):
+        if not isinstance(out, int) or step < 1:
+            raise ctx.damaged(f"an output of {wanted} with strides {stride}")
+        whole = (size - 1) * step + int(kernel)
+        low.append(max(whole - out, 0) // 2 if padding == 0 else 0)
+        extra.append(out - (whole - 2 * low[-1]))
+    ctx.need(all(-2 < e < s for e, s in zip(extra, stride, strict=True)), f"gives {wanted} of {input.shape}")
+    op = ops.ConvTranspose2d(stride, (low[0], low[1]), (extra[0], extra[1]))
+    return ctx.channels_last(ctx.with_activation(op, fused_activation_function, x, weight, _bias(ctx, bias)))

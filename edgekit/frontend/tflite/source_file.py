@@ -1,0 +1,76 @@
+"""The file itself, run by LiteRT: what the graph and everything built from it is compared with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from edgekit.errors import EdgekitError
+from edgekit.ir import Graph
+from edgekit.ir.types import Batch
+from edgekit.runtime.litert import LiteRT
+
+Array = np.ndarray[Any, Any]
+
+
+class SourceFile:
+    """A .tflite file as a function of tensors: floats in, floats out, any number of samples.
+
+    Quantised inputs and outputs are converted with the file's own parameters. State that the file keeps from call to call is
+    reset before each.
+    """
+
+    def __init__(self, content: bytes, graph: Graph) -> None:
+        self._runner = LiteRT(content)
+        self._batched = [value.type.has_batch for value in graph.inputs]
+        self._rows = [next((d.multiple for d in v.shape if isinstance(d, Batch)), 1) for v in graph.inputs]
+
+    def __call__(self, *inputs: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        """The outputs, samples stacked."""
+        arrays = [x.detach().cpu().numpy() for x in inputs]
+        if not any(self._batched):
+            results = self._one(arrays)
+        else:
+            counts = [len(a) // rows for a, batched, rows in zip(arrays, self._batched, self._rows, strict=True) if batched]
+            each = [self._one([self._sample(a, i, n) for n, a in enumerate(arrays)]) for i in range(min(counts))]
+            results = [np.concatenate(parts, 0) for parts in zip(*each, strict=True)]
+        tensors = tuple(torch.from_numpy(result) for result in results)
+        return tensors[0] if len(tensors) == 1 else tensors
+
+    def _sample(self, array: Array, sample: int, place: int) -> Array:
+        rows = self._rows[place]
+        return array[sample * rows : (sample + 1) * rows] if self._batched[place] else array
+
+    def _one(self, arrays: list[Array]) -> list[Array]:
+        self._runner.reset()
+        given = [self._stored(a, info) for a, info in zip(arrays, self._runner.inputs, strict=True)]
+        results = self._runner.invoke(given)
+        return [self._real(r, info) for r, info in zip(results, self._runner.outputs, strict=True)]
+
+    @staticmethod
+    def _stored(array: Array, info: Any) -> Array:
+        kind = np.dtype(info.dtype)
+        if info.scale is None or kind.kind == "f":
+            return np.ascontiguousarray(array.astype(kind).reshape(info.shape))
+        limits = np.iinfo(kind)
+        integers = np.rint(array.astype(np.float32) / np.float32(info.scale)) + info.zero_point
+        return np.ascontiguousarray(integers.clip(limits.min, limits.max).astype(kind).reshape(info.shape))
+
+    @staticmethod
+    def _real(array: Array, info: Any) -> Array:
+        if info.scale is None:
+            return array
+        real: Array = ((array.astype(np.int64) - info.zero_point) * np.float32(info.scale)).astype(np.float32)
+        return real
+
+
+def source_of(content: bytes, graph: Graph) -> SourceFile | None:
+    """The file as a function; None where LiteRT is missing, refuses it, or where the graph has other inputs (state)."""
+    try:
+        made = SourceFile(content, graph)
+    except EdgekitError:
+        return None
+    same = len(made._runner.inputs) == len(graph.inputs) and len(made._runner.outputs) == len(graph.outputs)
+    return made if same else None
