@@ -140,8 +140,8 @@ def _lines(base: Figures, rows: Sequence[Figures]) -> list[str]:
         *table(shown),
         "",
         f"Top-1 on {len(networks.images('test')[1]):,} test images, in percent, mean over seeds (and range).",
-        f"{_STEP.epochs} epochs of 15,000 images. Rounded: the same grids before the training. File: tflite-int8 in LiteRT's default kernels.",
-        "In 4 bits: bytes of tflite-w4a8, with the same integers.",
+        f"{_STEP.epochs} epochs of 15,000 images. Rounded: the same grids before the training.",
+        "File: tflite-int8 in LiteRT's default kernels. In 4 bits: bytes of tflite-w4a8, with the same integers.",
     ]
 
 
