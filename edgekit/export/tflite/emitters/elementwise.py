@@ -98,6 +98,28 @@ def write_cast(site: Site, x: int, out: int) -> None:
         site.write(Op.CAST, [x], [out], Options("CastOptions", kinds))
 
 
+#: Integers that are numbers and not quantised: kernels of these types expect scales, and end the process without them.
+_NARROW = frozenset({torch.int8, torch.uint8, torch.int16})
+
+
+def _computed_in(site: Site, dtype: torch.dtype) -> torch.dtype:
+    """The type that kernels compute in."""
+    quantised = any(value is not None and value.quant is not None for value in (*site.node.inputs, *site.node.outputs))
+    return torch.int32 if dtype in _NARROW and not quantised else dtype
+
+
+def _write_wide(site: Site, code: Op, options: Options) -> bool:
+    """Arithmetic of narrow integers in int32, cast back, which wraps as theirs does; False for all other types."""
+    dtype = site.node.output.type.dtype
+    if _computed_in(site, dtype) == dtype:
+        return False
+    out = site.give()
+    wide = site.new(site.sheet.tensors[out].shape, TensorType.INT32)
+    site.write(code, operands(site, torch.int32, 0, 1), [wide], options)
+    write_cast(site, wide, out)
+    return True
+
+
 #: What arithmetic on bools means.
 _LOGICAL: dict[type[GraphOp], tuple[Op, str]] = {
     ops.Add: (Op.LOGICAL_OR, "LogicalOrOptions"),
@@ -111,6 +133,8 @@ _LOGICAL: dict[type[GraphOp], tuple[Op, str]] = {
 def fusing(site: Site, op: ops.Add | ops.Sub | ops.Mul | ops.Div) -> None:
     """Arithmetic whose kernels apply an activation themselves."""
     code, table = _FUSING[type(op)]
+    if _write_wide(site, code, Options(table)):
+        return
     given = operands(site, site.node.output.type.dtype, 0, 1)
     if site.node.output.type.dtype == torch.bool and type(op) in _LOGICAL:
         code, table = _LOGICAL[type(op)]
@@ -127,6 +151,8 @@ def fusing(site: Site, op: ops.Add | ops.Sub | ops.Mul | ops.Div) -> None:
 def binary(site: Site, op: ops.Maximum) -> None:
     """Arithmetic whose kernels fuse nothing."""
     code, table = _BINARY[type(op)]
+    if _write_wide(site, code, Options(table)):
+        return
     given = operands(site, site.node.output.type.dtype, 0, 1)
     if site.node.output.type.dtype == torch.bool and type(op) in _LOGICAL:
         code, table = _LOGICAL[type(op)]
@@ -145,7 +171,7 @@ def comparing(site: Site, op: GraphOp) -> None:
         dtype = torch.promote_types(site.node.input(0).type.dtype, site.node.input(1).type.dtype)
         if dtype == torch.bool and not isinstance(op, ops.Equal | ops.NotEqual):
             dtype = torch.int32
-    site.write(code, operands(site, dtype, 0, 1), options=Options(table))
+    site.write(code, operands(site, _computed_in(site, dtype), 0, 1), options=Options(table))
 
 
 @emits(*_UNARY)

@@ -1,0 +1,1 @@
+"""ONNX files become graphs: one function per operator in ``lowerings/``."""
