@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -13,7 +13,7 @@ from edgekit.compress.context import Context
 from edgekit.compress.gauging.gauge import Gauge
 from edgekit.compress.prune.absorbing import absorb
 from edgekit.compress.prune.analysis import Analysis, analyse
-from edgekit.compress.prune.budget import HIGHEST, MEASURES, Choices, meet
+from edgekit.compress.prune.budget import HIGHEST, MEASURES, Choices, meet, smallest
 from edgekit.compress.prune.criteria import CRITERIA, Evidence, NotDefined
 from edgekit.compress.prune.criteria.table import Scores
 from edgekit.compress.prune.declined import declined
@@ -24,6 +24,7 @@ from edgekit.compress.prune.measured import meet_measured
 from edgekit.compress.prune.oracle import check
 from edgekit.compress.prune.reestimate import reestimate
 from edgekit.compress.prune.removal import Gone, removed_by, removed_of_groups, shrink
+from edgekit.compress.prune.rounding import Grid
 from edgekit.compress.prune.selection import between, given_back, select
 from edgekit.compress.prune.step import NEEDS, Prune
 from edgekit.compress.recording import recorded
@@ -68,20 +69,23 @@ def prune(
     keep = limits(analysis)
     before = None if sizes is None else [sizes.get(group.name, len(group)) for group in ranked]
 
-    def pick(ratio: float | Sequence[float]) -> Gone:
-        return select(analysis, ranked, scores, keep, ratio=ratio, scope=step.scope, round_to=step.round_to, sizes=before)
+    grid = Grid(analysis, ranked, step.round_to) if step.round_to > 1 else None
+    choose = partial(select, analysis, ranked, scores, keep, scope=step.scope, sizes=before, grid=grid)
 
     details: dict[str, Any] = {}
     warnings: list[str] = []
     notes: list[str] = []
     measure = next((name for name in MEASURES if getattr(step, name) is not None), None)
     if step.ratio is not None:
-        gone = pick(step.ratio)
+        gone = choose(ratio=step.ratio)
     else:
         choices = Choices(
             groups=len(ranked) if step.scope == "local" else 1,
-            pick=pick,
+            pick=lambda ratio: choose(ratio=ratio, rounding="nearest"),
             between=lambda low, high: between(scores, low, high, before),
+            least=lambda weights: choose(ratio=HIGHEST, rounding="least", weights=weights),
+            channels=[group.roots for group in ranked],
+            round_to=step.round_to,
             given_back=lambda ratios: given_back(scores, ratios, step.round_to, before),
         )
         if measure is not None:
@@ -126,7 +130,7 @@ def _within(analysis: Analysis, choices: Choices, macs: float) -> Gone:
     try:
         return meet(analysis, "macs", max(macs, 1 + 1e-9), choices)
     except OverBudget:
-        return choices.pick(HIGHEST)
+        return smallest(analysis, "macs", choices)
 
 
 def _rank(step: Prune, groups: list[Group], seen: Evidence) -> tuple[list[Group], list[Scores], dict[str, str]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edgekit.compress.prune.analysis import Analysis
+from edgekit.compress.prune.atoms import Labels
 from edgekit.compress.prune.removal import Gone, shrink
 from edgekit.errors import OverBudget
 from edgekit.ir import Graph
@@ -22,6 +23,9 @@ _STEPS = 13
 
 #: How often a single group is offered channels back, and the share of the budget that is not worth another try.
 _TRIES, _SLACK = 24, 0.003
+
+#: How often the smallest rounded network is looked for anew.
+_REFINEMENTS = 4
 
 #: The highest ratio: every group keeps a channel.
 HIGHEST = 1.0 - 1e-6
@@ -42,12 +46,18 @@ class Choices:
         pick: what goes at a ratio, one for all groups or one for each.
         between: which groups lose fewer channels at the first of two ratios than at the second, those first that should have
             theirs back.
+        least: the fewest channels that ``round_to`` allows, by what a channel of each group costs.
+        channels: of each group, by class.
+        round_to: layers keep multiples of it.
         given_back: group and ratio at which it loses the least fewer channels than at its own of these, likewise in order.
     """
 
     groups: int
     pick: Callable[[float | Sequence[float]], Gone]
     between: Callable[[float, float], Sequence[int]]
+    least: Callable[[Sequence[float]], Gone]
+    channels: Sequence[Labels]
+    round_to: int
     given_back: Callable[[Sequence[float]], Sequence[tuple[int, float]]]
 
 
@@ -78,11 +88,12 @@ def meet(analysis: Analysis, measure: str, budget: float, choices: Choices) -> G
     if cost(none := pick(low)) <= allowed:
         return none
     best = pick(high)
-    if (least := cost(best)) > allowed:
+    if cost(best) > allowed and (least := cost(best := smallest(analysis, measure, choices))) > allowed:
         raise OverBudget(
-            f"pruning cannot bring {measure} from {before:,} to {allowed:,.0f}: with one channel left of every group that may "
-            f"lose some they are {least:,}",
-            hint="a larger budget, or another network; the record of a prune by ratio names what had to stay and why",
+            f"pruning cannot bring {measure} from {before:,} to {allowed:,.0f}: {how_small(choices.round_to)} they are "
+            f"{least:,}",
+            where=f"prune of {analysis.graph.name}",
+            hint=larger_budget(choices.round_to),
         )
     for _ in range(_STEPS):
         middle = (low + high) / 2
@@ -92,6 +103,49 @@ def meet(analysis: Analysis, measure: str, budget: float, choices: Choices) -> G
         else:
             low = middle
     return best if choices.groups < 2 else _filled(choices, low, high, best, cost, allowed)
+
+
+def smallest(analysis: Analysis, measure: str, choices: Choices) -> Gone:
+    """What goes at most: all but one channel of every group, or, rounded, the cheapest counts that were found.
+
+    A layer's cost is a product of its counts, so what a channel costs depends on the others: it is taken where the last
+    solution stands, as long as that makes the next one cheaper.
+    """
+    count = MEASURES[measure]
+    best = choices.pick(HIGHEST)
+    least = count(shrink(analysis, best, shapes_only=True))
+    for _ in range(_REFINEMENTS if choices.round_to > 1 else 0):
+        found = choices.least(_worth(analysis, measure, choices, best))
+        cost = count(shrink(analysis, found, shapes_only=True))
+        if cost >= least:
+            break
+        best, least = found, cost
+    return best
+
+
+def _worth(analysis: Analysis, measure: str, choices: Choices, gone: Gone) -> list[float]:
+    """What one channel of each group adds to the cost, or takes from it where all are there."""
+    count, here, found = MEASURES[measure], 0, []
+    here = count(shrink(analysis, gone, shapes_only=True))
+    for roots in choices.channels:
+        lost = roots[gone[roots]]
+        changed = gone.copy()
+        changed[analysis.root == (lost[0] if len(lost) else roots[0])] = not len(lost)
+        found.append(float(abs(count(shrink(analysis, changed, shapes_only=True)) - here)))
+    return found
+
+
+def how_small(round_to: int) -> str:
+    """What the smallest network is like."""
+    if round_to > 1:
+        return f"with the fewest channels of which every layer keeps a multiple (round_to = {round_to})"
+    return "with one channel left of every group that may lose some"
+
+
+def larger_budget(round_to: int) -> str:
+    """What to try where even the smallest network is over its budget."""
+    smaller = "a smaller round_to, " if round_to > 1 else ""
+    return f"a larger budget, {smaller}or another network; the record of a prune by ratio names what had to stay and why"
 
 
 def _filled(choices: Choices, low: float, high: float, best: Gone, cost: Callable[[Gone], int], allowed: float) -> Gone:

@@ -11,6 +11,7 @@ from edgekit.compress.prune.atoms import Labels
 from edgekit.compress.prune.criteria.table import Scores, normalised
 from edgekit.compress.prune.groups import Group
 from edgekit.compress.prune.removal import Gone
+from edgekit.compress.prune.rounding import Grid, Rounding
 
 
 def select(
@@ -21,8 +22,10 @@ def select(
     *,
     ratio: float | Sequence[float],
     scope: str,
-    round_to: int = 1,
     sizes: Sequence[int] | None = None,
+    grid: Grid | None = None,
+    rounding: Rounding = "up",
+    weights: Sequence[float] | None = None,
 ) -> Gone:
     """Flags of the atoms that go.
 
@@ -34,20 +37,32 @@ def select(
         ratio: share of channels that goes: of every group (or one share for each) with scope "local", of all together with
             "global", where scores are divided by their group's mean first.
         scope: "local" or "global".
-        round_to: each layer keeps a multiple of so many channels, rounded up.
         sizes: channels that each group once had; ``ratio`` is of these, and counts what is gone already.
+        grid: where layers keep multiples: what rounds.
+        rounding: see ``Grid.counts``.
+        weights: likewise.
     """
     gone = np.zeros(len(analysis.root), np.bool_)
     score_of = np.zeros(len(analysis.root))
     for group, values, goes in zip(groups, scores, _lowest(scores, ratio, scope, sizes), strict=True):
         gone[group.roots[goes]] = True
         score_of[group.roots] = normalised(values)
+    _one_stays(limits, gone, score_of)
+    if grid is not None:
+        wanted = [len(group) - int(np.count_nonzero(gone[group.roots])) for group in groups]
+        for group, count in zip(groups, grid.counts(wanted, rounding, weights), strict=True):
+            lowest = np.argsort(score_of[group.roots], kind="stable")
+            gone[group.roots] = False
+            gone[group.roots[lowest[: len(group) - count]]] = True
+        _one_stays(limits, gone, score_of)
+        _take_back(analysis, groups, gone, score_of, grid.multiple)
+    return gone[analysis.root]
+
+
+def _one_stays(limits: Sequence[Labels], gone: Gone, score_of: Scores) -> None:
     for classes in limits:
         if gone[classes].all():
             gone[classes[np.argmax(score_of[classes])]] = False
-    if round_to > 1:
-        _round(analysis, groups, gone, score_of, round_to)
-    return gone[analysis.root]
 
 
 def _lowest(
@@ -103,8 +118,11 @@ def _count(ratio: float, size: int, left: int) -> int:
     return max(int(ratio * size + 1e-9) - (size - left), 0)
 
 
-def _round(analysis: Analysis, groups: Sequence[Group], gone: Gone, score_of: Scores, round_to: int) -> None:
-    """Takes back the best of what goes until every axis that makes channels keeps a multiple, or all of its channels."""
+def _take_back(analysis: Analysis, groups: Sequence[Group], gone: Gone, score_of: Scores, round_to: int) -> None:
+    """Takes back the best of what goes until every axis that makes channels keeps a multiple, or all of its channels.
+
+    That is nothing to do but where a layer has a part of a group twice, or must keep one of several groups besides.
+    """
     axes = {(id(p.value), p.axis): analysis.roots(p.value, p.axis) for group in groups for p in group.made}
     changed = True
     while changed:
