@@ -34,7 +34,7 @@ class SourceInfo:
         sha256: of the model file, or of the callable's source files.
         weights: file of weights, or None.
         weights_sha256: of that file.
-        notes: what the frontend wants the user to know (what acts in training only, a static batch, ...).
+        notes: what the user may want to know (what acts in training only, a static batch, what a target leaves aside ...).
     """
 
     model: str

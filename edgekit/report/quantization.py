@@ -126,7 +126,7 @@ class QuantizationInfo:
     """How the graph of one artifact was quantised.
 
     Attributes:
-        observer: as it was asked for.
+        observer: as it was asked for; "none" where no range was chosen, as for integers that were trained.
         observers: how many activations got their range from which; more than one kind under "auto".
         bias_corrected: how many layers' biases took up their mean error.
         rounding: one row a layer, where rounding was learned.

@@ -96,13 +96,16 @@ def _precisions(found: PrecisionsInfo | None) -> Html:
 def precisions_text(found: PrecisionsInfo) -> str:
     """How the types came about and what they cost, in words."""
     other = sum((row.weights, row.activations) != ("int8", "int8") for row in found.layers)
-    said = [f"{other} of {len(found.layers)} layers are not int8"]
+    count = len(found.layers)
+    said = [f"{other} of {count} layers are not int8" if other else f"all {count} layers are int8"]
     if found.asked:
         said.append(f"chosen for {found.asked}")
     if found.drop is not None:
         said.append(f"the metric dropped by {found.drop:.2f} points while choosing")
     if found.slower:
         said.append(f"{found.slower} of them slower than in int8, or not counted")
+    if not other:
+        return "; ".join(said) + "."
     return "; ".join(said) + ". Instructions: ARM64, emulated, the larger of Cortex-A53 and A76; on x86 the factors are larger."
 
 

@@ -98,7 +98,7 @@ def assemble(
         failed = any(not row.passed for row in verification)
         alone = _alone(lowered, first(some, lowered.graph, least), _EFFORT_AFTER_FAILURE if failed else _EFFORT)
     report = Report(
-        source=_source_info(request, source),
+        source=_source_info(request, source, lowered.notes),
         target=target.name,
         tools=_tools(target),
         source_graph=graph_summary(source),
@@ -162,7 +162,7 @@ def _stay_float(islands: Sequence[FloatIsland]) -> list[str]:
     ]
 
 
-def _source_info(request: BuildRequest, graph: Graph) -> SourceInfo:
+def _source_info(request: BuildRequest, graph: Graph, notes: Sequence[str]) -> SourceInfo:
     reference = is_reference(request.model)
     file = _module_file(request.model) if reference else Path(request.model)
     weights = request.weights
@@ -173,7 +173,7 @@ def _source_info(request: BuildRequest, graph: Graph) -> SourceInfo:
         sha256=_sha256(file),
         weights=None if weights is None else weights.name,
         weights_sha256=_sha256(weights),
-        notes=tuple(graph.notes),
+        notes=(*graph.notes, *notes),
     )
 
 

@@ -21,6 +21,15 @@ from edgekit.ir import Graph, QuantParams, ops
 from edgekit.passes import DECOMPOSE, EXACT, PassRecord, run_passes
 from edgekit.passes.decompose_activations import DECOMPOSE_FOR_INTEGERS
 from edgekit.precision import PrecisionPlan
+from edgekit.stages.asked import (
+    require_kept,
+    require_no_choice,
+    stored_wider,
+    unreduced,
+    unused,
+    wider_weights,
+    without_effect,
+)
 from edgekit.stages.io_types import IoTypes
 from edgekit.stages.larq import notes_on_bits
 from edgekit.stages.mixed import chosen
@@ -36,13 +45,15 @@ _POLICIES: dict[str, Policy] = {
     "larq": LITERT,
 }
 
-#: Of settings that nothing reads.
-_IDLE = "[quantization] has no effect: the step 'qat' trained the integers"
+#: Why settings have nothing to act on.
+_TRAINED = "the step 'qat' trained the integers"
 
 
 @dataclass(frozen=True)
 class Lowered:
-    """What an exporter writes: the graph, the float graph with the same inputs, what led there and what to know about it."""
+    """What an exporter writes: the graph, the float graph with the same inputs, what led there and what to know about it;
+    ``notes`` need no mending.
+    """
 
     graph: Graph
     float_graph: Graph
@@ -51,6 +62,7 @@ class Lowered:
     warnings: tuple[str, ...] = ()
     equalization: Equalization | None = None
     mixed: Mixed | None = None
+    notes: tuple[str, ...] = ()
 
 
 def lower(
@@ -79,19 +91,11 @@ def lower(
     """
     quantization = target.quantization
     if is_trained(prepared.graph):
-        trained, plain = lower_trained(prepared, target, samples, types)
-        _as_unsigned(trained, types.unsigned())
-        idle = () if request.quantization == QuantizationSettings() else (_IDLE,)
-        return Lowered(trained, plain, (), QuantizationRecord(), (*types.warnings, *idle))
+        return _trained(prepared, target, samples, request, types)
     plan = PrecisionPlan(quantization.precision, request.quantization.layers)
     integers = [precision for precision in plan.precisions() if precision.activations != "float32"]
     if not integers:
-        _require_no_choice(request.quantization, target)
-        graph, records = run_passes(prepared.graph, EXACT)
-        if any(precision.weights in ("int8", "int4") for precision in plan.precisions()):
-            reduced = quantize_weights_only(graph, plan=plan, policy=_POLICIES[target.runtime])
-            return Lowered(reduced, graph, records, warnings=types.warnings)
-        return Lowered(graph, graph, records, warnings=types.warnings)
+        return _in_float(prepared, target, request, types, plan)
     if samples is None:
         raise UsageError(
             f"'{target.name}' stores activations in {integers[0].activations[3:]} bits and needs calibration data",
@@ -110,9 +114,10 @@ def lower(
         policy = replace(policy, per_channel=False)
     if (quantization.fully_connected or granularity) == "per_tensor":
         policy = replace(policy, per_channel_linear=False)
+    linear: tuple[str, ...] = ()
     if request.quantization.pointwise == "linear":
         layers, some = Layers(graph, plan, policy), request.quantization.budget is None
-        graph, _ = linear_for_pointwise(graph, lambda node: not some or layers.of(node).weights == "int4")
+        graph, linear = linear_for_pointwise(graph, lambda node: not some or layers.of(node).weights == "int4")
     options = options_of(request.quantization)
     mixed = chosen(graph, samples, policy, options, request.quantization, plan, score)
     quantized, record = quantize(
@@ -126,11 +131,49 @@ def lower(
         io_types=types.integers(),
         say=say,
     )
+    over = Layers(quantized, plan)
+    require_kept(quantized, over, target)
+    notes = () if mixed is not None else wider_weights(quantized, over, target)
     lower_binary(quantized, packed=target.quantization.packs_binary_weights)
     _as_unsigned(quantized, types.unsigned())
-    changed = () if equalization is None else equalization.changes()
-    warnings = (*types.warnings, *changed, *record.warnings, *notes_on_bits(quantized, target))
-    return Lowered(quantized, graph, records, record, warnings, equalization, mixed)
+    warnings = (
+        *types.warnings,
+        *(() if equalization is None else equalization.changes()),
+        *record.warnings,
+        *(() if mixed is None else mixed.warnings()),
+        *unused(request.quantization, record, linear),
+        *notes_on_bits(quantized, target),
+    )
+    return Lowered(quantized, graph, records, record, warnings, equalization, mixed, notes)
+
+
+def _trained(
+    prepared: Prepared, target: Target, samples: Sequence[list[torch.Tensor]] | None, request: BuildRequest, types: IoTypes
+) -> Lowered:
+    """The integers of a graph that was trained in them."""
+    require_no_choice(request.quantization, _TRAINED, "`weights` and `layers` of the step 'qat'")
+    trained, plain = lower_trained(prepared, target, samples, types)
+    notes = stored_wider(prepared.graph, trained, target)
+    _as_unsigned(trained, types.unsigned())
+    idle = without_effect(request.quantization, _TRAINED, used=("sensitivity",))
+    return Lowered(trained, plain, (), QuantizationRecord(), (*types.warnings, *idle), notes=notes)
+
+
+def _in_float(prepared: Prepared, target: Target, request: BuildRequest, types: IoTypes, plan: PrecisionPlan) -> Lowered:
+    """A graph without integer activations; weights are what the target or the plan says."""
+    _require_no_choice(request.quantization, target)
+    graph, records = run_passes(prepared.graph, EXACT)
+    policy, reduced = _POLICIES[target.runtime], graph
+    layers = Layers(graph, plan, policy)
+    if any(precision.weights in ("int8", "int4") for precision in plan.precisions()):
+        reduced = quantize_weights_only(graph, plan=plan, policy=policy)
+        layers = Layers(reduced, plan)
+    require_kept(reduced, layers, target)
+    idle = without_effect(request.quantization, f"'{target.name}' calibrates nothing")
+    elsewhere = any(Target.load(name).quantization.needs_calibration for name in request.targets)
+    notes, warnings = (idle, ()) if elsewhere else ((), idle)
+    notes += unreduced(reduced, target)
+    return Lowered(reduced, graph, records, warnings=(*types.warnings, *warnings), notes=notes)
 
 
 def _require_no_choice(settings: QuantizationSettings, target: Target) -> None:

@@ -16,10 +16,10 @@ _SLOWER = 1.05
 
 
 def precisions_info(lowered: Lowered, settings: QuantizationSettings, runtime: str) -> PrecisionsInfo | None:
-    """The types of all layers with weights; None where all are int8. ``runtime``: whose costs they are."""
-    graph = lowered.graph
+    """The types of all layers with weights; None where all are int8 and nobody chose it. ``runtime``: whose costs they are."""
+    graph, mixed = lowered.graph, lowered.mixed
     weighted = [n for n in graph.nodes if isinstance(n.op, WEIGHTED) and n.input(1).is_constant]
-    if all(_precision(node) == INT8 for node in weighted):
+    if mixed is None and all(_precision(node) == INT8 for node in weighted):
         return None
     names, counted = Layers(graph), runtime == "litert"
     rows = []
@@ -33,7 +33,6 @@ def precisions_info(lowered: Lowered, settings: QuantizationSettings, runtime: s
         for row, node in zip(rows, weighted, strict=True)
         if _precision(node) != INT8 and (row.slowdown is None or row.slowdown > _SLOWER)
     ]
-    mixed = lowered.mixed
     return PrecisionsInfo(
         tuple(rows), len(slower), _asked(settings), None if mixed is None else mixed.drop, 0 if mixed is None else mixed.tried
     )
@@ -50,6 +49,13 @@ def _precision(node: Node) -> Precision:
 
 def _asked(settings: QuantizationSettings) -> str | None:
     """The budget or fall-back in words."""
+    words = _outcome(settings)
+    if words is None or settings.rounding != "adaround":
+        return words
+    return f"{words} (with weights rounded to the nearest while choosing, by learning in the end)"
+
+
+def _outcome(settings: QuantizationSettings) -> str | None:
     budget = settings.budget
     if settings.fallback is not None:
         return f"a drop of at most {settings.fallback.max_drop:g} points, float where it takes that"
@@ -57,8 +63,6 @@ def _asked(settings: QuantizationSettings) -> str | None:
         return None
     if budget.bytes is not None:
         return f"at most {budget.bytes:,} bytes"
-    return (
-        f"at least {budget.min_sqnr_db:g} dB"
-        if budget.min_sqnr_db is not None
-        else f"a drop of at most {budget.max_drop:g} points"
-    )
+    if budget.min_sqnr_db is not None:
+        return f"at least {budget.min_sqnr_db:g} dB"
+    return f"a drop of at most {budget.max_drop:g} points"

@@ -20,7 +20,7 @@ def quantization_info(
     if record is None or lowered.graph is lowered.float_graph:
         return None
     return QuantizationInfo(
-        observer=settings.observer or PostTraining().observer,
+        observer=(settings.observer or PostTraining().observer) if record.observers else "none",
         observers=dict(Counter(record.observers.values())),
         bias_corrected=len(record.corrected),
         rounding=tuple(RoundedLayer(**dataclasses.asdict(row)) for row in record.rounded),

@@ -60,9 +60,8 @@ def show_builds(request: BuildRequest, builds: Sequence[Build]) -> None:
         elif reports:
             print_summary(reports)
             sys.stdout.write(f"\n  artifacts and reports: {folder}\n")
-    first = next((b.report for b in builds if b.report is not None), None)
-    for note in first.source.notes if first else ():  # of the source: those of every target
-        sys.stderr.write(f"note: {note}\n")
+    for note in dict.fromkeys(note for b in builds if b.report is not None for note in b.report.source.notes):
+        sys.stderr.write(f"note: {note}\n")  # those of the source are every target's
     for built in builds:
         of_target = f"{built.target}: " if len(builds) > 1 else ""
         if isinstance(built.error, EdgekitError):

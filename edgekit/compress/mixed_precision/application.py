@@ -9,7 +9,7 @@ from dataclasses import replace
 from edgekit.compress.mixed_precision.choice import Mixed
 from edgekit.compress.mixed_precision.costs import FLOAT, INT8, W4A8
 from edgekit.compress.mixed_precision.mixer import Mixer
-from edgekit.compress.mixed_precision.solve import Problem, least_bytes, least_noise
+from edgekit.compress.mixed_precision.solve import Problem, Solution, least_bytes, least_noise
 from edgekit.errors import OverBudget, UsageError
 from edgekit.ir import Graph
 from edgekit.precision import Fallback, PrecisionBudget, PrecisionPlan
@@ -34,10 +34,10 @@ def choose(mixer: Mixer, budget: PrecisionBudget, score: Score | None = None, *,
     if budget.min_sqnr_db is not None:
         return _for_sqnr(mixer, problem, budget.min_sqnr_db)
     assert budget.bytes is not None
-    indices = least_noise(problem, budget.bytes)
-    if indices is None:
-        raise mixer.infeasible(f"{budget.bytes:,} bytes")
-    return mixer.chosen(problem, indices)
+    found = least_noise(problem, budget.bytes)
+    if found is None:
+        raise mixer.infeasible(f"{budget.bytes:,} bytes", f"the layers take at least {problem.least_bytes():,.0f}")
+    return mixer.chosen(problem, found)
 
 
 def _for_sqnr(mixer: Mixer, problem: Problem, wanted: float) -> Mixed:
@@ -45,22 +45,30 @@ def _for_sqnr(mixer: Mixer, problem: Problem, wanted: float) -> Mixed:
 
     Errors are not quite independent: the budget of noise is corrected by what the last choice came to, both ways.
     """
-    budget, best, seen = 10.0 ** (-wanted / 10.0), None, set[tuple[int, ...]]()
+    budget, best, seen = 10.0 ** (-wanted / 10.0), None, dict[tuple[int, ...], Mixed]()
     for _ in range(_ROUNDS):
-        indices = least_bytes(problem, budget)
-        if indices is None:  # the least noise that there is, measured all the same
-            indices = [min(range(len(row)), key=lambda i: row[i].noise) for row in problem.layers]
-        if tuple(indices) in seen:
+        found = least_bytes(problem, budget) or _finest(problem)  # the least noise that there is, measured all the same
+        if found.chosen in seen:
             break
-        seen.add(tuple(indices))
-        mixed = mixer.chosen(problem, indices)
+        mixed = seen[found.chosen] = mixer.chosen(problem, found)
         if mixed.sqnr_db >= wanted and (best is None or mixed.bytes < best.bytes):
             best = mixed
         margin = 0.1 if mixed.sqnr_db < wanted else 0.0
         budget = max(budget, 1e-30) * 10.0 ** ((mixed.sqnr_db - wanted - margin) / 10.0)
     if best is None:
-        raise mixer.infeasible(f"an SQNR of {wanted:g} dB")
+        finest = _finest(problem)
+        best = seen.get(finest.chosen) or mixer.chosen(problem, finest)
+        reached = max([best, *seen.values()], key=lambda mixed: mixed.sqnr_db).sqnr_db
+        if reached < wanted:
+            raise mixer.infeasible(f"an SQNR of {wanted:g} dB", f"{reached:.1f} dB is the most that was reached")
     return best
+
+
+def _finest(problem: Problem) -> Solution:
+    """The choice with the least noise, whatever its bytes."""
+    found = least_noise(problem, math.inf)
+    assert found is not None
+    return found
 
 
 def _for_drop(mixer: Mixer, measured: Problem | None, limit: float, score: Score) -> Mixed:
@@ -68,27 +76,28 @@ def _for_drop(mixer: Mixer, measured: Problem | None, limit: float, score: Score
     problem = measured or mixer.problem()
     before = score(mixer.graph)
 
-    def tried(noise: float) -> Mixed | None:
-        indices = least_bytes(problem, noise)
-        if indices is None:
+    def tried(found: Solution | None) -> Mixed | None:
+        if found is None:
             return None
-        mixed = mixer.chosen(problem, indices)
+        mixed = mixer.chosen(problem, found)
         return replace(mixed, drop=before - score(mixer.quantized(mixed.plan)))
 
     def kept(mixed: Mixed | None) -> bool:
         return mixed is not None and mixed.drop is not None and mixed.drop <= limit
 
-    low = problem.noise([min(range(len(row)), key=lambda i: row[i].noise) for row in problem.layers]) * 1.001
+    finest = _finest(problem)
+    low = problem.noise(finest.chosen) * 1.001
     high = problem.noise([min(range(len(row)), key=lambda i: row[i].bytes) for row in problem.layers]) * 1.001
-    if kept(coarsest := tried(high)):
+    if kept(coarsest := tried(least_bytes(problem, high))):
         assert coarsest is not None
         return coarsest
-    best = tried(low)
+    best = tried(finest)
+    assert best is not None and best.drop is not None
     if not kept(best):
-        raise mixer.infeasible(f"a drop of at most {limit:g} points")
+        raise mixer.infeasible(f"a drop of at most {limit:g} points", f"{best.drop:.2f} points is the least that was reached")
     for _ in range(_ROUNDS):
         middle = math.sqrt(low * high)
-        found = tried(middle)
+        found = tried(least_bytes(problem, middle))
         if kept(found):
             low, best = middle, found
         else:

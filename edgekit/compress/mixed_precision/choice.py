@@ -45,6 +45,7 @@ class Mixed:
         sqnr_db: measured, of the fake-quantised graph on the calibration data.
         drop: of the metric in percentage points, where one was measured.
         tried: how many plans were measured.
+        gap: share by which another choice may be better, where the solver ran out of time.
     """
 
     plan: PrecisionPlan
@@ -53,6 +54,7 @@ class Mixed:
     sqnr_db: float
     drop: float | None = None
     tried: int = 1
+    gap: float = 0.0
 
     @property
     def bytes(self) -> int:
@@ -62,6 +64,12 @@ class Mixed:
     def slower(self) -> tuple[LayerChoice, ...]:
         """The layers whose choice makes the runtime slower than int8 would be, or may do so."""
         return tuple(c for c in self.choices if c.precision != Precision() and (c.slowdown is None or c.slowdown > 1.05))
+
+    def warnings(self) -> tuple[str, ...]:
+        """What is not as good as it might be."""
+        if not self.gap:
+            return ()
+        return (f"the solver ran out of time: another choice of precisions may be {100 * self.gap:.1f} % better",)
 
     def lines(self) -> tuple[str, ...]:
         """What a reader must know: every layer that is not int8, its price, and where the figures are from."""

@@ -74,8 +74,8 @@ PER_MAC: Mapping[str, Mapping[Precision, tuple[float, float]]] = {
     },
 }
 
-#: Times that a layer is slower than in int8 on x86-64, where it is far more than on ARM64 (docs/precisions.md).
-ON_X86: Mapping[str, float] = {"int4 convolution": 20.0}
+#: Layers whose 4-bit weights are left to plain loops on x86-64, 20 times slower than int8 (docs/precisions.md).
+PLAIN_ON_X86 = frozenset({"convolution", "grouped", "depthwise"})
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,11 @@ def slowdown(node: Node, precision: Precision, *, counted: bool = True) -> float
     if here is None or int8 is None or not int8[0]:
         return None
     return max(a / b for a, b in zip(here, int8, strict=True))
+
+
+def plain_on_x86(node: Node, precision: Precision) -> bool:
+    """Whether such a layer leaves the fast kernels of x86-64, whatever it costs on ARM64."""
+    return precision.weights == "int4" and kind_of(node) in PLAIN_ON_X86
 
 
 def cost_kind(node: Node) -> str:

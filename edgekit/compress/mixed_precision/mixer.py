@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from edgekit.compress.mixed_precision.choice import LayerChoice, Mixed, plan_of
-from edgekit.compress.mixed_precision.costs import FLOAT, INT8, INT16, W4A8, price, slowdown
+from edgekit.compress.mixed_precision.costs import FLOAT, INT8, INT16, W4A8, plain_on_x86, price, slowdown
 from edgekit.compress.mixed_precision.noise import Noises, measure, output_sqnr_db
-from edgekit.compress.mixed_precision.solve import Option, Problem
+from edgekit.compress.mixed_precision.solve import Option, Problem, Solution
 from edgekit.compress.quantize.borders import WEIGHTED
 from edgekit.compress.quantize.groups import COPIES
 from edgekit.compress.quantize.layers import Layers
 from edgekit.compress.quantize.policy import LITERT, Policy
 from edgekit.compress.quantize.post_training import PostTraining, quantize
-from edgekit.compress.quantize.weight_kernels import takes
-from edgekit.errors import OverBudget
+from edgekit.compress.quantize.weight_kernels import BY_DEFAULT, kind_of, takes
+from edgekit.errors import OverBudget, UsageError
 from edgekit.ir import Graph, Node
 from edgekit.precision import Precision, PrecisionPlan
 
@@ -40,6 +40,9 @@ class Mixer:
         options: of the quantiser while choosing.
         allow_slower: choices that make the runtime slower than int8 are made too.
         fixed: the default of all layers, and the layers that the user has named: these are left as they are.
+
+    Raises:
+        UsageError: no layer is left whose precision could be chosen.
     """
 
     graph: Graph
@@ -53,6 +56,13 @@ class Mixer:
         layers = Layers(self.graph, self.fixed, self.policy)
         weighted = [n for n in self.graph.nodes if isinstance(n.op, WEIGHTED) and n.input(1).is_constant]
         self.nodes = [node for node in weighted if not layers.is_named(node)]
+        if not self.nodes:
+            why = "all layers are named in [quantization.layers]" if weighted else "no layer of this model has constant weights"
+            raise UsageError(
+                f"there is no precision left to choose: {why}",
+                where="[quantization]",
+                hint="leave out `budget` and `fallback`",
+            )
         self.names = [layers.label(node.input(1)) for node in self.nodes]
         self.counted = self.policy.runtime == "litert"
         self.candidates = [self._allowed(node) for node in self.nodes]
@@ -71,10 +81,11 @@ class Mixer:
         noises = measure(self.graph, self.batches, self._uniform, ("int8", "int4"))
         return Problem([self._options(node, allowed, noises) for node, allowed in self._rows()], *self._activations(noises))
 
-    def chosen(self, problem: Problem, indices: Sequence[int]) -> Mixed:
-        """What a choice of options (by index) comes to, measured."""
+    def chosen(self, problem: Problem, found: Solution) -> Mixed:
+        """What a choice of options comes to, measured."""
+        indices = found.chosen
         picked = {name: allowed[i] for name, allowed, i in zip(self.names, self.candidates, indices, strict=True)}
-        return self.described(self.plan(picked), problem, problem.noise(indices))
+        return replace(self.described(self.plan(picked), problem, problem.noise(indices)), gap=found.gap)
 
     def described(self, plan: PrecisionPlan, problem: Problem, noise: float | None = None) -> Mixed:
         """A plan with every layer's choice and price, and the error that was measured."""
@@ -90,18 +101,15 @@ class Mixer:
         measured = output_sqnr_db(self.graph, self.quantized(plan), self.batches[0])
         return Mixed(plan, tuple(choices), predicted, measured, tried=self.tried)
 
-    def infeasible(self, what: str) -> OverBudget:
-        """The error for a budget that no choice keeps."""
-        least = sum(min(price(node, p).bytes for p in allowed) for node, allowed in self._rows())
+    def infeasible(self, what: str, reached: str) -> OverBudget:
+        """The error for a budget that no choice keeps, and how near one comes."""
         hint = "a larger budget"
-        if not self.allow_slower:
+        if not self.policy.islands:
+            hint += f"; {self.policy.title} has layers of 8 bits alone"
+        elif not self.allow_slower:
             hint += "; or allow_slower = true: 4-bit weights, 16-bit activations and float layers, which make the runtime "
             hint += "slower (docs/precisions.md)"
-        return OverBudget(
-            f"no choice of precisions keeps {what}: the layers take at least {least:,} bytes",
-            where="[quantization] budget",
-            hint=hint,
-        )
+        return OverBudget(f"no choice of precisions keeps {what}: {reached}", where="[quantization] budget", hint=hint)
 
     # ------------------------------------------------------------------ within
 
@@ -109,13 +117,15 @@ class Mixer:
         return list(zip(self.nodes, self.candidates, strict=True))
 
     def _allowed(self, node: Node) -> list[Precision]:
-        """What the runtime computes, and no slower than int8 unless that is allowed."""
+        """What the runtime computes: what is no slower than int8, what the target itself asks for, and the rest if allowed."""
         found = [INT8]
         for precision in CANDIDATES:
             if precision == INT8 or not self.policy.islands or not takes(self.policy.runtime, node, precision):
                 continue
             times = slowdown(node, precision, counted=self.counted)
-            if self.allow_slower or (times is not None and times <= _SLOWER):
+            as_fast = times is not None and times <= _SLOWER and not plain_on_x86(node, precision)
+            asked = precision == self.fixed.default and kind_of(node) in BY_DEFAULT
+            if self.allow_slower or asked or as_fast:
                 found.append(precision)
         return found
 

@@ -7,6 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgekit.errors import OverBudget
+
+#: Seconds that one program may take; a network's takes hundredths.
+TIME_LIMIT = 20.0
+
+#: HiGHS' status of a program that has no solution, and of one that ran out of time.
+_INFEASIBLE, _OUT_OF_TIME = 2, 1
+
 
 @dataclass(frozen=True)
 class Option:
@@ -50,21 +58,45 @@ class Problem:
         """All bytes of a choice."""
         return sum(layer[index].bytes for layer, index in zip(self.layers, chosen, strict=True))
 
+    def least_bytes(self) -> float:
+        """Of the smallest options of all layers."""
+        return sum(min(option.bytes for option in layer) for layer in self.layers)
 
-def least_noise(problem: Problem, bytes: float) -> list[int] | None:
-    """For each layer the option with the least noise in all that fits so many bytes; None where nothing does."""
+
+@dataclass(frozen=True)
+class Solution:
+    """One option a layer.
+
+    Attributes:
+        chosen: the option's index, layer by layer.
+        gap: share by which a better choice may be better still; 0 where there is none, more where the time ran out.
+    """
+
+    chosen: tuple[int, ...]
+    gap: float = 0.0
+
+
+def least_noise(problem: Problem, bytes: float) -> Solution | None:
+    """The options with the least noise in all that fit so many bytes; None where nothing does.
+
+    Raises:
+        OverBudget: the solver found neither a choice nor that there is none.
+    """
     return _solve(problem, objective="noise", limit=bytes)
 
 
-def least_bytes(problem: Problem, noise: float) -> list[int] | None:
-    """For each layer the option with the least bytes in all whose noise is at most this; None where there is none.
+def least_bytes(problem: Problem, noise: float) -> Solution | None:
+    """The options with the least bytes in all whose noise is at most this; None where there are none.
 
     Among equal bytes, the least instructions.
+
+    Raises:
+        OverBudget: the solver found neither a choice nor that there is none.
     """
     return _solve(problem, objective="bytes", limit=noise)
 
 
-def _solve(problem: Problem, objective: str, limit: float) -> list[int] | None:
+def _solve(problem: Problem, objective: str, limit: float) -> Solution | None:
     """Binary x, one a layer and option; z between 0 and 1, one an activation, at least every coarse x around it."""
     from scipy.optimize import Bounds, LinearConstraint, milp
 
@@ -95,12 +127,16 @@ def _solve(problem: Problem, objective: str, limit: float) -> list[int] | None:
     if held:
         constraints.append(LinearConstraint(above, -np.inf, 0.0))
     binary = np.concatenate([np.ones(count), np.zeros(len(problem.values))])
-    found = milp(cost, constraints=constraints, integrality=binary, bounds=Bounds(0.0, 1.0), options={"mip_rel_gap": 0.0})
+    options_of = {"mip_rel_gap": 0.0, "time_limit": TIME_LIMIT}
+    found = milp(cost, constraints=constraints, integrality=binary, bounds=Bounds(0.0, 1.0), options=options_of)
     if found.x is None:
-        return None
-    chosen: list[int] = []
-    start = 0
-    for layer in problem.layers:
-        chosen.append(int(np.argmax(found.x[start : start + len(layer)])))
-        start += len(layer)
-    return chosen
+        if found.status == _INFEASIBLE:
+            return None
+        raise OverBudget(
+            f"the solver found no choice of precisions in {TIME_LIMIT:g} seconds ({found.message.strip()})",
+            where=f"[quantization] budget, over {len(problem.layers)} layers",
+            hint="name the precisions of some layers in [quantization.layers]: fewer are left to choose",
+        )
+    ends_at = np.cumsum([len(layer) for layer in problem.layers])[:-1]
+    chosen = tuple(int(np.argmax(part)) for part in np.split(found.x[:count], ends_at))
+    return Solution(chosen, float(found.mip_gap) if found.status == _OUT_OF_TIME else 0.0)

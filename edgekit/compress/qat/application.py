@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +23,7 @@ from edgekit.compress.recording import recorded
 from edgekit.compress.scoring import score
 from edgekit.compress.tuning import Tuned, tune
 from edgekit.data import Data
-from edgekit.errors import Unsupported
+from edgekit.errors import Unsupported, UsageError
 from edgekit.ir import Graph
 from edgekit.ir.ops.training import FakeQuantize
 from edgekit.passes import DECOMPOSE, run_passes
@@ -44,6 +45,7 @@ def train_quantized(step: QAT, graph: Graph, data: object | None, context: Conte
     options = PostTraining(observer=step.observer, bias_correction=False)  # the training moves biases
     quantized, record = quantize(lowered, batches, policy=_POLICIES[step.runtime], options=options)
     types = weight_types(quantized, step.weights, step.layers, step.edges)
+    _require_types(step, types)
     codebooks, said = clusters_of(quantized, types)
     rule = keeping(codebooks)
     start = attach(quantized, types, step.start)
@@ -81,6 +83,18 @@ def train_quantized(step: QAT, graph: Graph, data: object | None, context: Conte
 def _require_float(graph: Graph) -> None:
     if any(value.quant is not None for value in graph.values()):
         raise Unsupported("training a graph for integers that is quantised already", hint="start from the float graph")
+
+
+def _require_types(step: QAT, types: Mapping[str, str]) -> None:
+    """UsageError where fewer bits are asked for and no layer would have them."""
+    if step.weights == "int8" or step.weights in types.values():
+        return
+    kept = "the first and the last layer (`edges`), " if step.edges else ""
+    raise UsageError(
+        f"no weight would be trained in {step.weights}: {kept}depthwise and transposed convolutions keep 8 bits",
+        where="weights",
+        hint=f'edges = false, or layers = {{ "NAME" = "{step.weights}" }}',
+    )
 
 
 def _scales(graph: Graph) -> dict[str, dict[str, Any]]:

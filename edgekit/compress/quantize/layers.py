@@ -44,12 +44,12 @@ class Layers:
     def of(self, node: Node) -> Precision:
         """The precision of a node."""
         precision = self.plan.of(*self.names(node))
-        if precision.weights != "int4" or self._states_weights(node):
+        if precision.weights != "int4" or self.states_weights(node):
             return precision
         good = kind_of(node) in BY_DEFAULT and (self._policy is None or takes(self._policy.runtime, node, precision))
         return precision if good or kind_of(node) is None else replace(precision, weights="int8")
 
-    def _states_weights(self, node: Node) -> bool:
+    def states_weights(self, node: Node) -> bool:
         """Whether the plan names this layer, and its weights in particular."""
         entry = self.plan.entry(*self.names(node))
         return entry is not None and self.plan.layers[entry].weights is not None

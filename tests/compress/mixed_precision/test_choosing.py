@@ -73,6 +73,45 @@ def test_nothing_that_makes_the_runtime_slower_is_chosen_unless_asked_for(graph:
     assert mixer(graph, slower=False).candidates == [[INT8]] * 3
 
 
+def test_a_target_of_4_bits_has_asked_for_them(graph: Graph) -> None:
+    four = PrecisionPlan(W4A8)
+    assert mixer(graph, slower=False, fixed=four).candidates == [[INT8, W4A8]] * 3
+    mixed = choose(mixer(graph, slower=False, fixed=four), PrecisionBudget(bytes=size(graph, W4A8)))
+    assert {choice.precision for choice in mixed.choices} == {W4A8} and len(mixed.slower()) == 3
+
+
+def test_4_bit_depthwise_convolutions_are_slower_on_x86_and_not_chosen_unasked() -> None:
+    text = "graph g(%x: float32[N,4,8,8])\n@w: float32[4,1,3,3]\n@v: float32[3,4,3,3]\n"
+    text += "%a = conv2d(%x, @w, groups=4)\n%y = conv2d(%a, @v)\nreturn %y"
+    deep = prepared(text)
+    assert mixer(deep, slower=False).candidates == [[INT8]] * 2
+    assert W4A8 in mixer(deep).candidates[0]
+
+
+@pytest.mark.parametrize(
+    ("budget", "reached"),
+    [
+        (PrecisionBudget(bytes=10), "the layers take at least [0-9,]+"),
+        (PrecisionBudget(min_sqnr_db=150.0), "[0-9.]+ dB is the most that was reached"),
+        (PrecisionBudget(max_drop=0.0), "[0-9.]+ points is the least that was reached"),
+    ],
+    ids=["bytes", "error", "accuracy"],
+)
+def test_a_budget_that_cannot_be_kept_says_how_near_a_choice_comes(
+    graph: Graph, score: Callable[[Graph], float], budget: PrecisionBudget, reached: str
+) -> None:
+    with pytest.raises(OverBudget, match=reached):
+        choose(mixer(graph, slower=False), budget, score)
+
+
+def test_where_every_layer_is_named_there_is_nothing_to_choose(graph: Graph) -> None:
+    named = {name: LayerPrecision("int8", "int8") for name in ("first", "wide", "fc")}
+    with pytest.raises(UsageError, match="all layers are named"):
+        mixer(graph, fixed=PrecisionPlan(INT8, named))
+    with pytest.raises(UsageError, match="no layer of this model has constant weights"):
+        mixer(prepared("graph g(%x: float32[N,4])\n%y = relu(%x)\nreturn %y"))
+
+
 def test_every_slower_choice_is_named_with_its_price(graph: Graph) -> None:
     mixed = choose(mixer(graph), PrecisionBudget(bytes=size(graph, W4A8)))
     assert [choice.layer for choice in mixed.slower()] == ["first.weight", "wide.weight", "fc.weight"]

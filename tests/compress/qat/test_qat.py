@@ -136,7 +136,9 @@ def test_a_killed_training_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     class Killed(BaseException):
         pass
 
-    recipe = ek.Recipe([ek.QAT(weights="int4", epochs=4, freeze=0.5, training=TINY, distillation=ek.Distillation())])
+    recipe = ek.Recipe(
+        [ek.QAT(weights="int4", edges=False, epochs=4, freeze=0.5, training=TINY, distillation=ek.Distillation())]
+    )
     data = ek.Data(train=blobs())
     undisturbed = recipe.apply(tiny(), data)
     for stop in (2, 1):  # in the part that learns norms, and in the one after
