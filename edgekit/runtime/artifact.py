@@ -87,10 +87,11 @@ class Artifact:
         return [_to_source(t, a) for t, a in zip(self.record.outputs, outputs, strict=True)]
 
     def _invoke(self, arrays: list[Array]) -> list[Array]:
+        axes = [tensor.file_batch for tensor in (*self.record.inputs, *self.record.outputs)]
         if self._tflite is not None:
-            return self._tflite.run(arrays, [tensor.file_batch for tensor in (*self.record.inputs, *self.record.outputs)])
+            return self._tflite.run(arrays, axes)
         assert self._onnx is not None
-        return self._onnx.invoke(arrays)
+        return self._onnx.run(arrays, axes) if self._onnx.takes_one_batch(axes) else self._onnx.invoke(arrays)
 
     def _pick(self, inputs: Inputs) -> list[Array]:
         """The given arrays in the file's order."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgekit.errors import InputError, UsageError
 from edgekit.formats.io_metadata import IO_KEY, FileTensor
+from edgekit.runtime.batched import Batched
 
 Array = NDArray[Any]
 
@@ -19,7 +20,7 @@ Array = NDArray[Any]
 _TYPES = {"float": "float32", "double": "float64"}
 
 
-class OnnxRuntime:
+class OnnxRuntime(Batched):
     """An .onnx file, loaded and ready to run on the CPU."""
 
     def __init__(self, model: str | Path | bytes, threads: int = 1, *, where: object | None = None) -> None:
@@ -58,6 +59,12 @@ class OnnxRuntime:
         self.inputs = tuple(_describe(item) for item in self._session.get_inputs())
         self.outputs = tuple(_describe(item) for item in self._session.get_outputs())
         self.record: str | None = self._session.get_modelmeta().custom_metadata_map.get(IO_KEY)
+
+    def takes_one_batch(self, axes: Sequence[int | None]) -> bool:
+        """Whether the file fixes how many samples a call takes, along these axes of its inputs and outputs."""
+        shapes = [info.shape for info in (*self.inputs, *self.outputs)]
+        stacked = [(shape, axis) for shape, axis in zip(shapes, axes, strict=True) if axis is not None]
+        return bool(stacked) and all(axis < len(shape) and shape[axis] is not None for shape, axis in stacked)
 
     def invoke(self, inputs: Sequence[Array]) -> list[Array]:
         """One call with arrays in the file's order and types.

@@ -129,6 +129,7 @@ CASES = [
     Case(ops.Sum((1,)), "int32[N,3]"),
     Case(ops.Lstm(4), f"float32[N,7,5];-;-;{WEIGHTS}"),
     Case(ops.BinarySign(), "float32[N,3,4]"),
+    Case(ops.ChooseExit("entropy", (1.0, 2.0), (0.5, 0.4)), "float32[N,5];float32[N,5];float32[N,5]"),
     Case(ops.BinaryWeight(scaled=True), "float32[6,3,2]"),
     Case(ops.FakeQuantize(), "float32[N,3];float32[1]"),
     Case(ops.FakeQuantize("int4", axis=0, narrow=True), "float32[6,3];float32[6]"),

@@ -61,7 +61,7 @@ class _Attachment:
         for node in nodes:
             if isinstance(node.op, WEIGHTED):
                 self._weighted(node, inputs[id(node)], before)
-            elif isinstance(node.op, ops.Concat | ops.Maximum | ops.Minimum | ops.Gather):
+            elif isinstance(node.op, ops.ChooseExit | ops.Concat | ops.Maximum | ops.Minimum | ops.Gather):
                 self._same_as_output(node, before)
         graph.sort()
         return graph

@@ -50,7 +50,7 @@ def assign_constants(graph: Graph, modes: Modes, policy: Policy, layers: Layers 
         else:
             for index, value in enumerate(node.inputs):
                 if value is not None and value.is_constant and value.type.is_float:
-                    same = isinstance(node.op, ops.Concat | ops.Maximum | ops.Minimum)
+                    same = isinstance(node.op, ops.ChooseExit | ops.Concat | ops.Maximum | ops.Minimum)
                     quant = node.output.quant if same else activation_params(*span(value.tensor), modes.computes_in(node))
                     assert quant is not None
                     _set(graph, node, index, quant)

@@ -50,7 +50,7 @@ COPIES = (
 _EQUAL = (ops.AvgPool1d, ops.AvgPool2d)
 
 #: Several inputs that meet in one output.
-_JOINS = (ops.Concat, ops.Maximum, ops.Minimum)
+_JOINS = (ops.ChooseExit, ops.Concat, ops.Maximum, ops.Minimum)
 
 
 @dataclass

@@ -48,6 +48,7 @@ _EITHER: frozenset[type[ops.Op]] = frozenset(
     {
         ops.Reshape,
         ops.Permute,
+        ops.ChooseExit,
         ops.Concat,
         ops.Split,
         ops.Slice,

@@ -16,6 +16,7 @@ from edgekit.export.refusals import Refusals
 from edgekit.export.structure import batch_axis, output_structure
 from edgekit.formats.io_metadata import IO_KEY, FileTensor, IoRecord, Preprocessing, TensorIo, encode
 from edgekit.ir import ops
+from edgekit.ir.exits import exit_plan
 from edgekit.ir.graph import Graph, Node, Value
 from edgekit.ir.types import Batch, dtype_name
 
@@ -53,7 +54,8 @@ def export(
 ) -> bytes:
     """Writes a graph as one ONNX file, with its constants inside.
 
-    The source's layout, the names of inputs, outputs, values and state, and the batch N stay; inputs and outputs are float
+    The source's layout, the names of inputs, outputs, values and state, and the batch N stay (a file with early exits has batch
+    1: its If decides for a whole call); inputs and outputs are float
     where the source's are. A graph that carries quantisation is written in the QDQ form with exactly its scales: int8 weights
     and int32 biases behind DequantizeLinear, and QuantizeLinear / DequantizeLinear around each quantised value.
 
@@ -84,13 +86,23 @@ def export(
     for value in graph.inputs:
         with _refused(refusals, f"input '{value.name}'", lost, [value]):
             to.declare(value)
-    for node in graph.nodes:
-        if any(value is not None and id(value) in lost for value in node.inputs):
-            lost.update(id(value) for value in node.outputs)
-            _check_known(node, refusals)
-            continue
-        with _refused(refusals, node, lost, node.outputs):
-            _emit(to, node)
+
+    def write(nodes: Sequence[Node]) -> bool:
+        for node in nodes:
+            if any(value is not None and id(value) in lost for value in node.inputs):
+                lost.update(id(value) for value in node.outputs)
+                _check_known(node, refusals)
+                continue
+            with _refused(refusals, node, lost, node.outputs):
+                _emit(to, node)
+            if any(value is not None and id(value) in lost for value in node.inputs):  # a layer of a later exit
+                lost.update(id(value) for value in node.outputs)
+        return not any(id(value) in lost for node in nodes for value in node.outputs)
+
+    to.write_nodes = write
+    plan = exit_plan(graph)
+    write(graph.nodes if plan is None else (*plan.before, plan.node, *plan.after))
+    batch = 1 if plan is not None and plan.saves else None
     taken: set[str] = set()
     outputs: list[tuple[Tensor, Value]] = []
     for value in graph.outputs:
@@ -103,12 +115,13 @@ def export(
     inputs = list(zip(to.inputs, graph.inputs, strict=True))
     to.settle_names([tensor for tensor, _ in (*inputs, *outputs)])
     record = IoRecord(
-        tuple(_describe(tensor, value, (preprocessing or {}).get(value.name)) for tensor, value in inputs),
-        tuple(_describe(tensor, value) for tensor, value in outputs),
+        tuple(_describe(tensor, value, batch, (preprocessing or {}).get(value.name)) for tensor, value in inputs),
+        tuple(_describe(tensor, value, batch) for tensor, value in outputs),
         output_structure(graph),
     )
     entries = {IO_KEY: encode(record).decode(), **(metadata or {})}
-    return serialize(to, inputs, outputs, values=to.unclear(), name=name or graph.name, opset=opset, metadata=entries)
+    name = name or graph.name
+    return serialize(to, inputs, outputs, values=to.unclear(), name=name, opset=opset, metadata=entries, batch=batch)
 
 
 @contextmanager
@@ -147,8 +160,9 @@ def _unknown(node: Node) -> Unsupported:
     )
 
 
-def _describe(tensor: Tensor, value: Value, preprocessing: Preprocessing | None = None) -> TensorIo:
-    shape = tuple(None if isinstance(dim, Batch) else dim for dim in value.type.shape)
+def _describe(tensor: Tensor, value: Value, batch: int | None, preprocessing: Preprocessing | None = None) -> TensorIo:
+    dims = value.type.shape if batch is None else value.type.at(batch)
+    shape = tuple(None if isinstance(dim, Batch) else dim for dim in dims)
     return TensorIo(
         FileTensor(tensor.name, shape, dtype_name(value.type.dtype)), batch=batch_axis(value), preprocessing=preprocessing
     )

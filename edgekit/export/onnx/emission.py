@@ -10,14 +10,15 @@ float what then meets signed ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
 
 from edgekit.export.half import SMALLEST_FLOAT16, fits_float16
 from edgekit.export.onnx.element_types import integer_kind, onnx_type, quantized_type
-from edgekit.export.onnx.writer import Tensor, Writer
+from edgekit.export.onnx.writer import Branch, Tensor, Writer
 from edgekit.ir.graph import Graph, Node, Value, named_state
 from edgekit.ir.ops import Reshape
 from edgekit.ir.quant import QuantParams
@@ -39,6 +40,23 @@ class Emission(Writer):
         self._derived: dict[tuple[int, str], Tensor] = {}
         self._input_ids = {id(value) for value in graph.inputs}
         self.inputs: list[Tensor] = []
+        #: Writes nodes here and now; False where one of them, or what it reads, was refused. The converter's.
+        self.write_nodes: Callable[[Sequence[Node]], bool] = lambda nodes: not nodes
+        #: Real numbers and integers that stand around the branch that is being written, the nearest last.
+        self._around: list[tuple[dict[int, Tensor], dict[int, Tensor]]] = []
+
+    @contextmanager
+    def within(self, branch: Branch) -> Iterator[None]:
+        """What the block writes goes into a branch, which reads what is computed outside and has constants of its own."""
+        before = self._reals, self._integers, self._derived
+        self._around.append((self._reals, self._integers))
+        self._reals, self._integers, self._derived = {}, {}, {}
+        try:
+            with super().within(branch):
+                yield
+        finally:
+            self._around.pop()
+            self._reals, self._integers, self._derived = before
 
     def declare(self, value: Value) -> None:
         """Makes a value the next input of the file: float there also where the graph quantises it."""
@@ -72,6 +90,9 @@ class Emission(Writer):
 
     def read_integers(self, value: Value) -> Tensor:
         """The integers of a quantised value."""
+        outside = [] if value.is_constant else [integers for _, integers in self._around if id(value) in integers]
+        if id(value) not in self._integers and outside:
+            return outside[-1][id(value)]
         if id(value) not in self._integers:
             assert value.is_constant
             assert value.quant is not None
@@ -160,6 +181,15 @@ class Emission(Writer):
             result.name = result.name or value.name
             self._reals[id(value)] = result
 
+    def bind_integers(self, value: Value, integers: Tensor) -> None:
+        """Makes a tensor of integers that of a quantised value."""
+        integers.wish = f"{value.name}/quantized"
+        self._integers[id(value)] = integers
+
+    def integers_of(self, value: Value) -> int | None:
+        """ONNX's number of the integers that a value is held in; None for real numbers."""
+        return None if value.quant is None else onnx_type(quantized_type(self._stored(value.quant).dtype))
+
     def output(self, value: Value, taken: set[str]) -> Tensor:
         """The tensor of a graph output, by a name of its own: the value's, unless that belongs to something else."""
         tensor = self.read(value)
@@ -200,8 +230,14 @@ class Emission(Writer):
             quant = value.quant if value.is_constant else replace(value.quant, narrow=False)
             tensor = self.dequantize(self.read_integers(value), quant, self.label(value))
             if value.producer is not None:
-                tensor.name = value.name
+                if id(value) in self._integers:
+                    tensor.name = value.name
+                else:  # computed outside this branch, where that name may be taken
+                    tensor.wish = value.name
             return tensor
+        outside = [] if value.is_constant else [reals for reals, _ in self._around if id(value) in reals]
+        if outside:
+            return outside[-1][id(value)]
         if not value.is_constant:
             raise KeyError(f"%{value.name} is read before it is written")
         onnx_type(value.type.dtype)

@@ -10,7 +10,7 @@ import torch
 import edgekit
 from edgekit.errors import Unsupported, UsageError
 from edgekit.export.onnx.element_types import onnx_type, raw_bytes
-from edgekit.export.onnx.writer import Attribute, Tensor, Writer
+from edgekit.export.onnx.writer import Attribute, Branch, FileNode, Tensor, Writer
 from edgekit.ir.graph import Value
 from edgekit.ir.types import Batch
 
@@ -30,8 +30,11 @@ def serialize(
     name: str,
     opset: int,
     metadata: Mapping[str, str],
+    batch: int | None = None,
 ) -> bytes:
     """The file, once names are settled. The same content gives the same bytes. ``values`` are declared with their shapes.
+
+    ``batch`` is the file's, None where the caller chooses it.
 
     Raises:
         UsageError: the package onnx is not installed.
@@ -41,7 +44,7 @@ def serialize(
         import onnx
     except ImportError as error:
         raise UsageError("the package onnx is not installed", hint="pip install 'edgekit[build]'") from error
-    size = sum(data.numel() * data.element_size() for _, data in writer.initializers)
+    size = _held(writer.initializers, writer.nodes)
     if size > _LIMIT:
         raise Unsupported(
             f"the model's constants take {size:,} bytes, an ONNX file holds at most {_LIMIT:,}",
@@ -59,9 +62,9 @@ def serialize(
     graph.name = name
     graph.node.extend(_node(onnx, node) for node in writer.nodes)
     graph.initializer.extend(_tensor(onnx, data, tensor.name, tensor.kind) for tensor, data in writer.initializers)
-    graph.input.extend(_value_info(onnx, tensor, value) for tensor, value in inputs)
-    graph.output.extend(_value_info(onnx, tensor, value) for tensor, value in outputs)
-    graph.value_info.extend(_value_info(onnx, tensor, value) for tensor, value in values)
+    graph.input.extend(_value_info(onnx, tensor, value, batch) for tensor, value in inputs)
+    graph.output.extend(_value_info(onnx, tensor, value, batch) for tensor, value in outputs)
+    graph.value_info.extend(_value_info(onnx, tensor, value, batch) for tensor, value in values)
     return bytes(model.SerializeToString(deterministic=True))
 
 
@@ -78,6 +81,8 @@ def _node(onnx: Any, node: Any) -> Any:
 
 def _attribute(onnx: Any, name: str, content: Attribute) -> Any:
     kinds = onnx.AttributeProto
+    if isinstance(content, Branch):
+        return kinds(name=name, type=kinds.GRAPH, g=_branch(onnx, content, name))
     if isinstance(content, torch.Tensor):
         return kinds(name=name, type=kinds.TENSOR, t=_tensor(onnx, content, ""))
     if isinstance(content, str):
@@ -94,17 +99,35 @@ def _attribute(onnx: Any, name: str, content: Attribute) -> Any:
     return kinds(name=name, type=kinds.FLOATS, floats=items)
 
 
+def _branch(onnx: Any, branch: Branch, name: str) -> Any:
+    """A graph without inputs: a branch reads what stands outside by name. It runs at batch 1."""
+    assert branch.value is not None
+    return onnx.GraphProto(
+        name=f"{branch.value.name}/{name}",
+        node=[_node(onnx, node) for node in branch.nodes],
+        initializer=[_tensor(onnx, data, tensor.name, tensor.kind) for tensor, data in branch.initializers],
+        output=[_value_info(onnx, branch.output, branch.value, 1, branch.kind)],
+    )
+
+
+def _held(initializers: Iterable[tuple[Tensor, torch.Tensor]], nodes: Iterable[FileNode]) -> int:
+    """Bytes of all constants, in branches too."""
+    branches = [content for node in nodes for content in node.attributes.values() if isinstance(content, Branch)]
+    inner = sum(_held(branch.initializers, branch.nodes) for branch in branches)
+    return inner + sum(data.numel() * data.element_size() for _, data in initializers)
+
+
 def _tensor(onnx: Any, data: torch.Tensor, name: str, kind: int | None = None) -> Any:
     number = onnx_type(data.dtype) if kind is None else kind
     return onnx.TensorProto(name=name, data_type=number, dims=data.shape, raw_data=raw_bytes(data, kind))
 
 
-def _value_info(onnx: Any, tensor: Tensor, value: Value) -> Any:
+def _value_info(onnx: Any, tensor: Tensor, value: Value, batch: int | None = None, number: int | None = None) -> Any:
     info = onnx.ValueInfoProto(name=tensor.name)
     kind = info.type.tensor_type
-    kind.elem_type = onnx_type(value.type.dtype)
+    kind.elem_type = onnx_type(value.type.dtype) if number is None else number
     kind.shape.SetInParent()  # a number has a shape without dimensions, which is not the same as no shape
-    for dim in value.type.shape:
+    for dim in value.type.shape if batch is None else value.type.at(batch):
         if isinstance(dim, Batch):
             kind.shape.dim.add(dim_param=str(dim))
         else:

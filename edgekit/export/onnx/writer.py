@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import torch
 
 from edgekit.export.onnx.element_types import raw_bytes
+from edgekit.ir.graph import Value
 
 #: What an attribute may hold.
-Attribute: TypeAlias = int | float | str | Sequence[int] | Sequence[float] | Sequence[str] | torch.Tensor
+Attribute: TypeAlias = "int | float | str | Sequence[int] | Sequence[float] | Sequence[str] | torch.Tensor | Branch"
 
 
 @dataclass(eq=False, slots=True)
@@ -34,6 +36,25 @@ class FileNode:
     inputs: tuple[Tensor | None, ...]
     outputs: tuple[Tensor, ...]
     attributes: dict[str, Attribute]
+
+
+@dataclass(eq=False)
+class Branch:
+    """A graph inside the file's: a branch of an If. It reads what is computed outside by name; its constants are its own.
+
+    Attributes:
+        nodes, initializers: as in the `Writer`.
+        output: what it gives.
+        value: the graph's value that this is, for its shape.
+        kind: the element type by ONNX's number, where that is not the one of the value.
+    """
+
+    nodes: list[FileNode] = field(default_factory=list)
+    initializers: list[tuple[Tensor, torch.Tensor]] = field(default_factory=list)
+    output: Tensor = field(default_factory=Tensor)
+    value: Value | None = None
+    kind: int | None = None
+    shared: dict[tuple[torch.dtype, int | None, tuple[int, ...], bytes], Tensor] = field(default_factory=dict)
 
 
 @dataclass
@@ -85,10 +106,19 @@ class Writer:
         """A number of rank 0."""
         return self.shared(torch.tensor(number, dtype=dtype))
 
+    @contextmanager
+    def within(self, branch: Branch) -> Iterator[None]:
+        """What the block writes goes into a branch."""
+        before = self.nodes, self.initializers, self._shared
+        self.nodes, self.initializers, self._shared = branch.nodes, branch.initializers, branch.shared
+        try:
+            yield
+        finally:
+            self.nodes, self.initializers, self._shared = before
+
     def settle_names(self, interface: Sequence[Tensor] = ()) -> None:
-        """Gives every nameless tensor a name that no other has. ``interface``: inputs and outputs, read or not."""
-        tensors = [*interface, *(tensor for tensor, _ in self.initializers)]
-        tensors += [tensor for node in self.nodes for tensor in (*node.inputs, *node.outputs) if tensor is not None]
+        """Gives every nameless tensor a name of its own, in branches too. ``interface``: inputs and outputs, read or not."""
+        tensors = [*interface, *_tensors(self.initializers, self.nodes)]
         taken = {tensor.name for tensor in tensors}
         for tensor in tensors:
             if not tensor.name:
@@ -98,3 +128,14 @@ class Writer:
                     name = f"{tensor.wish}_{count}"
                 taken.add(name)
                 tensor.name = name
+
+
+def _tensors(initializers: Iterable[tuple[Tensor, torch.Tensor]], nodes: Iterable[FileNode]) -> Iterator[Tensor]:
+    """All tensors, those of branches behind the operator that has them."""
+    yield from (tensor for tensor, _ in initializers)
+    for node in nodes:
+        yield from (tensor for tensor in (*node.inputs, *node.outputs) if tensor is not None)
+        for content in node.attributes.values():
+            if isinstance(content, Branch):
+                yield from _tensors(content.initializers, content.nodes)
+                yield content.output

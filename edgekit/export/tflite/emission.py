@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgekit.errors import Unsupported
 from edgekit.export.half import SMALLEST_FLOAT16, fits_float16
+from edgekit.export.tflite.branch import Branch
 from edgekit.export.tflite.constants import arrange, values_of
 from edgekit.export.tflite.element_types import quantization, tensor_type
 from edgekit.export.tflite.layout.assign import Assignment
@@ -31,7 +33,9 @@ class Emission:
         self.batch = options.batch
         self.micro = options.micro
         self.sheet = Sheet()
-        self.subgraphs: list[Sheet] = []  # bodies of loops, written behind the main one
+        self.subgraphs: list[Sheet] = []  # bodies of loops and branches, written behind the main one
+        #: Writes nodes here and now; False where one of them, or what it reads, was refused. The exporter's.
+        self.write_nodes: Callable[[Sequence[Node]], bool] = lambda nodes: not nodes
         self._assignment = assignment
         self._float16 = options.float16
         self._all_names = options.all_names
@@ -41,6 +45,8 @@ class Emission:
         #: Packed signs of values, by identity and form: for Larq Compute Engine.
         self.packed: dict[tuple[int, Form], int] = {}
         self._deferred: dict[int, Callable[[], None]] = {}
+        self._branches: list[Branch] = []  # those that are being written, the innermost last, and what stands around each
+        self._outer: list[tuple[Sheet, dict[tuple[int, Form], int], dict[int, int]]] = []
 
     def shape(self, value: Value) -> tuple[int, ...]:
         """The shape at the file's batch, in the source's order."""
@@ -84,8 +90,42 @@ class Emission:
                 self._tensors[key] = self.array(whole, value.quant)
             else:
                 home = self.home(value)
-                self._tensors[key] = self.move(self._tensors[id(value), home], value, home, form)
+                if self._branches and (id(value), home) not in self._tensors:
+                    self._take(value, form if key in self._outer[-1][1] else home)
+                if key not in self._tensors:
+                    self._tensors[key] = self.move(self._tensors[id(value), home], value, home, form)
         return self._tensors[key]
+
+    def _take(self, value: Value, form: Form) -> None:
+        """Bring a value that is computed outside the branch that is being written into it."""
+        with self._outside() as branch:
+            outer = self.sheet.tensors[self.tensor(value, form)]
+        branch.take(value, form, outer)
+
+    @contextmanager
+    def within(self, branch: Branch) -> Iterator[None]:
+        """What the block writes goes into a branch."""
+        before = self.sheet, self._tensors, self._expanded
+        self._branches.append(branch)
+        self._outer.append(before)
+        self.sheet, self._tensors, self._expanded = branch.sheet, branch.tensors, branch.expanded
+        try:
+            yield
+        finally:
+            self._branches.pop()
+            self.sheet, self._tensors, self._expanded = self._outer.pop()
+
+    @contextmanager
+    def _outside(self) -> Iterator[Branch]:
+        """What the block writes goes where the branch that is being written stands."""
+        branch, before = self._branches.pop(), self._outer.pop()
+        self.sheet, self._tensors, self._expanded = before
+        try:
+            yield branch
+        finally:
+            self._branches.append(branch)
+            self._outer.append(before)
+            self.sheet, self._tensors, self._expanded = branch.sheet, branch.tensors, branch.expanded
 
     def move(self, index: int, value: Value, before: Form, after: Form) -> int:
         """A tensor rearranged, with the type and quantisation of ``value``.

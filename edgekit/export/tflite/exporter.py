@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from edgekit.errors import Unsupported
-from edgekit.export.refusals import Refusals
+from edgekit.export.refusals import Refusals, place_of
 from edgekit.export.structure import batch_axis, output_structure
 from edgekit.export.tflite import emitters as _emitters  # noqa: F401 - fills the table
 from edgekit.export.tflite import kernels, larq, micro
@@ -20,7 +20,8 @@ from edgekit.formats.io_metadata import IO_KEY, FileTensor, IoRecord, Layout, Te
 from edgekit.formats.tflite.memory_plan import with_offline_plan
 from edgekit.formats.tflite.model import Model, Signature, Tensor
 from edgekit.formats.tflite.write import write
-from edgekit.ir import Graph, Value
+from edgekit.ir import Graph, Node, Value
+from edgekit.ir.exits import exit_plan
 from edgekit.ir.ops import Op
 
 
@@ -54,7 +55,7 @@ def to_model(graph: Graph, options: TfliteOptions) -> Model:
     emission = Emission(graph, assignment, options)
     for value in graph.inputs:
         emission.input(value, form_of(value.type.at(batch), inputs[value.name]))
-    _write_nodes(emission, {**EMITTERS, **larq.EMITTERS} if options.larq else EMITTERS)
+    _write_nodes(emission, {**EMITTERS, **larq.EMITTERS} if options.larq else EMITTERS, options.larq)
     emission.sheet.node = None
     results = _outputs(emission, outputs)
     for sheet in (emission.sheet, *emission.subgraphs):
@@ -65,22 +66,35 @@ def to_model(graph: Graph, options: TfliteOptions) -> Model:
     return _assemble(emission, results, options, inputs, outputs)
 
 
-def _write_nodes(emission: Emission, emitters: Mapping[type[Op], Emitter]) -> None:
+def _write_nodes(emission: Emission, emitters: Mapping[type[Op], Emitter], for_larq: bool) -> None:
     """Write every node; what hangs on a refused one is left out, so that all refusals are found.
 
     Raises:
         Unsupported: some nodes have no form in TFLite.
     """
     refusals, missing = Refusals(), set[int]()
-    for node in emission.graph.nodes:
-        written = False
-        if not any(id(value) in missing for value in node.inputs):
-            emission.sheet.node = node
-            with refusals.at(node):
-                emitters[type(node.op)](emission.site(node), node.op)
-                written = True
-        if not written:
-            missing.update(id(value) for value in node.outputs)
+
+    def write(nodes: Sequence[Node]) -> bool:
+        for node in nodes:
+            written = False
+            if not any(id(value) in missing for value in node.inputs):
+                emission.sheet.node = node
+                with refusals.at(node):
+                    emitters[type(node.op)](emission.site(node), node.op)
+                    written = not any(id(value) in missing for value in node.inputs)
+            if not written:
+                missing.update(id(value) for value in node.outputs)
+        return not any(id(value) in missing for node in nodes for value in node.outputs)
+
+    emission.write_nodes = write
+    plan = exit_plan(emission.graph)
+    if for_larq and plan is not None:
+        raise Unsupported(
+            "files for Larq Compute Engine take no early exits: its packed signs can't enter a branch of IF",
+            where=place_of(plan.node),
+            hint="the target tflite-int8, or a network without early exits",
+        )
+    write(emission.graph.nodes if plan is None else (*plan.before, plan.node, *plan.after))
     refusals.raise_if_any("{count} things in this model cannot be written for TFLite")
 
 

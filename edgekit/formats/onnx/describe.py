@@ -18,7 +18,7 @@ _RECURRENT = ("LSTM", "GRU", "RNN")
 
 
 def describe(data: bytes, name: str) -> Description:
-    """What the main graph of a file holds; costs are those of one sample (dimensions that the caller chooses count 1).
+    """What a file holds; costs are those of one sample (dimensions that the caller chooses count 1) that takes every branch.
 
     Raises:
         InputError: not an ONNX file, or a damaged one.
@@ -26,7 +26,7 @@ def describe(data: bytes, name: str) -> Description:
     """
     model = _load(data, name)
     view = _View(model)
-    ops = tuple(view.op(node) for node in model.graph.node)
+    ops = tuple(view.op(node) for node in view.nodes)
     weights = [t for t in view.constants.values() if t.name in view.read and t.name not in view.scales]
     return Description(
         name=name,
@@ -72,8 +72,9 @@ class _View:
         graph = model.graph
         self.model = model
         nodes = list(_nodes(graph))
+        self.nodes = list(_with_branches(graph))
         self.constants = {t.name: t for t in _constants(graph)}
-        self.types = {v.name: v.type.tensor_type for v in (*graph.value_info, *graph.input, *graph.output)}
+        self.types = {v.name: v.type.tensor_type for v in (*_inferred(graph), *graph.input, *graph.output)}
         self.read = {name for node in nodes for name in node.input} | {v.name for v in graph.output}
         self.scales = {name for node in nodes if node.op_type in _QUANTIZERS for name in node.input[1:]}
         #: Value computed from a constant by DequantizeLinear -> that constant.
@@ -114,7 +115,8 @@ class _View:
 
     def op(self, node: Any) -> OpInfo:
         used = [] if node.op_type in _QUANTIZERS else [c for c in map(self._constant, node.input) if c is not None]
-        used += [constant for branch in _subgraphs(node) for constant in _constants(branch)]
+        if node.op_type != "If":  # the nodes of its branches are listed themselves
+            used += [constant for body in _subgraphs(node) for constant in _constants(body)]
         return OpInfo(
             kind=node.op_type,
             name=node.output[0],
@@ -152,10 +154,10 @@ class _View:
         graph = self.model.graph
         numbers: dict[str, int] = {}
         sizes: dict[int, int] = {}
-        fused = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
-        fused |= {node.input[0] for node in graph.node if node.op_type == "QuantizeLinear"}
+        fused = {node.output[0] for node in self.nodes if node.op_type == "DequantizeLinear"}
+        fused |= {node.input[0] for node in self.nodes if node.op_type == "QuantizeLinear"}
         ends = [v.name for v in graph.input if v.name not in self.constants]
-        for name in (*ends, *(o for node in graph.node for o in node.output if o and o not in self.constants)):
+        for name in (*ends, *(o for node in self.nodes for o in node.output if o and o not in self.constants)):
             if name not in self.types or not self.types[name].HasField("shape"):
                 return None
             numbers[name] = len(numbers)
@@ -163,7 +165,7 @@ class _View:
             sizes[numbers[name]] = self.numel(name) * _width(self.dtype(name)) if wide else 0
         steps = [
             ([numbers[i] for i in _reads(n) if i in numbers], [numbers[o] for o in n.output if o in numbers])
-            for n in graph.node
+            for n in self.nodes
         ]
         outputs = [numbers[v.name] for v in graph.output if v.name in numbers]
         return peak_memory(steps, sizes, [numbers[name] for name in ends], outputs)
@@ -172,9 +174,9 @@ class _View:
         graph = self.model.graph
         names: dict[str, int] = {}
         ends = [v.name for v in graph.input if v.name not in self.constants]
-        for name in (*ends, *(name for node in graph.node for name in (*_reads(node), *node.output) if name)):
+        for name in (*ends, *(name for node in self.nodes for name in (*_reads(node), *node.output) if name)):
             names.setdefault(name, len(names))
-        steps = [([names[i] for i in _reads(n) if i], [names[o] for o in n.output if o]) for n in graph.node]
+        steps = [([names[i] for i in _reads(n) if i], [names[o] for o in n.output if o]) for n in self.nodes]
         return edges(steps, [names[name] for name in ends], [names.get(v.name, -1) for v in graph.output])
 
     def sizes(self, total: int) -> SizeBreakdown:
@@ -195,8 +197,27 @@ def _subgraphs(node: Any) -> Iterator[Any]:
         yield from attribute.graphs
 
 
+def _with_branches(graph: Any) -> Iterator[Any]:
+    """The nodes with those of an If's branches in front of it: all that may run."""
+    for node in graph.node:
+        if node.op_type == "If":
+            for branch in _subgraphs(node):
+                yield from _with_branches(branch)
+        yield node
+
+
+def _inferred(graph: Any) -> Iterator[Any]:
+    """The types that shape inference found, in inner graphs too, and those of what these give."""
+    yield from graph.value_info
+    for node in graph.node:
+        for inner in _subgraphs(node):
+            yield from (*_inferred(inner), *inner.output)
+
+
 def _reads(node: Any) -> list[str]:
-    """What a node reads, in its inner graphs too (names of their own among it are read by nobody else)."""
+    """What a node reads: what its branches give, and all that bodies of loops read (their own names are nobody else's)."""
+    if node.op_type == "If":
+        return [*node.input, *(value.name for branch in _subgraphs(node) for value in branch.output)]
     return [*node.input, *(name for branch in _subgraphs(node) for inner in branch.node for name in _reads(inner))]
 
 

@@ -7,6 +7,7 @@ from math import prod
 import numpy as np
 
 from edgekit.formats.description import Description, Dimension, OpInfo, TensorInfo, edges, peak_memory
+from edgekit.formats.tflite.inlining import inlined
 from edgekit.formats.tflite.model import NUMPY_OF, Model, Operator, Subgraph, Tensor
 from edgekit.formats.tflite.read import read
 from edgekit.formats.tflite.schema_generated import ActivationFunctionType, Padding, TensorType
@@ -14,13 +15,13 @@ from edgekit.formats.tflite.sizes import sizes
 
 
 def describe(data: bytes, name: str) -> Description:
-    """What the main subgraph of a file holds; the costs are those of one run at the file's own batch.
+    """What a file holds; the costs are those of one run at the file's own batch that takes every branch.
 
     Raises:
         InputError: not a TFLite file, or a damaged one.
     """
     model = read(data, where=name)
-    graph = model.main
+    graph = inlined(model)
     read_by_ops = {i for operator in graph.operators for i in operator.inputs if i >= 0}
     constants = {i: graph.tensors[i] for i in sorted(read_by_ops) if graph.tensors[i].data is not None}
     distinct = {(id(t.data) if t.data is None else _place(t), t.shape): t for t in constants.values()}

@@ -29,6 +29,7 @@ from edgekit.ir.ops.attention import Attention
 from edgekit.ir.ops.base import OPS, Op
 from edgekit.ir.ops.binary import BinarySign, BinaryWeight
 from edgekit.ir.ops.conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
+from edgekit.ir.ops.early_exit import SCORES, ChooseExit, certainty
 from edgekit.ir.ops.elementwise import (
     Abs,
     Add,
@@ -94,6 +95,7 @@ __all__ = [
     "FUSED",
     "FUSED_RANGE",
     "OPS",
+    "SCORES",
     "Abs",
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
@@ -109,6 +111,7 @@ __all__ = [
     "BinaryWeight",
     "Cast",
     "Ceil",
+    "ChooseExit",
     "Clamp",
     "Concat",
     "Conv1d",
@@ -196,4 +199,5 @@ __all__ = [
     "Threshold",
     "Tile",
     "Where",
+    "certainty",
 ]

@@ -259,6 +259,7 @@ REDUCTION = [
     case(ops.Sum((1,)), "bool[N,5]"),
     case(ops.Amax((1,)), "int64[N,5]"),
     case(ops.Sum((0,)), ROWS, note="over the batch"),
+    *(case(ops.ChooseExit(score, (1.0, 0.5), (0.4, 0.5)), *["float32[N,5]"] * 3) for score in ops.SCORES),
     case(ops.Argmax(-1), "float32[N,3,5]"),
     case(ops.Argmax(1, keepdim=True), "float32[N,3,5]"),
     case(ops.Argmax(1), "int64[N,30]"),
