@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 
 from edgekit.errors import Unsupported
+from edgekit.export.c_binary.elementwise import TABLES, TWO_SIDED, prelu_call, table_call, two_sided_call
 from edgekit.export.c_binary.kernels import functions
 from edgekit.export.c_binary.layers import Call, layer_call, window
 from edgekit.export.c_binary.memory import Lifetime, place
@@ -16,7 +17,6 @@ from edgekit.ir import Graph, Node, QuantParams, Value, ops
 from edgekit.ir.integer.fixed_point import quantize_multiplier
 
 _LAYERS = (ops.Conv1d, ops.Conv2d, ops.Linear)
-_MOVES_NOTHING = (ops.Reshape, ops.Identity)
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class _Network:
     """A graph on its way into C."""
 
     calls: list[Call] = field(default_factory=list)
-    reads: list[int] = field(default_factory=list)  # by call: the call whose result it reads, -1 for the input
+    reads: list[tuple[int, ...]] = field(default_factory=list)  # by call: the calls whose results it reads, -1 for the input
     held: dict[int, tuple[int, Picture]] = field(default_factory=dict)  # id of a value -> where it comes from, and its form
 
 
@@ -55,7 +55,7 @@ def export_c(graph: Graph, name: str) -> CFiles:
             )
     network.held[id(graph.inputs[0])] = (-1, picture_of(graph.inputs[0]))
     for node in graph.nodes:
-        if id(node.inputs[0]) not in network.held and refusals:
+        if refusals and any(id(v) not in network.held for v in node.inputs if v is not None and not v.is_constant):
             continue  # what it reads was refused already
         with refusals.at(node):
             _add(network, node)
@@ -70,39 +70,51 @@ def export_c(graph: Graph, name: str) -> CFiles:
 
 def _add(network: _Network, node: Node) -> None:
     """Appends the call for a node, or notes that it is where its input is."""
-    source, x = network.held.get(id(node.inputs[0]), (-2, None))
-    if x is None or node.output.quant is None or node.input(0).quant is None:
+    computed = [value for value in node.inputs if value is not None and not value.is_constant]
+    held = [network.held.get(id(value)) for value in computed]
+    if not held or None in held or any(value.quant is None for value in (*computed, node.output)):
         raise Unsupported(f"c-binary computes no '{node.op.name}' in float", hint=_HINT)
-    name = f"layer{len(network.calls)}"
-    if isinstance(node.op, _MOVES_NOTHING):
-        network.held[id(node.output)] = (source, _flattened(node, x))
+    pictures = [entry[1] for entry in held if entry is not None]
+    sources = tuple(entry[0] for entry in held if entry is not None)
+    x, name = pictures[0], f"layer{len(network.calls)}"
+    if isinstance(node.op, ops.Reshape) or (isinstance(node.op, ops.Identity) and node.output.quant == computed[0].quant):
+        network.held[id(node.output)] = (sources[0], _flattened(node, x))
         return
-    if isinstance(node.op, _LAYERS):
-        call = layer_call(node, x, name)
-    elif isinstance(node.op, ops.MaxPool1d | ops.MaxPool2d):
-        call = _pool(node, x, name)
-    elif isinstance(node.op, ops.Mean):
-        call = _mean(node, x)
-    elif isinstance(node.op, ops.BinarySign) and not x.signs:
-        call = _signs(node, x)
-    else:
-        raise Unsupported(f"c-binary has no C code for '{node.op.name}'", hint=_HINT)
+    call = _call(node, pictures, name)
     network.calls.append(call)
-    network.reads.append(source)
+    network.reads.append(sources)
     network.held[id(node.output)] = (len(network.calls) - 1, call.result)
 
 
+def _call(node: Node, pictures: list[Picture], name: str) -> Call:
+    """The call for a node that computes something."""
+    op, x = node.op, pictures[0]
+    if isinstance(op, _LAYERS):
+        return layer_call(node, x, name)
+    if isinstance(op, ops.MaxPool1d | ops.MaxPool2d):
+        return _pool(node, x, name)
+    if isinstance(op, ops.Mean):
+        return _mean(node, x)
+    if isinstance(op, ops.BinarySign) and not x.signs:
+        return _signs(node, x)
+    if isinstance(op, TABLES):
+        return table_call(node, x, name)
+    if isinstance(op, ops.Prelu):
+        return prelu_call(node, x, name)
+    if isinstance(op, TWO_SIDED):
+        given = iter(pictures)
+        first, second = (None if node.input(i).is_constant else next(given) for i in (0, 1))
+        return two_sided_call(node, (first, second), name)
+    raise Unsupported(f"c-binary has no C code for '{op.name}'", hint=_HINT)
+
+
 _HINT = (
-    "chains of convolutions, linear layers, max pools and a global mean, with batch norms and ReLU folded in, are what it has; "
+    "convolutions, linear layers, max pools, a global mean, activations, sums, and factors by channel are what it has; "
     "tflite-binary has the other ops"
 )
 
 
 def _flattened(node: Node, x: Picture) -> Picture:
-    if isinstance(node.op, ops.Identity):
-        if node.output.quant != node.input(0).quant:
-            raise Unsupported("c-binary does not convert between scales", hint="leave out --io and separate scales")
-        return x
     shape = node.output.tensor_shape
     if shape == node.input(0).tensor_shape:
         return x
@@ -154,14 +166,18 @@ def _written(network: _Network, graph: Graph, last: int, name: str) -> CFiles:
     """The text of both files; ``last``: the call that gives the output."""
     identifier = identifier_of(name)
     calls, reads = network.calls[: last + 1], network.reads[: last + 1]
-    readers = [max((i for i, read in enumerate(reads) if read == index), default=index) for index in range(len(calls))]
+    readers = [max((i for i, read in enumerate(reads) if index in read), default=index) for index in range(len(calls))]
     inner = [Lifetime(call.result.words, index, readers[index]) for index, call in enumerate(calls[:-1])]
     offsets, words = place(inner)
     lines = []
     for index, call in enumerate(calls):
-        read = "input" if reads[index] < 0 else f"{_pointer(calls[reads[index]].result)}(memory + {offsets[reads[index]]})"
+        places = [
+            "input" if source < 0 else f"{_pointer(calls[source].result)}(memory + {offsets[source]})"
+            for source in reads[index]
+        ]
+        named = dict(zip(("IN", "IN2"), places, strict=False))
         write = "output" if index == last else f"{_pointer(call.result)}(memory + {offsets[index]})"
-        arguments = ", ".join(read if argument == "IN" else argument for argument in call.arguments)
+        arguments = ", ".join(named.get(argument, argument) for argument in call.arguments)
         lines.append(f"  {call.kernel}({arguments}, {write}); /* {call.note} */")
     x, y = _quant(graph.inputs[0]), _quant(graph.outputs[0])
     first, final = picture_of(graph.inputs[0]), calls[-1].result

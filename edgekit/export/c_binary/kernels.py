@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from string import Template
 
+from edgekit.export.c_binary.elementwise_kernels import ELEMENTWISE
+
 _GEOMETRY = """\
-/* A window that moves over a picture: sizes of input, output, kernel; steps, padding before, distance between taps. */
+/* A window that moves over a picture: sizes of input, output, kernel; steps, padding before, distance between taps; channels
+   that an output channel reads (cg), and output channels that read the same ones (og). */
 typedef struct {
-  int32_t h, w, c, oh, ow, oc, kh, kw, sh, sw, ph, pw, dh, dw;
+  int32_t h, w, c, oh, ow, oc, kh, kw, sh, sw, ph, pw, dh, dw, cg, og;
 } window_t;
 """
 
@@ -49,15 +52,16 @@ _SUM_BITS = (
 /* Signs times signs: as many as are equal, minus as many as differ. */
 static int32_t sum_bits(const window_t *g, const void *in, const void *weights, int32_t zero, int32_t oy, int32_t ox,
                         int32_t o) {
-  const int32_t words = (g->c + 31) / 32;
-  const uint32_t *x = (const uint32_t *)in, *w = (const uint32_t *)weights + (size_t)o * (size_t)(g->kh * g->kw * words);
+  const int32_t words = (g->cg + 31) / 32, pixel = (g->c + 31) / 32;
+  const uint32_t *x = (const uint32_t *)in + o / g->og * (g->cg / 32);
+  const uint32_t *w = (const uint32_t *)weights + (size_t)o * (size_t)(g->kh * g->kw * words);
   int32_t pairs = 0, differ = 0;
 """
     + Template(_TAPS).substitute(
         row="words",
-        body="        const uint32_t *p = x + (size_t)(y * g->w + at) * (size_t)words;\n"
+        body="        const uint32_t *p = x + (size_t)(y * g->w + at) * (size_t)pixel;\n"
         "        for (i = 0; i < words; i++) differ += ones(p[i] ^ w[i]);\n"
-        "        pairs += g->c;",
+        "        pairs += g->cg;",
     )
     + "  (void)zero;\n  return pairs - 2 * differ;\n}\n"
 )
@@ -67,13 +71,14 @@ _SUM_BYTES = (
 /* Integers times integers. */
 static int32_t sum_bytes(const window_t *g, const void *in, const void *weights, int32_t zero, int32_t oy, int32_t ox,
                         int32_t o) {
-  const int8_t *x = (const int8_t *)in, *w = (const int8_t *)weights + (size_t)o * (size_t)(g->kh * g->kw * g->c);
+  const int8_t *x = (const int8_t *)in + o / g->og * g->cg;
+  const int8_t *w = (const int8_t *)weights + (size_t)o * (size_t)(g->kh * g->kw * g->cg);
   int32_t sum = 0;
 """
     + Template(_TAPS).substitute(
-        row="g->c",
+        row="g->cg",
         body="        const int8_t *p = x + (size_t)(y * g->w + at) * (size_t)g->c;\n"
-        "        for (i = 0; i < g->c; i++) sum += ((int32_t)p[i] - zero) * w[i];",
+        "        for (i = 0; i < g->cg; i++) sum += ((int32_t)p[i] - zero) * w[i];",
     )
     + "  return sum;\n}\n"
 )
@@ -83,15 +88,15 @@ _SUM_MIXED = (
 /* Integers times signs. */
 static int32_t sum_mixed(const window_t *g, const void *in, const void *weights, int32_t zero, int32_t oy, int32_t ox,
                         int32_t o) {
-  const int32_t words = (g->c + 31) / 32;
-  const int8_t *x = (const int8_t *)in;
+  const int32_t words = (g->cg + 31) / 32;
+  const int8_t *x = (const int8_t *)in + o / g->og * g->cg;
   const uint32_t *w = (const uint32_t *)weights + (size_t)o * (size_t)(g->kh * g->kw * words);
   int32_t sum = 0;
 """
     + Template(_TAPS).substitute(
         row="words",
         body="        const int8_t *p = x + (size_t)(y * g->w + at) * (size_t)g->c;\n"
-        "        for (i = 0; i < g->c; i++) {\n"
+        "        for (i = 0; i < g->cg; i++) {\n"
         "          const int32_t v = (int32_t)p[i] - zero;\n"
         "          sum += (w[i / 32] >> (i % 32)) & 1u ? v : -v;\n"
         "        }",
@@ -265,6 +270,7 @@ KERNELS: dict[str, tuple[str, tuple[str, ...]]] = {
     "pool_bytes": (_POOL_BYTES, ("window_t",)),
     "mean_bytes": (_MEAN_BYTES, ("rescale", "clamped")),
     "signs_of_values": (_SIGNS_OF_VALUES, ()),
+    **ELEMENTWISE,
 }
 
 

@@ -30,7 +30,7 @@ class Call:
     Attributes:
         kernel: its name.
         constants: C definitions that belong to it.
-        arguments: what stands between the input and the output.
+        arguments: before the output; IN and IN2 stand for what it reads.
         result: what it writes.
         note: a comment for it.
     """
@@ -51,7 +51,7 @@ def layer_call(node: Node, x: Picture, name: str) -> Call:
         name: the beginning of the names of its constants.
 
     Raises:
-        Unsupported: groups, sums beyond 32 bits.
+        Unsupported: groups of signs that are no whole words, sums beyond 32 bits.
     """
     weight = _weight(node, x)
     window, result = _window(node, x, weight)
@@ -126,8 +126,10 @@ def _weight(node: Node, x: Picture) -> Tensor:
     weight = quantize_constant(value.tensor.detach(), value.quant).long()
     if isinstance(node.op, ops.Linear):
         return weight.reshape(len(weight), x.channels, x.height, x.width)
-    if node.op.groups != 1:  # type: ignore[attr-defined]
-        raise Unsupported("c-binary computes no grouped convolution", hint="an ordinary one")
+    if node.op.groups != 1 and x.signs and weight.shape[1] % 32:  # type: ignore[attr-defined]
+        raise Unsupported(
+            "c-binary computes groups of signs whose channels fill whole words of 32", hint="groups of 32, 64, ... channels"
+        )
     return weight.unsqueeze(2) if weight.dim() == 3 else weight
 
 
@@ -146,12 +148,13 @@ def _window(node: Node, x: Picture, weight: Tensor) -> tuple[str, Picture]:
     before = (0, *(low for low, _ in op.padding))[-2:]
     spatial = (1, *node.output.tensor_shape[2:])[-2:]
     result = Picture(spatial[0], spatial[1], len(weight))
-    return window(x, kernel, stride, before, dilation, result), result
+    return window(x, kernel, stride, before, dilation, result, op.groups), result
 
 
-def window(x: Picture, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, y: Picture) -> str:
+def window(x: Picture, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, y: Picture, groups: int = 1) -> str:
     """The C definition of a window under the name WINDOW."""
-    numbers = (x.height, x.width, x.channels, y.height, y.width, y.channels, *kernel, *stride, *padding, *dilation)
+    sizes = (x.height, x.width, x.channels, y.height, y.width, y.channels)
+    numbers = (*sizes, *kernel, *stride, *padding, *dilation, x.channels // groups, y.channels // groups)
     return f"static const window_t WINDOW = {{{', '.join(map(str, numbers))}}};\n"
 
 

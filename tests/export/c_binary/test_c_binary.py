@@ -22,7 +22,7 @@ from edgekit.ir.integer.interpreter import Simulator
 from edgekit.ir.quantized_data import quantize as to_integers
 from edgekit.passes import DECOMPOSE, EXACT, run_passes
 from edgekit.stages import c_files
-from tests.compress.binarize.networks import Layers, Pooled, binary
+from tests.compress.binarize.networks import Layers, Pooled, Residual, binary
 from tests.trained import digits
 
 torch.set_num_threads(1)
@@ -54,6 +54,10 @@ def both(graph: Graph, x: torch.Tensor, *flags: str) -> tuple[np.ndarray, np.nda
     [
         (Pooled, "xnor_net", SANITIZED),
         (Layers, "bnn", ("-Os", "-DEDGEKIT_PORTABLE")),
+        (Residual, "react_net", SANITIZED),
+        pytest.param(Pooled, "react_net", ("-O2",), marks=pytest.mark.slow),
+        pytest.param(Residual, "bnn", SANITIZED, marks=pytest.mark.slow),
+        pytest.param(Residual, "xnor_net", SANITIZED, marks=pytest.mark.slow),
         pytest.param(Pooled, "bnn", ("-O3",), marks=pytest.mark.slow),
         pytest.param(Pooled, "binary_connect", ("-O2", "-DEDGEKIT_PORTABLE"), marks=pytest.mark.slow),
         pytest.param(Layers, "binary_connect", SANITIZED, marks=pytest.mark.slow),
@@ -123,11 +127,83 @@ def test_a_machine_without_a_compiler_says_that_nothing_was_compared(tmp_path: P
     assert (tmp_path / "c-binary" / "net.c").is_file()
 
 
+class Branched(nn.Module):
+    """Two branches, groups, a standalone activation of every kind, sums and differences with constants on either side."""
+
+    def __init__(self, activation: nn.Module, groups: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 32, 3, padding=1)
+        self.grouped = nn.Conv2d(32, 32, 3, padding=1, groups=groups)
+        self.binary = nn.Conv2d(32, 32, 3, padding=1)
+        self.norm = nn.BatchNorm2d(32)
+        self.activation, self.slopes = activation, nn.PReLU(32)
+        self.offset = nn.Parameter(torch.randn(32, 1, 1))
+        self.factor = nn.Parameter(torch.randn(32, 1, 1))
+        self.last = nn.Linear(32, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        y = self.activation(self.grouped(self.slopes(x)))
+        z = self.norm(self.binary(x))
+        y = 1.5 - (y - self.offset) * self.factor
+        return self.last(torch.relu(torch.relu(z) + y - x).mean((2, 3)))
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("activation", "groups"),
+    [
+        (nn.ReLU6(), 32),
+        pytest.param(nn.LeakyReLU(0.1), 4, marks=pytest.mark.slow),
+        pytest.param(nn.Hardswish(), 2, marks=pytest.mark.slow),
+        pytest.param(nn.PReLU(), 1, marks=pytest.mark.slow),
+    ],
+)
+def test_branches_groups_and_activations_are_the_simulation_bit_by_bit(activation: nn.Module, groups: int) -> None:
+    torch.manual_seed(groups)
+    module, x = Branched(activation, groups).eval(), torch.randn(24, 3, 9, 7)
+    data = ek.Data(train=(x.numpy(), np.zeros(len(x), np.int64)))
+    made = ek.Binarize(method="bnn", epochs=0, layers=("binary",)).apply(ek.load(module, (x[:1],)), data)
+    graph = lowered(made, x)
+    got, wanted = both(graph, x, *SANITIZED)
+    assert np.array_equal(got, wanted) and len(np.unique(wanted)) > 20
+
+
+@needs_compiler
+def test_binary_groups_of_whole_words_are_exact_and_others_are_refused() -> None:
+    x = torch.randn(16, 3, 6, 6)
+    for width, fits in ((64, True), (40, False)):
+        torch.manual_seed(0)
+        inner = [nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, width, 3, groups=2)]
+        module = nn.Sequential(*inner, nn.BatchNorm2d(width), nn.Flatten(), nn.Linear(4 * width, 4)).eval()
+        data = ek.Data(train=(x.numpy(), np.zeros(len(x), np.int64)))
+        made = ek.Binarize(method="bnn", epochs=0, layers=("3",)).apply(ek.load(module, (x[:1],)), data)
+        if fits:
+            got, wanted = both(lowered(made, x), x, *SANITIZED)
+            assert np.array_equal(got, wanted)
+            continue
+        with pytest.raises(Unsupported, match="whole words"):
+            export_c(lowered(made, x), "net")
+
+
+class Squeezed(nn.Module):
+    """A product of two values that the network computes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution, self.last = nn.Conv2d(1, 8, 3), nn.Linear(8, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.convolution(x)
+        return self.last((x * torch.sigmoid(x)).mean((2, 3)))
+
+
 def test_what_has_no_c_code_is_refused_by_name_and_nothing_is_written(tmp_path: Path) -> None:
     x, _, _, _ = digits()
-    with pytest.raises(Unsupported, match="no C code for 'prelu'") as caught:
-        ek.build(binary(Pooled, "react_net"), target="c-binary", calibration=x[:256], output=tmp_path, name="net")
-    assert "first.2" in str(caught.value.where) and "tflite-binary" in str(caught.value.hint)
+    graph = ek.load(Squeezed(), (torch.zeros(1, 1, 8, 8),))
+    with pytest.raises(Unsupported, match="no product of two pictures") as caught:
+        ek.build(graph, target="c-binary", calibration=x[:256], output=tmp_path, name="net")
+    assert "test_c_binary.py" in str(caught.value.where)
     assert not (tmp_path / "c-binary").exists()
 
 

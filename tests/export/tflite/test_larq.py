@@ -82,7 +82,7 @@ def test_layers_that_do_not_fit_say_why() -> None:
     )
     reasons = [why_not(node) for node in binary_layers(lowered(made, x))]
     assert any("pads" in reason for reason in reasons if reason)
-    connected = lowered(binary(Layers, "binary_connect"), torch.from_numpy(digits()[0][:64]))
+    connected = lowered(binary(Layers, "binary_connect", 0), torch.from_numpy(digits()[0][:64]))
     assert {why_not(node) for node in binary_layers(connected)} == {"what it reads are not signs"}
 
 
