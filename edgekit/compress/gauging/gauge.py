@@ -19,10 +19,12 @@ class Gauge:
     Attributes:
         what: of the files, in a few words.
         before: the reading of the graph that the step was given.
-        macs: its multiply-accumulates.
+        whole: its multiply-accumulates, or what else candidates are chosen by.
     """
 
-    def __init__(self, graph: Graph, file: FileMaker, meter: Meter, kept: Path | None = None) -> None:
+    def __init__(
+        self, graph: Graph, file: FileMaker, meter: Meter, kept: Path | None = None, *, whole: int | None = None
+    ) -> None:
         """A gauge that compares with one graph.
 
         Args:
@@ -31,11 +33,12 @@ class Gauge:
             meter: measures them.
             kept: file of readings, by the content of what was measured: a step that was cut off chooses again what it chose,
                 although a time is never measured twice alike.
+            whole: what candidates are chosen by, of this graph; its multiply-accumulates by default.
 
         Raises:
             EdgekitError: the graph cannot be exported or measured; nothing has been trained yet.
         """
-        self.macs = graph.macs
+        self.whole = graph.macs if whole is None else whole
         self._file, self._meter, self._kept = file, meter, Kept(kept)
         self._folder = tempfile.TemporaryDirectory(prefix="edgekit-gauge-")
         try:

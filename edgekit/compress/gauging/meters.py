@@ -1,4 +1,4 @@
-"""What the harness says of a file: instructions on an emulated core, or milliseconds where it is run."""
+"""What the harness says of a file: its bytes, instructions on an emulated core, or milliseconds where it is run."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Reading:
     """One measurement of a candidate.
 
     Attributes:
-        value: instructions per inference, or milliseconds.
+        value: bytes, instructions per inference, or milliseconds.
         share: of what the network costs that the step was given.
         interval: of ``value``, 95 %; None for a count.
-        by: the runtime that ran it.
+        by: the runtime that ran it; empty where nothing did.
         unstable: why it is not to be relied on; empty where it is.
     """
 
@@ -35,6 +35,15 @@ class Meter(Protocol):
 
     def __call__(self, base: Path, candidate: Path) -> Reading:
         """The candidate's reading; the base's own where both are one file. Raises what the harness raises."""
+
+
+class FileBytes:
+    """Bytes of the file itself."""
+
+    def __call__(self, base: Path, candidate: Path) -> Reading:
+        """See ``Meter``."""
+        value = candidate.stat().st_size
+        return Reading(value, value / base.stat().st_size, None, "")
 
 
 class Instructions:
@@ -99,12 +108,14 @@ def meter(measure: str, on: str) -> Meter:
     """The meter of a measured budget.
 
     Args:
-        measure: "instructions" or "latency".
-        on: as after ``edgekit bench --on``: ``qemu:CPU`` for instructions, else ``local``, ``ssh://...`` or ``adb``.
+        measure: "bytes", "instructions" or "latency".
+        on: as after ``edgekit bench --on``: ``qemu:CPU`` for instructions, ``local``, ``ssh://...`` or ``adb`` for a latency.
 
     Raises:
         UsageError: no such core.
     """
+    if measure == "bytes":
+        return FileBytes()
     if measure == "instructions":
         from edgekit.bench.qemu.cpu import cpu_named
 

@@ -13,14 +13,14 @@ from edgekit.compress.context import Context
 from edgekit.compress.gauging.gauge import Gauge
 from edgekit.compress.prune.absorbing import absorb
 from edgekit.compress.prune.analysis import Analysis, analyse
-from edgekit.compress.prune.budget import HIGHEST, MEASURES, Choices, meet, smallest
+from edgekit.compress.prune.budget import HIGHEST, MEASURES, Choices, how_small, larger_budget, meet, smallest
 from edgekit.compress.prune.criteria import CRITERIA, Evidence, NotDefined
 from edgekit.compress.prune.criteria.table import Scores
 from edgekit.compress.prune.declined import declined
 from edgekit.compress.prune.evidence import evidence
-from edgekit.compress.prune.gauged import allowed_by, gauge_of, measured_details, measured_note, unsteady
+from edgekit.compress.prune.gauged import allowed_by, chosen_by, gauge_of, measured_details, measured_note, unsteady
 from edgekit.compress.prune.groups import Group, find_groups, limits
-from edgekit.compress.prune.measured import meet_measured
+from edgekit.compress.prune.measured import Candidates, meet_measured
 from edgekit.compress.prune.oracle import check
 from edgekit.compress.prune.reestimate import reestimate
 from edgekit.compress.prune.removal import Gone, removed_by, removed_of_groups, shrink
@@ -93,7 +93,7 @@ def prune(
         else:
             with ExitStack() as stack:
                 measuring = gauge or stack.enter_context(gauge_of(step, graph, data, context))
-                found = meet_measured(analysis, allowed_by(step), partial(_within, analysis, choices), measuring)
+                found = meet_measured(analysis, allowed_by(step), _candidates(step, analysis, choices), measuring)
                 gone, details["measured"] = found.gone, measured_details(step, measuring, found)
             warnings += unsteady(found.reading)
             notes.append(measured_note(details["measured"]))
@@ -125,12 +125,23 @@ def prune(
     )
 
 
-def _within(analysis: Analysis, choices: Choices, macs: float) -> Gone:
-    """What goes so that so many multiply-accumulates are left, or as few as can be."""
-    try:
-        return meet(analysis, "macs", max(macs, 1 + 1e-9), choices)
-    except OverBudget:
-        return smallest(analysis, "macs", choices)
+def _candidates(step: Prune, analysis: Analysis, choices: Choices) -> Candidates:
+    """What may be measured: by its count, and as small as can be."""
+    count = chosen_by(step)
+
+    def within(amount: float) -> Gone:
+        try:
+            return meet(analysis, count, max(amount, 1 + 1e-9), choices)
+        except OverBudget:
+            return smallest(analysis, count, choices)
+
+    return Candidates(
+        count,
+        within,
+        lambda: smallest(analysis, count, choices),
+        how_small(choices.round_to),
+        larger_budget(choices.round_to),
+    )
 
 
 def _rank(step: Prune, groups: list[Group], seen: Evidence) -> tuple[list[Group], list[Scores], dict[str, str]]:

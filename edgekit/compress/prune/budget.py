@@ -15,7 +15,6 @@ from edgekit.ir import Graph
 MEASURES: dict[str, Callable[[Graph], int]] = {
     "macs": lambda graph: graph.macs,
     "parameters": lambda graph: graph.parameters,
-    "bytes": lambda graph: weight_bytes(graph),
 }
 
 #: Halvings of the ratio: finer than a channel of a layer with thousands.

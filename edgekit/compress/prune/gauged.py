@@ -8,6 +8,7 @@ from edgekit.compress.context import Context
 from edgekit.compress.gauging.gauge import Gauge
 from edgekit.compress.gauging.meters import Reading, meter
 from edgekit.compress.gauging.plain import PlainFile
+from edgekit.compress.prune.budget import MEASURES
 from edgekit.compress.prune.measured import Allowed, Found
 from edgekit.compress.prune.step import MEASURED, Prune
 from edgekit.ir import Graph
@@ -21,22 +22,29 @@ def gauge_of(step: Prune, graph: Graph, data: object | None, context: Context) -
         Unsupported, InputError: the graph cannot be exported or run.
     """
     on = where_of(step)
-    if context.say is not None:
+    if context.say is not None and on:
         context.say(f"{_measure(step)} measured on {on}")
     file = context.file or PlainFile(graph, data, context.root)
     kept = None if context.folder is None else context.folder / "readings.json"
-    return Gauge(graph, file, meter(_measure(step), on), kept)
+    return Gauge(graph, file, meter(_measure(step), on), kept, whole=MEASURES[chosen_by(step)](graph))
+
+
+def chosen_by(step: Prune) -> str:
+    """What a measured cost follows nearly in a line, a key of ``MEASURES``: candidates are chosen by it."""
+    return "parameters" if step.bytes is not None else "macs"
 
 
 def allowed_by(step: Prune) -> Allowed:
     """The budget of a step that ``is_measured``."""
     name = next(name for name in MEASURED if getattr(step, name) is not None)
     amount = float(getattr(step, name))
-    return Allowed(_measure(step), amount, is_share=name == "latency" or (name == "instructions" and amount <= 1.0))
+    return Allowed(_measure(step), amount, is_share=name == "latency" or (name != "latency_ms" and amount <= 1.0))
 
 
 def where_of(step: Prune) -> str:
-    """Where a step that ``is_measured`` is measured."""
+    """Where a step that ``is_measured`` is measured; nowhere, for the bytes of a file."""
+    if step.bytes is not None:
+        return ""
     return step.on or ("qemu:cortex-a53" if step.instructions is not None else "local")
 
 
@@ -45,7 +53,7 @@ def measured_details(step: Prune, gauge: Gauge, found: Found) -> dict[str, Any]:
     reading = found.reading
     return {
         "measure": _measure(step),
-        "unit": "instructions" if step.instructions is not None else "ms",
+        "unit": "ms" if _measure(step) == "latency" else _measure(step),
         "file": gauge.what,
         "on": where_of(step),
         "by": reading.by,
@@ -53,7 +61,8 @@ def measured_details(step: Prune, gauge: Gauge, found: Found) -> dict[str, Any]:
         "after": reading.value,
         "share": reading.share,
         "interval": None if reading.interval is None else list(reading.interval),
-        "candidates": found.rows(),
+        "chosen_by": chosen_by(step),
+        "candidates": found.rows(chosen_by(step)),
     }
 
 
@@ -80,11 +89,12 @@ def measured_note(details: dict[str, Any]) -> str:
 
     A latency's share is of what the network before took in turn with it, which an earlier time on another day is not.
     """
-    what = f"{details['measure']} of the {details['file']} file on {details['on']} ({details['by']})"
-    if details["unit"] == "instructions":
+    where = f" on {details['on']} ({details['by']})" if details["on"] else ""
+    what = f"{details['measure']} of the {details['file']} file{where}"
+    if details["unit"] != "ms":
         return f"{what}: {details['before']:,.0f} before, {details['after']:,.0f} after ({details['share']:.1%})"
     return f"{what}: {details['after']:.4g} ms, {details['share']:.1%} of the network before, timed in turn"
 
 
 def _measure(step: Prune) -> str:
-    return "instructions" if step.instructions is not None else "latency"
+    return "bytes" if step.bytes is not None else "instructions" if step.instructions is not None else "latency"

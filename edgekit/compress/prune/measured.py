@@ -13,7 +13,7 @@ from edgekit.compress.prune.removal import Gone, shrink
 from edgekit.errors import OverBudget
 from edgekit.ir import Graph
 
-#: Measurements of candidates, at most; one more where even the smallest must be tried.
+#: Measurements of candidates, at most.
 MOST = 8
 
 #: A cost that is so near below the budget, relative to it, ends the search.
@@ -28,7 +28,7 @@ class Allowed:
     """A measured budget.
 
     Attributes:
-        measure: "instructions" or "latency", for what is said.
+        measure: "bytes", "instructions" or "latency", for what is said.
         amount: a share of the given network's cost, or an amount.
         is_share: which of the two.
     """
@@ -39,7 +39,7 @@ class Allowed:
 
     def text(self, value: float) -> str:
         """An amount with its unit."""
-        return f"{value:,.0f} instructions" if self.measure == "instructions" else f"{value:.4g} ms"
+        return f"{value:.4g} ms" if self.measure == "latency" else f"{value:,.0f} {self.measure}"
 
     def cost(self, reading: Reading) -> float:
         """What is held against the amount."""
@@ -51,10 +51,13 @@ class Allowed:
 
 
 class Measuring(Protocol):
-    """Measures candidates against the graph that the budget is a share of: its ``macs``, and ``before``, its reading."""
+    """Measures candidates against the graph that the budget is a share of.
+
+    ``whole`` is what that has of the count by which candidates are chosen, ``before`` its reading.
+    """
 
     @property
-    def macs(self) -> int:
+    def whole(self) -> int:
         """See above."""
 
     @property
@@ -67,98 +70,88 @@ class Measuring(Protocol):
 
 @dataclass
 class Found:
-    """What goes, and what was measured on the way: by multiply-accumulates of the candidate."""
+    """What goes, and what was measured on the way: by the count of the candidate."""
 
     gone: Gone
     reading: Reading
     readings: list[tuple[int, Reading]] = field(default_factory=list)
 
-    def rows(self) -> list[dict[str, Any]]:
-        """The measurements as plain data."""
-        return [{"macs": macs, "value": reading.value, "share": reading.share} for macs, reading in self.readings]
+    def rows(self, count: str) -> list[dict[str, Any]]:
+        """The measurements as plain data; ``count`` is the name of what candidates were chosen by."""
+        return [{count: each, "value": reading.value, "share": reading.share} for each, reading in self.readings]
 
 
-def meet_measured(analysis: Analysis, allowed: Allowed, within: Callable[[float], Gone], gauge: Measuring) -> Found:
+@dataclass(frozen=True)
+class Candidates:
+    """What may be measured.
+
+    Attributes:
+        count: a key of ``MEASURES`` that the cost follows nearly in a line.
+        within: what goes so that so much of that is left, or as little as can be.
+        smallest: what goes at most.
+        how_small: what that leaves, for what is said; larger: what to try where it is over the budget.
+    """
+
+    count: str
+    within: Callable[[float], Gone]
+    smallest: Callable[[], Gone]
+    how_small: str
+    larger: str
+
+
+def meet_measured(analysis: Analysis, allowed: Allowed, candidates: Candidates, gauge: Measuring) -> Found:
     """What goes so that the measured cost of the rest is within the budget.
 
-    Cost is taken to follow multiply-accumulates nearly in a line, so candidates are chosen by those, between the dearest
-    network that fits and the cheapest that does not. What is returned was measured and fits; how near below the budget it is
-    depends on how evenly kernels take other widths.
+    The smallest network is measured first: it says whether the budget can be met, and where the line begins on which the
+    cost lies nearly. The others are chosen between the dearest network that fits and the cheapest that does not. What is
+    returned was measured and fits; how near below the budget it is depends on how evenly kernels take other widths.
 
     Args:
         analysis: of the graph.
         allowed: the budget.
-        within: what goes so that so many multiply-accumulates are left, or as few as can be.
+        candidates: what may go.
         gauge: measures.
 
     Raises:
         OverBudget: the budget is missed even with all removed that may go.
         EdgekitError: what a measurement raises.
     """
-    whole, before = gauge.macs, gauge.before
-    if allowed.meets(before):
-        return Found(within(whole), before)
-    readings: list[tuple[int, Reading]] = []
-    dear, cheap = (whole, allowed.cost(before)), (0, 0.0)  # as if nothing but multiply-accumulates cost anything
-    best: tuple[Gone, Reading] | None = None
-    for _ in range(MOST):
-        gone = within(_guess(dear, cheap, allowed.amount))
-        macs = _macs(analysis, gone)
-        if any(macs == tried for tried, _ in readings):
+    if allowed.meets(gauge.before):
+        return Found(candidates.within(gauge.whole), gauge.before)
+    gone = candidates.smallest()
+    count = _count(analysis, candidates, gone)
+    reading = gauge(shrink(analysis, gone))
+    if not allowed.meets(reading):
+        limit = f"{allowed.amount:.0%} of it" if allowed.is_share else allowed.text(allowed.amount)
+        raise OverBudget(
+            f"pruning cannot bring {allowed.text(gauge.before.value)} to {limit}: {candidates.how_small} "
+            f"{allowed.text(reading.value)} were measured",
+            where=f"prune of {analysis.graph.name}",
+            hint=candidates.larger,
+        )
+    found = Found(gone, reading, [(count, reading)])
+    dear, cheap = (gauge.whole, allowed.cost(gauge.before)), (count, allowed.cost(reading))
+    while len(found.readings) < MOST and cheap[1] < allowed.amount * (1 - NEAR):
+        gone = candidates.within(_guess(dear, cheap, allowed.amount))
+        count = _count(analysis, candidates, gone)
+        if any(count == tried for tried, _ in found.readings):
             break
         reading = gauge(shrink(analysis, gone))
-        readings.append((macs, reading))
-        cost = allowed.cost(reading)
-        if not allowed.meets(reading):
-            if best is None:
-                cheap = (0, _intercept(dear, (macs, cost)))
-            dear = (macs, cost)
-            continue
-        best, cheap = (gone, reading), (macs, cost)
-        if cost >= allowed.amount * (1 - NEAR):
-            break
-    if best is None:
-        best = _smallest(analysis, allowed, within, gauge, readings)
-    return Found(*best, readings)
-
-
-def _intercept(one: tuple[int, float], other: tuple[int, float]) -> float:
-    """What a line through two candidates costs without any multiply-accumulate."""
-    (a, cost_a), (b, cost_b) = one, other
-    return max(cost_b - (cost_a - cost_b) / (a - b) * b, 0.0) if a != b else 0.0
+        found.readings.append((count, reading))
+        if allowed.meets(reading):
+            found.gone, found.reading, cheap = gone, reading, (count, allowed.cost(reading))
+        else:
+            dear = (count, allowed.cost(reading))
+    return found
 
 
 def _guess(dear: tuple[int, float], cheap: tuple[int, float], amount: float) -> float:
-    """Multiply-accumulates at which the cost is likely to be just within the budget."""
+    """The count at which the cost is likely to be just within the budget."""
     (most, cost), (least, low) = dear, cheap
     aim = amount * (1 - NEAR / 2)
     share = (aim - low) / (cost - low) if cost > low else 0.5
     return least + (most - least) * min(max(share, _MARGIN), 1 - _MARGIN)
 
 
-def _smallest(
-    analysis: Analysis,
-    allowed: Allowed,
-    within: Callable[[float], Gone],
-    gauge: Measuring,
-    readings: list[tuple[int, Reading]],
-) -> tuple[Gone, Reading]:
-    """The smallest network; OverBudget where it does not fit either."""
-    gone = within(0.0)
-    macs = _macs(analysis, gone)
-    known = next((reading for tried, reading in readings if tried == macs), None)
-    reading = known or gauge(shrink(analysis, gone))
-    if known is None:
-        readings.append((macs, reading))
-    if not allowed.meets(reading):
-        limit = f"{allowed.amount:.0%} of it" if allowed.is_share else allowed.text(allowed.amount)
-        raise OverBudget(
-            f"pruning cannot bring {allowed.text(gauge.before.value)} to {limit}: with one channel left of every group that "
-            f"may lose some {allowed.text(reading.value)} were measured",
-            hint="a larger budget, or another network; the record of a prune by ratio names what had to stay and why",
-        )
-    return gone, reading
-
-
-def _macs(analysis: Analysis, gone: Gone) -> int:
-    return MEASURES["macs"](shrink(analysis, gone, shapes_only=True))
+def _count(analysis: Analysis, candidates: Candidates, gone: Gone) -> int:
+    return MEASURES[candidates.count](shrink(analysis, gone, shapes_only=True))

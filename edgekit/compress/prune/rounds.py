@@ -14,7 +14,7 @@ from edgekit.compress.gauging.gauge import Gauge
 from edgekit.compress.prune.analysis import analyse
 from edgekit.compress.prune.application import prune
 from edgekit.compress.prune.budget import MEASURES
-from edgekit.compress.prune.gauged import gauge_of, measured_again, measured_note
+from edgekit.compress.prune.gauged import chosen_by, gauge_of, measured_again, measured_note
 from edgekit.compress.prune.gone import AllGone
 from edgekit.compress.prune.groups import find_groups
 from edgekit.compress.prune.step import MEASURED, Prune
@@ -131,10 +131,11 @@ def _amount(step: Prune, graph: Graph, done: float, least: Graph) -> Prune:
     if step.ratio is not None:
         return replace(step, ratio=step.ratio if done == 1 else 1 - (1 - step.ratio) ** done)
     if step.is_measured:
-        # Only the last round is measured; those before it go by the multiply-accumulates that would meet the budget.
-        amount = graph.macs * (least.macs / graph.macs) ** done
-        by_macs: dict[str, Any] = {**dict.fromkeys(MEASURED), "on": "", "macs": max(amount, 1 + 1e-9)}
-        return step if done == 1 else replace(step, **by_macs)
+        # Only the last round is measured; those before it go by the count at which the budget would be met.
+        count = chosen_by(step)
+        whole, end = (MEASURES[count](each) for each in (graph, least))
+        by_count: dict[str, Any] = {**dict.fromkeys(MEASURED), "on": "", count: max(whole * (end / max(whole, 1)) ** done, 1 + 1e-9)}
+        return step if done == 1 else replace(step, **by_count)
     measure = next(name for name in MEASURES if getattr(step, name) is not None)
     whole, budget = MEASURES[measure](graph), float(getattr(step, measure))
     share = budget if budget <= 1.0 else min(budget / whole, 1.0)

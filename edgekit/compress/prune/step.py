@@ -29,10 +29,10 @@ NEEDS: dict[str, Literal["", "inputs", "labels"]] = {
 }
 
 #: Amounts that only a measurement tells.
-MEASURED = ("instructions", "latency", "latency_ms")
+MEASURED = ("bytes", "instructions", "latency", "latency_ms")
 
 #: What a prune may be held to, exactly one of them.
-AMOUNTS = ("ratio", "macs", "parameters", "bytes", *MEASURED)
+AMOUNTS = ("ratio", "macs", "parameters", *MEASURED)
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class Prune:
         ratio: share of channels removed in every group (0 to below 1); of all groups together with scope "global".
         macs: multiply-accumulates kept: a share up to 1.0, an amount above.
         parameters: parameters kept, likewise.
-        bytes: bytes of the weights kept, likewise, in the element types that the graph has.
+        bytes: of the file kept, likewise: of the file that the build makes for its first target, else of an int8 TFLite file
+            where there is data to calibrate it with, else of a float32 one.
         instructions: ARM64 instructions per inference kept, likewise, counted under emulation.
         latency: the share of the latency kept, timed.
         latency_ms: milliseconds per inference, timed.
         on: where instructions ("qemu:cortex-a53" and the like) or latency ("local", "ssh://user@host", "adb") are measured, as
-            after ``edgekit bench --on``. What is measured is the file that the build makes for its first target, else an int8
-            TFLite file where there is data to calibrate it with, else a float32 one.
+            after ``edgekit bench --on``. What is measured is the same file.
         criterion: "fpgm", "l1", "l2", "bn_scale", "random", "apoz" (needs data) or "taylor" (needs labels).
         scope: channels are ranked within their group ("local") or over all ("global").
         round_to: every layer that loses channels keeps a multiple of so many: the width of the target's SIMD registers.
@@ -116,7 +116,7 @@ class Prune:
     def _check_measured(self) -> None:
         if self.latency is not None and self.latency > 1:
             raise UsageError(f"'latency' is the share that is kept, up to 1, not {self.latency}", hint="latency_ms = 2.5")
-        if self.on and not self.is_measured:
+        if self.on and (not self.is_measured or self.bytes is not None):
             raise UsageError(
                 "'on' says where a budget is measured", hint="instructions = 0.5, latency = 0.5 or latency_ms = 2.5"
             )
@@ -126,7 +126,7 @@ class Prune:
 
     @property
     def is_measured(self) -> bool:
-        """The budget is of instructions or latency, which the harness measures."""
+        """The budget is of a file: of its bytes, or of the instructions or the latency that the harness measures."""
         return any(getattr(self, name) is not None for name in MEASURED)
 
     def _check_rounds(self) -> None:

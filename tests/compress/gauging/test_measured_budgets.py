@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+import edgekit
 from edgekit.bench import qemu
 from edgekit.compress.context import Context
 from edgekit.compress.gauging import meters
@@ -147,12 +148,60 @@ def test_a_step_that_was_cut_off_chooses_what_it_chose_although_times_differ(
     assert stand_in.measured == before
 
 
+@pytest.mark.parametrize("what", ["int8", "float32"])
+@pytest.mark.parametrize("amount", [0.5, 0.75, 30_000])
+def test_bytes_are_those_of_the_file(what: str, amount: float) -> None:
+    graph, data = net(), Data(calibration=blobs()[0]) if what == "int8" else None
+    size = len(PlainFile(graph, data, None)(graph).content)
+    allowed = amount * size if amount <= 1 else amount
+    if what == "int8" and amount > 1:
+        allowed = amount = size // 2
+    small = Prune(bytes=amount).apply(graph, data)
+    found = small.history[-1].details["measured"]
+    assert len(PlainFile(small, data, None)(small).content) == found["after"] <= allowed
+    assert found["after"] > 0.9 * allowed and len(found["candidates"]) <= 8
+    assert any(f"bytes of the {what} TFLite file: {size:,} before" in note for note in small.history[-1].notes)
+
+
+def test_in_a_build_bytes_are_those_of_the_first_targets_artifact(tmp_path: Path) -> None:
+    """Whatever the graph's own weights are in: an ONNX file of floats and an int8 one need other networks."""
+    x, y = blobs()
+    left = []
+    for target in ("tflite-int8", "onnx-fp32"):
+        whole = edgekit.build(net(), target, calibration=x, output=tmp_path / "whole").artifact.stat().st_size
+        built = edgekit.build(
+            net(), [target, "tflite-fp32"], calibration=x, recipe=[Prune(bytes=0.6)], train=(x, y), output=tmp_path / "small"
+        )[0]
+        found = built.report.history[0]["details"]["measured"]
+        assert built.artifact.stat().st_size == found["after"] <= 0.6 * whole
+        assert found["before"] == whole and target in found["file"]
+        left.append(built.report.graph.parameters)
+    assert left[0] != left[1]
+
+
+def test_an_impossible_budget_is_refused_after_one_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in = StandIn(lambda macs: 5 + macs / 1e6)
+    with pytest.raises(OverBudget, match=r"to 1e-09 ms: with one channel left .* 5.001 ms were measured"):
+        Prune(latency_ms=1e-9).apply(net(), context=with_meter(monkeypatch, stand_in))
+    assert stand_in.measured == 1
+
+
+def test_rounds_that_end_at_a_files_bytes_go_there_evenly() -> None:
+    step = Prune(bytes=0.5, rounds=3, epochs=1, training=TRAINING)
+    small = step.apply(net(), Data(train=blobs()))
+    rounds = [row["parameters"] for row in small.history[-1].details["rounds"]]
+    assert rounds == sorted(rounds, reverse=True) and len(set(rounds)) == 3
+    found = small.history[-1].details["measured"]
+    assert found["after"] <= 0.5 * found["before"]
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
         ({"latency": 2.5}, "up to 1"),
         ({"latency_ms": 0.0}, "above 0"),
         ({"macs": 0.5, "on": "local"}, "where a budget is measured"),
+        ({"bytes": 0.5, "on": "local"}, "where a budget is measured"),
         ({"instructions": 0.5, "on": "local"}, "instructions can't be measured on 'local'"),
         ({"latency": 0.5, "on": "qemu:cortex-a53"}, "latency can't be measured on 'qemu:cortex-a53'"),
         ({"instructions": 0.5, "macs": 0.5}, "exactly one amount"),

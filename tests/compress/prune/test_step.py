@@ -56,7 +56,7 @@ def test_the_given_graph_is_left_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("scope", ["local", "global"])
-@pytest.mark.parametrize("measure", ["macs", "parameters", "bytes"])
+@pytest.mark.parametrize("measure", ["macs", "parameters"])
 def test_a_budget_is_met_and_used(measure: str, scope: str) -> None:
     graph, count = small_graph(), MEASURES[measure]
     small = Prune(**{measure: 0.6}, scope=scope, criterion="l1").apply(graph)  # type: ignore[arg-type]
