@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from edgekit.compress.binarize.lowering import lower_binary
+from edgekit.compress.binarize.pointwise import linear_for_binary_pointwise
 from edgekit.compress.equalize.application import Equalization, equalize_graph
 from edgekit.compress.mixed_precision.choice import Mixed
 from edgekit.compress.quantize.dynamic_range import quantize_weights_only
@@ -119,6 +120,9 @@ def lower(
         layers, some = Layers(graph, plan, policy), request.quantization.budget is None
         graph, linear = linear_for_pointwise(graph, lambda node: not some or layers.of(node).weights == "int4")
     options = options_of(request.quantization)
+    if quantization.packs_binary_weights:
+        graph, pointwise = linear_for_binary_pointwise(graph)
+        records = (*records, pointwise)
     mixed = chosen(graph, samples, policy, options, request.quantization, plan, score)
     quantized, record = quantize(
         graph,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgekit.compress.binarize.absorbing import is_binary
+from edgekit.compress.binarize.pointwise import hoist_signs
 from edgekit.compress.binarize.thresholds import fuse_thresholds
 from edgekit.compress.quantize.params import bias_params
 from edgekit.ir import Graph, Node, QuantParams, ops
@@ -13,9 +14,10 @@ def lower_binary(graph: Graph, packed: bool) -> None:
     """Fuses signs into the layers before them and, with ``packed``, stores weights of linear layers in 2 or 4 bits; in place.
 
     Graphs without binary layers stay as they are. Convolutions keep 8 bits a weight: LiteRT 2.3 computes those of 2 bits
-    wrongly, and those of 4 outside its fast kernels.
+    wrongly, and those of 4 outside its fast kernels. Those of single pixels are linear layers by then (``pointwise``).
     """
     if any(isinstance(node.op, ops.BinarySign) for node in graph.nodes):
+        hoist_signs(graph)
         fuse_thresholds(graph)
     for node in graph.nodes if packed else ():
         if isinstance(node.op, ops.Linear) and has_binary_weight(node):

@@ -8,17 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 import edgekit as ek
 from edgekit.compress.binarize.lowering import lower_binary
 from edgekit.compress.binarize.thresholds import fuse_thresholds
+from edgekit.formats.tflite.read import read
+from edgekit.formats.tflite.schema_generated import BuiltinOperator
 from edgekit.ir import Graph, QuantParams, ops, simulate
 from edgekit.ir.integer.interpreter import Simulator
 from edgekit.ir.signs import SIGNS, is_thresholded
 from edgekit.ir.text import parse
 from edgekit.runtime.artifact import Artifact
-from tests.compress.binarize.networks import Layers, Pooled, binary
+from tests.compress.binarize.networks import TRAINING, Layers, Pooled, binary
 from tests.trained import digits
 
 torch.set_num_threads(1)
@@ -123,6 +126,62 @@ def test_linear_layers_are_packed_to_2_bits_and_right_in_all_kernels(tmp_path: P
     reference = Artifact(content, kernels="reference").run(x_test)
     assert np.array_equal(Artifact(content).run(x_test), reference)
     assert np.mean(Artifact(content, kernels="builtin").run(x_test) == reference) > 0.999
+
+
+def pointwise() -> Graph:
+    """Binary 1x1 convolutions between two signs, with an odd number of channels, and before 8-bit values."""
+    torch.manual_seed(0)
+    layers: list[nn.Module] = [nn.Conv2d(1, 33, 3, padding=1), nn.BatchNorm2d(33), nn.ReLU()]
+    for inputs, outputs in ((33, 48), (48, 20)):
+        layers += [nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+    model = nn.Sequential(*layers, nn.Conv2d(20, 8, 3), nn.Flatten(), nn.Linear(8 * 36, 10)).eval()
+    graph = ek.load(model, (torch.zeros(1, 1, 8, 8),))
+    x, y, _, _ = digits()
+    step = ek.Binarize(method="bnn", epochs=2, training=TRAINING, layers=("3", "6"))
+    return ek.Recipe([step]).apply(graph, ek.Data(train=(x, y)))
+
+
+def test_pointwise_convolutions_are_packed_as_linear_layers_and_right_in_all_kernels(tmp_path: Path) -> None:
+    x, _, x_test, _ = digits()
+    build = ek.build(pointwise(), target="tflite-binary", calibration=x[:256], output=tmp_path, name="net")
+    (row,) = [row for row in build.report.verification if row.against == "simulation"]
+    assert row.equal_integers == 1.0
+    (noted,) = [info for info in build.report.passes if info.name == "binary_pointwise_as_linear"]
+    assert noted.rewrites == 2
+    file = read(build.artifact.read_bytes())
+    dense = [op for op in file.main.operators if op.code == BuiltinOperator.FULLY_CONNECTED]
+    assert [file.main.tensors[op.inputs[1]].type.name for op in dense] == ["INT2", "INT4", "INT8"]
+    assert "TRANSPOSE" not in file.op_counts()
+    reference = Artifact(build.artifact, kernels="reference").run(x_test[:64])
+    for kernels in ("default", "builtin"):
+        assert np.abs(Artifact(build.artifact, kernels=kernels).run(x_test[:64]) - reference).max() <= 1.01 * _step(build)
+
+
+def _step(build: ek.Build) -> float:
+    scale = build.report.io.outputs[0].scale
+    assert scale is not None
+    return scale
+
+
+def test_a_sign_behind_a_permutation_is_fused_into_the_linear_layer_before_it() -> None:
+    graph = parse(
+        "graph g(%x: float32[N,4,5])\n@w: float32[3,5] parameter\n@b: float32[3] parameter\n%s = binary_sign(%x)\n"
+        "%y = linear(%s, @w, @b)\n%p = permute(%y, dims=(0, 2, 1))\n%z = binary_sign(%p)\nreturn %z"
+    )
+    with torch.no_grad():
+        graph.state["w"].tensor.copy_(torch.where(torch.randn(3, 5) >= 0, 0.5, -0.5))
+        graph.state["b"].tensor.copy_(torch.tensor([0.4, -0.7, 1.5]))
+    eight, third = QuantParams("int8", (0.1,), (3,)), QuantParams("int8", (0.5 / 127,), (0,), None, True)
+    s, y, p, z = (node.output for node in graph.nodes)
+    graph.inputs[0].quant, s.quant, y.quant, p.quant, z.quant = eight, SIGNS, eight, eight, SIGNS
+    graph.state["w"].quant, graph.state["b"].quant = third, QuantParams("int32", (0.5 / 127,), (0,))
+    x = torch.randint(-128, 128, (50, 4, 5)).to(torch.int8)
+    wanted = torch.where(torch.where(x >= 3, 1.0, -1.0) @ graph.state["w"].tensor.T + graph.state["b"].tensor >= 0, 1, -1)
+    lower_binary(graph, packed=True)
+    graph.verify()
+    assert [node.op.name for node in graph.nodes] == ["binary_sign", "linear", "permute"]
+    assert torch.equal(Simulator(graph).run([x])[0].long(), wanted.permute(0, 2, 1))
+    assert graph.state["w"].quant is not None and graph.state["w"].quant.dtype == "int2"
 
 
 def test_a_graph_without_binary_layers_stays_as_it_is() -> None:
