@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 
+from edgekit.compress.binarize.lowering import lower_trained_binary
 from edgekit.compress.quantize.borders import WEIGHTED, is_activation
 from edgekit.compress.quantize.params import activation_params, bias_params, span, weight_params
 from edgekit.compress.quantize.weight_kernels import takes
@@ -51,6 +52,7 @@ def lower_trained(
     plain = graph.copy()
     for value in plain.values():
         value.quant = None
+    lower_trained_binary(graph, packed=target.quantization.packs_binary_weights)
     return graph, plain
 
 
@@ -60,6 +62,13 @@ def _require_fit(graph: Graph, target: Target) -> None:
     wanted = target.quantization.precision.activations
     if kinds != {wanted}:
         held = ", ".join(sorted(kinds))
+        if not graph.history:  # the source was quantised already
+            raise Unsupported(
+                f"the source has {held} activations, and '{target.name}' computes in {wanted}",
+                where=f"{graph.name}, for {target.name}",
+                hint=f"a target with {held} activations keeps the source's integers (tflite-int8, onnx-int8 for int8); for float "
+                "targets load the float file that it was made from",
+            )
         raise Unsupported(
             f"the model was trained for {held} activations, and '{target.name}' computes in {wanted}: that would lose what was "
             "trained",

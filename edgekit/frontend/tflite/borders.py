@@ -8,20 +8,24 @@ from __future__ import annotations
 
 from edgekit.ir import Graph, Node, Value, ops
 
+#: Written between floats: their kernels want both operands under one scale.
+_COMPARISONS = (ops.Equal, ops.NotEqual, ops.Less, ops.LessEqual, ops.Greater, ops.GreaterEqual)
+
+
+#: Written between floats: their kernels want both operands under one scale.
+_COMPARISONS = (ops.Equal, ops.NotEqual, ops.Less, ops.LessEqual, ops.Greater, ops.GreaterEqual)
+
 
 def mend(graph: Graph) -> None:
     """Puts an ``identity`` between a node in integers and floats that it reads, and the other way round."""
-    if all(value.quant is None for node in graph.nodes for value in (*node.inputs, *node.outputs) if value is not None):
-        return
     made: dict[int, Value] = {}
     for node in list(graph.nodes):
         if isinstance(node.op, ops.Identity):
             continue
         given = [v for v in node.inputs if v is not None and not v.is_constant and v.type.is_float]
         results = [v for v in node.outputs if v.type.is_float]
-        if not given or (all(v.quant is not None for v in given) and all(v.quant is not None for v in results)):
-            continue
-        if all(v.quant is None for v in (*given, *results)):
+        quantized = [v.quant is not None for v in (*given, *results)]
+        if not given or not any(quantized) or (all(quantized) and not isinstance(node.op, _COMPARISONS)):
             continue
         for place, value in enumerate(node.inputs):
             if value is not None and value.quant is not None and not value.is_constant and value.type.is_float:

@@ -16,6 +16,7 @@ from edgekit.formats.tflite.schema_generated import ActivationFunctionType
 from edgekit.frontend.lowering import GraphLowering
 from edgekit.frontend.tflite.held import Held, Sizes, channels_first, plain
 from edgekit.frontend.tflite.names import layer_name
+from edgekit.frontend.tflite.unsigned import match_bias, signed
 from edgekit.ir import Graph, Node, Value, Where, ops
 from edgekit.ir.ops import Op
 from edgekit.ir.quant import QuantParams
@@ -52,8 +53,8 @@ class Building:
         model: the file.
         file: its name, for places.
         held: what stands for each tensor of the main subgraph.
-        moved: values in another order, by (id of the value, dims).
-        parameters: constants that became trainable, by (id of the constant, dims).
+        moved: values in another order, by value and dims.
+        parameters: constants that became trainable, by constant and dims.
         states: variables that live from call to call, by name: what they hold now.
     """
 
@@ -61,8 +62,8 @@ class Building:
     model: Model
     file: str
     held: dict[int, Held | Sizes] = field(default_factory=dict)
-    moved: dict[tuple[int, tuple[int, ...]], Value] = field(default_factory=dict)
-    parameters: dict[tuple[int, tuple[int, ...]], Value] = field(default_factory=dict)
+    moved: dict[tuple[Value, tuple[int, ...]], Value] = field(default_factory=dict)
+    parameters: dict[tuple[Value, tuple[int, ...]], Value] = field(default_factory=dict)
     states: dict[str, Held] = field(default_factory=dict)
 
 
@@ -175,7 +176,7 @@ class Lowering(GraphLowering):
         dims = tuple(range(x.type.rank)) if dims is None else tuple(dims)
         if not self.is_known(x) or not x.type.is_float:
             return self.permute(x, dims)
-        key = (id(x), dims)
+        key = (x, dims)
         if key not in self.building.parameters:
             data = nn.Parameter(x.tensor.permute(dims).contiguous().clone())
             full = self.graph.unique_name(f"{self.path}.{name}" if self.path else name)
@@ -184,6 +185,13 @@ class Lowering(GraphLowering):
             self.building.parameters[key] = made
         return self.building.parameters[key]
 
+    def bias(self, bias: Held | None, x: Value, weight: Value, axis: int) -> Value | None:
+        """The bias of a product as a parameter; ``axis`` is where the weight's output channels stand."""
+        signed(self.graph, weight, axis)
+        made = None if bias is None else self.parameter(self.plain(bias), "bias")
+        match_bias(x, weight, made)
+        return made
+
     # ------------------------------------------------------------------ orders
 
     def arranged(self, x: Held, order: Sequence[int]) -> Value:
@@ -191,7 +199,7 @@ class Lowering(GraphLowering):
         dims = [0] * x.rank
         for wanted, present in zip(order, x.order, strict=True):
             dims[wanted] = present
-        key = (id(x.value), tuple(dims))
+        key = (x.value, tuple(dims))
         if key not in self.building.moved:
             self.building.moved[key] = self.permute(x.value, dims)
         return self.building.moved[key]

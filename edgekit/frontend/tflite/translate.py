@@ -141,7 +141,9 @@ class Translator:
         ctx = Lowering(self.building, operator, index, weighted=operator.code in _WEIGHTED)
         try:
             for output in operator.outputs:
-                if output in self.building.held or output in self._missing or self.model.main.tensors[output].data is not None:
+                tensor = self.model.main.tensors[output]
+                there = output in self.building.held or output in self._missing or tensor.data is not None
+                if there and not tensor.is_variable:
                     raise ctx.damaged(f"it gives the tensor {output}, which is there already")
             inputs = [None if i < 0 else self._read(i) for i in operator.inputs if i not in self._missing]
             entry = lowerings().get(operator.code)
@@ -171,10 +173,8 @@ class Translator:
             folded = fold(ctx, inputs, options)
             if folded is not None:
                 return folded
-        unheeded = sorted(
-            set(options) - entry.options - {"asymmetric_quantize_inputs", "pot_scale_int16", "quantized_bias_type"}
-        )
-        if unheeded and entry.options is not None and "refuse" not in entry.function.__name__:
+        unheeded = sorted(set(options) - entry.options - _HINTS)
+        if unheeded and not entry.refuses:
             settings = ", ".join(f"{name}={options[name]}" for name in unheeded)
             raise ctx.refused(f"'{operator.name}' with {settings}", "convert the model without it")
         if entry.inputs is not None and len(inputs) > entry.inputs:

@@ -8,9 +8,9 @@ import torch
 
 from edgekit.formats.tflite.schema_generated import BuiltinOperator as Op
 from edgekit.frontend.tflite.context import Lowering
-from edgekit.frontend.tflite.held import Held
+from edgekit.frontend.tflite.held import Held, channels_first
 from edgekit.frontend.tflite.table import Result, lowers
-from edgekit.ir import ops
+from edgekit.ir import Value, ops
 
 _PLAIN: dict[Op, ops.Op] = {
     Op.RELU: ops.Relu(),
@@ -60,11 +60,21 @@ def log_softmax(ctx: Lowering, x: Held) -> Result:
 @lowers(Op.PRELU)
 def prelu(ctx: Lowering, x: Held, alpha: Held) -> Result:
     """x where x > 0, else alpha * x; one slope per channel (or in all) is the graph's ``prelu``, any other is composed."""
-    count = prod(d for d in alpha.shape if isinstance(d, int))
-    if ctx.is_known(alpha.value) and x.rank > 1 and count in (1, x.shape[-1]) and alpha.shape[-1:] in ((count,), ()):
-        slopes = ctx.reshape(ctx.plain(alpha), (count,))
-        value = ctx.channels_first(x)
-        return ctx.channels_last(ctx.add(ops.Prelu(), value, ctx.parameter(slopes, "weight")))
+    if ctx.is_known(alpha.value) and 1 < x.rank >= alpha.rank:
+        for order in dict.fromkeys((x.order, channels_first(x.rank))):
+            slopes = _per_channel(ctx, alpha, order)
+            if slopes is not None:
+                return Held(ctx.add(ops.Prelu(), ctx.arranged(x, order), ctx.parameter(slopes, "weight")), order)
     (value, slope), order = ctx.aligned(x, alpha)
     negative = ctx.add(ops.Neg(), ctx.add(ops.Relu(), ctx.add(ops.Neg(), value)))
     return Held(ctx.add(ops.Add(), ctx.add(ops.Relu(), value), ctx.add(ops.Mul(), negative, slope)), order)
+
+
+def _per_channel(ctx: Lowering, alpha: Held, order: tuple[int, ...]) -> Value | None:
+    """The slopes of a value in this order as a vector, None where they differ along another axis than its axis 1."""
+    sizes = [1] * len(order)
+    for axis, size in enumerate(alpha.shape, start=len(order) - alpha.rank):
+        sizes[order[axis]] = int(size) if isinstance(size, int) else 0
+    if any(size != 1 for axis, size in enumerate(sizes) if axis != 1):
+        return None
+    return ctx.reshape(ctx.plain(alpha), (prod(sizes),))

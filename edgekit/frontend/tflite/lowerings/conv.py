@@ -74,11 +74,7 @@ def _convolved(
 ) -> Held:
     reach = [(int(k) - 1) * d + 1 for k, d in zip(weight.shape[2:], dilation, strict=True)]
     op = ops.Conv2d(stride, pads(ctx, x, padding, reach, stride), dilation, groups)
-    return ctx.channels_last(ctx.with_activation(op, fused, x, weight, _bias(ctx, bias)))
-
-
-def _bias(ctx: Lowering, bias: Held | None) -> Value | None:
-    return None if bias is None else ctx.parameter(ctx.plain(bias), "bias")
+    return ctx.channels_last(ctx.with_activation(op, fused, x, weight, ctx.bias(bias, x, weight, 0)))
 
 
 @lowers(Op.TRANSPOSE_CONV)
@@ -108,4 +104,4 @@ def transpose_conv(
         extra.append(out - (whole - 2 * low[-1]))
     ctx.need(all(-2 < e < s for e, s in zip(extra, stride, strict=True)), f"gives {wanted} of {input.shape}")
     op = ops.ConvTranspose2d(stride, (low[0], low[1]), (extra[0], extra[1]))
-    return ctx.channels_last(ctx.with_activation(op, fused_activation_function, x, weight, _bias(ctx, bias)))
+    return ctx.channels_last(ctx.with_activation(op, fused_activation_function, x, weight, ctx.bias(bias, x, weight, 1)))

@@ -41,7 +41,7 @@ def fully_connected(
     if columns is not None:
         matrix = _with_columns(ctx, matrix, columns)
     weight = ctx.parameter(matrix, "weight")
-    added = None if bias is None else ctx.parameter(ctx.plain(bias), "bias")
+    added = ctx.bias(bias, x, weight, 0)
     return plain(ctx.with_activation(ops.Linear(), fused_activation_function, x, weight, added))
 
 

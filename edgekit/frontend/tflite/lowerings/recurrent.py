@@ -26,7 +26,8 @@ def unidirectional_sequence_lstm(
     proj_clip: float = 0.0,
     time_major: bool = False,
 ) -> Result:
-    """Gates stand in the order input, forget, cell, output in both. The states begin at zero in every call.
+    """Gates stand in the order input, forget, cell, output in both. The states begin at zero in every call, unless the file
+    itself writes them before; what reads them afterwards gets the final ones.
 
     Raises:
         Unsupported: peepholes, a projection, layer normalisation, coupled gates or clipping.
@@ -41,8 +42,30 @@ def unidirectional_sequence_lstm(
     bias = _stacked(ctx, [given[i] for i in _BIAS], "bias_ih")
     zeros = ctx.parameter(ctx.constant(torch.zeros(bias.type.at(1)), "bias_hh"), "bias_hh")
     op = ops.Lstm(hidden=int(w_hh.shape[1]), batch_first=not time_major)
-    _note(ctx)
-    return plain(ctx.add(op, ctx.plain(x), None, None, w_ih, w_hh, bias, zeros))
+    states = [_initial(ctx, place) for place in (18, 19)]
+    node = ctx.add_node(op, ctx.plain(x), *states, w_ih, w_hh, bias, zeros)
+    for place, final in zip((18, 19), node.outputs[1:], strict=True):
+        if place < len(ctx.operator.inputs) and ctx.operator.inputs[place] >= 0:
+            ctx.building.held[ctx.operator.inputs[place]] = plain(ctx.reshape(final, final.shape[1:]))
+    return plain(node.output)
+
+
+def _initial(ctx: Lowering, place: int) -> Value | None:
+    """The state that the file has written into a variable tensor, None for zeros."""
+    index = ctx.operator.inputs[place] if place < len(ctx.operator.inputs) else -1
+    held = ctx.building.held.get(index)
+    if not isinstance(held, Held) or _is_zero(ctx, held.value):
+        if not any(index in operator.outputs for operator in ctx.subgraph.operators):
+            _note(ctx)
+        return None
+    state = ctx.plain(held)
+    return ctx.reshape(state, (1, *state.shape))
+
+
+def _is_zero(ctx: Lowering, value: Value) -> bool:
+    if value.producer is not None and isinstance(value.producer.op, ops.Expand | ops.Reshape):
+        return _is_zero(ctx, value.producer.input(0))
+    return ctx.is_known(value) and not bool(value.tensor.any())
 
 
 @lowers(Op.UNIDIRECTIONAL_SEQUENCE_RNN)
