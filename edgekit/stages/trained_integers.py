@@ -66,8 +66,8 @@ def _require_fit(graph: Graph, target: Target) -> None:
             raise Unsupported(
                 f"the source has {held} activations, and '{target.name}' computes in {wanted}",
                 where=f"{graph.name}, for {target.name}",
-                hint=f"a target with {held} activations keeps the source's integers (tflite-int8, onnx-int8 for int8); for float "
-                "targets load the float file that it was made from",
+                hint=f"a target with {held} activations keeps the source's integers (tflite-int8 and onnx-int8 those of int8); "
+                "for float targets load the float file that it was made from",
             )
         raise Unsupported(
             f"the model was trained for {held} activations, and '{target.name}' computes in {wanted}: that would lose what was "
