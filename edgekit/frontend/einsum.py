@@ -23,7 +23,8 @@ def contract(ctx: GraphLowering, equation: str, tensors: Sequence[Value]) -> Val
         later = set(result).union(*operands[index + 1 :])
         value, labels = _product(ctx, value, labels, tensors[index], operands[index], later)
     value, labels = _summed(ctx, value, labels, set(result))
-    return ctx.permute(value, [labels.index(label) for label in result])
+    ordered = ctx.permute(value, [labels.index(label) for label in result])
+    return ordered if result else ctx.reshape(ordered, ())
 
 
 def parse(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:

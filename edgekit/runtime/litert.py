@@ -109,7 +109,7 @@ class LiteRT(Batched):
         """
         self.check(inputs)
         for index, array in zip(self._input_ids, inputs, strict=True):
-            self._interpreter.set_tensor(index, np.ascontiguousarray(array))
+            self._interpreter.set_tensor(index, np.asarray(array, order="C"))  # which keeps rank 0
         try:
             self._interpreter.invoke()
         except (ValueError, RuntimeError) as error:

@@ -107,6 +107,10 @@ def _refuse_unknown(graph: Graph) -> None:
                     f"TFLite has no operator for '{node.op.name}'",
                     hint="rewrite the layer with supported ops (`edgekit ops`), or use an ONNX target",
                 )
+    for value in (*graph.inputs, *(value for node in graph.nodes for value in node.outputs), *graph.outputs):
+        with refusals.at(value.producer or f"'{value.name}'"):
+            if 0 in value.shape:
+                raise Unsupported(f"TFLite's runtimes take no tensor without elements: {value.type}", hint="leave it out")
     refusals.raise_if_any("{count} things in this model cannot be written for TFLite")
 
 

@@ -66,11 +66,10 @@ def _state_name(name: str, graph: Graph) -> str:
     """The name as a path of attributes of a module: no empty part, none that a module has, none inside another's."""
     parts = [part or "_" for part in name.split(".")]
     parts = [f"{part}_" if hasattr(nn.Module, part) or part in _OWN else part for part in parts]
-    wish = ".".join(parts)
-    count = 0
+    wish, flat, count = ".".join(parts), "_".join(parts), 0
     while _collides(wish, graph):
+        wish = flat if not count else f"{flat}_{count}"
         count += 1
-        wish = f"{'.'.join(parts)}_{count}"
     return wish
 
 

@@ -85,6 +85,8 @@ class Translator:
             return found
         if isinstance(found, Sizes):
             self.problems.add("", self.where, f"the output '{name}' is a size that follows the batch", "return tensors only")
+        elif found is NO_FORM:
+            self.problems.add("", self.where, f"the output '{name}' has no form in the graph", "leave it out of the outputs")
         elif found is None:
             raise InputError(f"nothing computes the output '{name}'", where=self.where, hint="copy or download the file again")
         return None
@@ -162,7 +164,7 @@ class Translator:
                 n for n, o in zip(function.outputs, ctx.node.output, strict=False) if o in self.building.read
             }
             self._nodes(nodes, inner, function.opset or ctx.opset)
-        results = tuple(inner.get(name, MISSING) for name in function.outputs)
+        results = tuple(inner.get(name) for name in function.outputs)  # a body may leave optional results out
         return None if any(found is MISSING for found in results) else results
 
     def _inlined_branch(

@@ -52,14 +52,14 @@ def prelu(to: Emission, node: Node, op: ops.Prelu) -> Tensor:
 @emits(ops.Elu)
 def elu(to: Emission, node: Node, op: ops.Elu) -> Tensor:
     """Elu or Selu; with another scale inside the exponential, relu(x) + alpha * (exp(s * min(x, 0)) - 1)."""
-    x = to.read(node.input(0))
+    x, dtype = to.read(node.input(0)), node.input(0).type.dtype
     if op.input_scale == 1.0:
         if op.scale == 1.0:
             return to.add("Elu", x, alpha=float(op.alpha))
         return to.add("Selu", x, alpha=float(op.alpha), gamma=float(op.scale))
-    negative = to.add("Mul", to.add("Min", x, to.scalar(0.0)), to.scalar(op.input_scale))
+    negative = to.add("Mul", to.add("Min", x, to.scalar(0.0, dtype)), to.scalar(op.input_scale, dtype))
     result = to.add("Add", to.add("Relu", x), to.add("Elu", negative, alpha=float(op.alpha)))
-    return result if op.scale == 1.0 else to.add("Mul", result, to.scalar(op.scale))
+    return result if op.scale == 1.0 else to.add("Mul", result, to.scalar(op.scale, dtype))
 
 
 @emits(ops.Gelu)

@@ -94,6 +94,8 @@ def arithmetic(to: Emission, node: Node, op: ops.Add) -> Tensor:
         return to.add(_OF_BOOLS[type(op)], *_pair(to, node, dtype))
     if dtype == torch.bool:
         raise Unsupported(f"arithmetic ('{op.name}') on bool tensors", hint="use the logical operators, or cast to int32 first")
+    if dtype == torch.int16 and isinstance(op, ops.Maximum | ops.Minimum):  # ONNX Runtime has these for other integers
+        return to.cast(to.add(_ONE_OPERATOR[type(op)], *_pair(to, node, torch.int32)), dtype)
     return activate(to, to.add(_ONE_OPERATOR[type(op)], *_pair(to, node, dtype)), op.activation, node.output)
 
 

@@ -108,7 +108,8 @@ def _axes(
         if isinstance(old, Batch):
             ctx.need(new == old or (new is None and factors[index] == 1), "resizes the batch")
             continue
-        ctx.need(not isinstance(new, Batch), "takes a size from the batch")
+        if isinstance(new, Batch):
+            raise ctx.refused(f"'{ctx.op_name}' takes a size from the batch")
         size = floor(old * factors[index]) if new is None else int(new)
         scale = factors[index] if factors else size / max(old, 1)
         ctx.need(0 < size <= LARGEST and 0 < old <= LARGEST and scale > 0, f"makes {size} of {old} elements")

@@ -97,7 +97,7 @@ def gather(ctx: Lowering, data: Value, indices: Operand, *, axis: int = 0) -> Re
     index = ctx.tensor(indices)
     size = ctx.fixed(data, at)
     if not index.is_constant:
-        return ctx.add(ops.Gather(axis=at), data, _from_the_front(ctx, index, size))
+        return ctx.add(ops.Gather(axis=at), data, index if _is_embedding(data, index) else _from_the_front(ctx, index, size))
     numbers = index.tensor.to(torch.int64)
     inside = bool(((numbers >= -size) & (numbers < size)).all())
     ctx.need(inside, f"reads beyond the {size} elements of axis {at}")
@@ -109,10 +109,13 @@ def gather(ctx: Lowering, data: Value, indices: Operand, *, axis: int = 0) -> Re
     return ctx.add(ops.Gather(axis=at), data, ctx.constant(numbers, "indices"))
 
 
+def _is_embedding(data: Value, index: Value) -> bool:
+    """Ids of tokens that the user gives are no places counted from the end."""
+    return data.is_constant and index.producer is None
+
+
 def _from_the_front(ctx: Lowering, index: Value, size: int) -> Value:
-    """An index that is computed may count from the end. One that the user gives (ids of tokens) is left as it is."""
-    if index.producer is None:
-        return index
+    """An index that is computed may count from the end."""
     wide = ctx.cast(index, torch.int64)
     negative = ctx.add(ops.Less(), wide, ctx.scalar(0, torch.int64))
     return ctx.add(ops.Where(), negative, ctx.add(ops.Add(), wide, ctx.scalar(size, torch.int64)), wide)
