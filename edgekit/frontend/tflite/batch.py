@@ -14,10 +14,10 @@ from edgekit.formats.tflite.model import Model
 from edgekit.ir import Graph, Value
 from edgekit.ir.types import Batch
 
-#: Samples of the proof, and what it may cost: elements of the largest value and multiply-accumulates.
+#: Samples of the proof, and what it may cost: elements of all values and multiply-accumulates of one sample.
 _SAMPLES = 3
-_LARGEST = 1 << 24
-_MACS = 2_000_000_000
+_ELEMENTS = 1 << 25
+_MACS = 1_000_000_000
 
 
 def may_have_batch(model: Model, fixed: frozenset[int] = frozenset()) -> bool:
@@ -44,8 +44,7 @@ def keeps_samples_apart(graph: Graph, *, otherwise: bool) -> bool:
         graph: with a batch.
         otherwise: the answer for a graph that is too large to be run for this.
     """
-    largest = max((value.type.numel(1) for value in graph.values() if not value.is_constant), default=0)
-    if largest * _SAMPLES > _LARGEST or graph.macs > _MACS:
+    if sum(v.type.numel(1) for v in graph.values() if not v.is_constant) > _ELEMENTS or graph.macs > _MACS:
         return otherwise
     copy = graph.copy()
     for value in copy.values():

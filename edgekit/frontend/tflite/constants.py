@@ -7,6 +7,7 @@ unsigned parameters have 128 less as their zero point, which is the same functio
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,13 +97,14 @@ def constant_of(tensor: Tensor) -> tuple[torch.Tensor, QuantParams | None]:
         shape[quant.axis] = -1
     scale = np.asarray(quant.scale, np.float64).reshape(shape) if stored.ndim else np.float64(quant.scale[0])
     zero = np.asarray(quant.zero_point, np.int64).reshape(shape) if stored.ndim else np.int64(quant.zero_point[0])
-    integers = stored.astype(np.int64) - zero
-    # In float32 a product of up to 24 bits with the scale is what every runtime computes; a bias may have 32.
-    real = (integers.astype(np.float64) * scale).astype(np.float32)
+    wide = stored.itemsize > 2  # a bias: its 32 bits times a scale want more than float32 on the way
+    integers = stored.astype(np.int64 if wide else np.int32) - zero.astype(np.int64 if wide else np.int32)
+    kind = np.float64 if wide else np.float32
+    real = (integers.astype(kind) * scale.astype(kind)).astype(np.float32)
     return torch.from_numpy(np.asarray(real, np.float32)), _for_weights(quant, integers)
 
 
-def _for_weights(quant: QuantParams, integers: NDArray[np.int64]) -> QuantParams:
+def _for_weights(quant: QuantParams, integers: NDArray[Any]) -> QuantParams:
     """The parameters in the graph's types; unsigned bytes around a zero point are signed ones around zero if they fit."""
     if quant.dtype == "uint8":
         low, high = (int(integers.min()), int(integers.max())) if integers.size else (0, 0)

@@ -22,7 +22,7 @@ from edgekit.ir.ops import Op
 from edgekit.ir.quant import QuantParams
 from edgekit.ir.types import Batch, Dim, TensorType
 
-#: Elements of the largest constant that is computed while a file is read, and of the largest value of a graph.
+#: Elements of all constants that are computed while a file is read, and of the largest value of a graph.
 LARGEST_FOLDED = 1 << 24
 LARGEST_VALUE = 1 << 31
 
@@ -55,6 +55,7 @@ class Building:
         held: what stands for each tensor of the main subgraph.
         moved: values in another order, by value and dims.
         parameters: constants that became trainable, by constant and dims.
+        folded: elements of the constants that were computed so far.
         states: variables that live from call to call, by name: what they hold now.
     """
 
@@ -65,6 +66,7 @@ class Building:
     moved: dict[tuple[Value, tuple[int, ...]], Value] = field(default_factory=dict)
     parameters: dict[tuple[Value, tuple[int, ...]], Value] = field(default_factory=dict)
     states: dict[str, Held] = field(default_factory=dict)
+    folded: int = 0
 
 
 class Lowering(GraphLowering):
@@ -134,12 +136,29 @@ class Lowering(GraphLowering):
         if not constant:
             return self.add_node(op, *inputs).outputs[0]
         given = [x for x in inputs if x is not None]
-        if sum(t.numel() for t in op.infer(*[x.type for x in given])) > LARGEST_FOLDED:
-            raise self.refused(f"'{self.op_name}' makes a constant of more than {LARGEST_FOLDED:,} elements")
+        self.count_constant(sum(t.numel() for t in op.infer(*[x.type for x in given])))
         made = super().add(op, *inputs)
         if isinstance(op, _MOVES):
             made.quant = _moved(given[0].quant, op)
         return made
+
+    def filled(self, shape: Sequence[Dim], value: float, dtype: torch.dtype) -> Value:
+        """A tensor full of one number, if it is not large."""
+        self.count_constant(prod(size for size in shape if isinstance(size, int)))
+        return super().filled(shape, value, dtype)
+
+    def count_constant(self, elements: int) -> None:
+        """Counts elements of constants that are computed while the file is read.
+
+        Raises:
+            Unsupported: there are more than any network needs.
+        """
+        self.building.folded += elements
+        if self.building.folded > LARGEST_FOLDED:
+            raise self.refused(
+                f"the model computes constants of more than {LARGEST_FOLDED:,} elements while it is read",
+                "convert the model again: TensorFlow's converter folds constants",
+            )
 
     def name(self, value: Value) -> None:
         """Gives a value that this operator made the layer's name, once."""

@@ -43,12 +43,11 @@ def graph_of_file(
     model = read(content, where=path)
     if not model.main.operators or not model.main.outputs:
         raise InputError("this TensorFlow Lite file computes nothing", where=path, hint="convert or download it again")
-    return graph_of_model(model, content, path, name=name, input_shapes=input_shapes, batch_axes=batch_axes)
+    return graph_of_model(model, path, name=name, input_shapes=input_shapes, batch_axes=batch_axes)
 
 
 def graph_of_model(
     model: Model,
-    content: bytes,
     path: Path,
     *,
     name: str | None = None,
@@ -67,7 +66,7 @@ def graph_of_model(
         if reason:
             graph.notes.append(f"the batch stays that of the file: {reason}")
     graph.name = name or path.stem
-    graph.source = source_of(content, graph)
+    graph.source = source_of(model, graph)
     return graph
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import torch
 
-from edgekit.errors import EdgekitError
+from edgekit.formats.tflite.model import Model
+from edgekit.formats.tflite.write import write
 from edgekit.ir import Graph
 from edgekit.ir.types import Batch
 from edgekit.runtime.litert import LiteRT
@@ -19,11 +22,12 @@ class SourceFile:
     """A .tflite file as a function of tensors: floats in, floats out, any number of samples.
 
     Quantised inputs and outputs are converted with the file's own parameters. State that the file keeps from call to call is
-    reset before each.
+    reset before each. LiteRT loads it on the first call, and not the bytes of the file but what was read of them, written
+    anew: a damaged file never reaches a runtime that trusts its files.
     """
 
-    def __init__(self, content: bytes, graph: Graph) -> None:
-        self._runner = LiteRT(content)
+    def __init__(self, model: Model, graph: Graph) -> None:
+        self._model = model
         self._batched = [value.type.has_batch for value in graph.inputs]
         self._rows = [next((d.multiple for d in v.shape if isinstance(d, Batch)), 1) for v in graph.inputs]
 
@@ -38,6 +42,10 @@ class SourceFile:
             results = [np.concatenate(parts, 0) for parts in zip(*each, strict=True)]
         tensors = tuple(torch.from_numpy(result) for result in results)
         return tensors[0] if len(tensors) == 1 else tensors
+
+    @cached_property
+    def _runner(self) -> LiteRT:
+        return LiteRT(write(self._model, names="all"))
 
     def _sample(self, array: Array, sample: int, place: int) -> Array:
         rows = self._rows[place]
@@ -66,11 +74,8 @@ class SourceFile:
         return real
 
 
-def source_of(content: bytes, graph: Graph) -> SourceFile | None:
-    """The file as a function; None where LiteRT is missing, refuses it, or where the graph has other inputs (state)."""
-    try:
-        made = SourceFile(content, graph)
-    except EdgekitError:
-        return None
-    same = len(made._runner.inputs) == len(graph.inputs) and len(made._runner.outputs) == len(graph.outputs)
-    return made if same else None
+def source_of(model: Model, graph: Graph) -> SourceFile | None:
+    """The file as a function; None where LiteRT is missing, or where the graph has other inputs (state)."""
+    main = model.main
+    same = len(main.inputs) == len(graph.inputs) and len(main.outputs) == len(graph.outputs)
+    return SourceFile(model, graph) if same and find_spec("ai_edge_litert") is not None else None

@@ -18,6 +18,9 @@ from edgekit.formats.tflite.model import NUMPY_OF, Options, Tensor
 
 _SPARSE = 1
 
+#: Elements that a sparse tensor may have, spread out.
+_LARGEST = 1 << 24
+
 
 def dense(tensor: Tensor) -> NDArray[np.generic]:
     """The elements of a sparse constant in its shape, zeros where it stores none.
@@ -52,7 +55,7 @@ def _dense(tensor: Tensor) -> NDArray[np.generic]:
         inner[axis] //= block
     sizes = [*inner, *blocks]
     values = np.frombuffer(tensor.data, NUMPY_OF[tensor.type])
-    if prod(tensor.shape) > 1 << 28:
+    if prod(tensor.shape) > _LARGEST:
         raise ValueError("more elements than any runtime holds")
     places = _places(levels, [sizes[axis] for axis in order], len(values))
     out = np.zeros(sizes, values.dtype)
@@ -82,8 +85,8 @@ def _places(levels: tuple[Options, ...], sizes: list[int], count: int) -> list[N
                 raise ValueError("its segments do not cover its indices")
             repeats, own = np.diff(segments), indices
         else:
-            if parents * size > max(count, 1) * max(size, 1):
-                raise ValueError("fewer elements than its dimensions need")
+            if parents * size > _LARGEST:
+                raise ValueError("more elements than any runtime holds")
             repeats, own = np.full(parents, size), np.tile(np.arange(size), parents)
         if len(own) and (own.min() < 0 or own.max() >= size):
             raise ValueError("an index is outside its dimension")

@@ -36,7 +36,7 @@ _MISFITS = (ArithmeticError, LookupError, ValueError, TypeError, RuntimeError, A
 _HINTS = {"asymmetric_quantize_inputs", "pot_scale_int16", "quantized_bias_type"}
 
 #: Bytes of the largest tensor without data that is taken as zeros.
-_LARGEST_STATE = 1 << 26
+_LARGEST_STATE = 1 << 22
 
 
 class Translator:

@@ -40,8 +40,9 @@ def mirror_pad(ctx: Lowering, x: Held, paddings: Held | Sizes, *, mode: int = 0)
         size = value.shape[axis]
         if (low, high) == (0, 0):
             continue
-        if not isinstance(size, int) or max(low, high) > size - 1 + mode:
+        if not isinstance(size, int) or mode not in (0, 1) or max(low, high) > size - 1 + mode:
             raise ctx.damaged(f"it mirrors {low} and {high} of {size} elements")
+        ctx.count_constant(size + low + high)
         inside = range(size)
         front = [inside[i] for i in range(low - mode, -mode, -1)] if low else []
         back = [inside[size - 2 + mode - i] for i in range(high)]
@@ -91,6 +92,7 @@ def resize_bilinear(
         return ctx.channels_last(ctx.add(ops.Identity(), value))
     if align_corners or half_pixel_centers:
         return ctx.channels_last(ctx.add(ops.Resize(target, "bilinear", align_corners=align_corners), value))
+    ctx.count_constant(sum(a * b for a, b in zip(sizes, target, strict=True)))
     for axis in (3, 2):
         matrix = ctx.constant(_blend(sizes[axis - 2], target[axis - 2]), "interpolation")
         value = _along(ctx, value, axis, matrix)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 
 from edgekit.formats.tflite.schema_generated import BuiltinOperator as Op
@@ -106,6 +108,7 @@ def _average_by_hand(
     """The mean over windows padded with zeros, times what the count differs at each position."""
     plain = ops.AvgPool2d(kernel, stride, (0, 0))
     padding = ops.Pad(((0, 0), (0, 0), *around))
+    ctx.count_constant(2 * prod(spatial(ctx, x)))
     ones = torch.ones(1, 1, *spatial(ctx, x))
     correction = 1.0 / plain.run(padding.run(ones))
     return ctx.add(ops.Mul(), ctx.add(plain, ctx.add(padding, x)), ctx.constant(correction, "counts"))

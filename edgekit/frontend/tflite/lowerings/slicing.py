@@ -60,7 +60,7 @@ def strided_slice(
 @lowers(Op.SPLIT)
 def split(ctx: Lowering, axis: Held | Sizes, x: Held, *, num_splits: int = 0) -> Result:
     """Equal parts."""
-    return _parts(ctx, x, ctx.one(axis, "an axis"), [-1] * num_splits)
+    return _parts(ctx, x, ctx.one(axis, "an axis"), [-1] * len(ctx.operator.outputs))
 
 
 @lowers(Op.SPLIT_V)
@@ -114,7 +114,7 @@ def pack(ctx: Lowering, *parts: Held | Sizes, axis: int = 0, values_count: int =
 def unpack(ctx: Lowering, x: Held, *, num: int = 0, axis: int = 0) -> Result:
     """One tensor for each index of an axis, without it."""
     place = axis % x.rank
-    parts = _parts(ctx, x, place, [1] * num)
+    parts = _parts(ctx, x, place, [1] * len(ctx.operator.outputs))
     return tuple(reshaped(ctx, part, (*part.shape[:place], *part.shape[place + 1 :])) for part in parts)
 
 
