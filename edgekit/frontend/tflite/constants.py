@@ -95,13 +95,12 @@ def constant_of(tensor: Tensor) -> tuple[torch.Tensor, QuantParams | None]:
     shape = [1] * stored.ndim
     if quant.axis is not None:
         shape[quant.axis] = -1
-    scale = np.asarray(quant.scale, np.float64).reshape(shape) if stored.ndim else np.float64(quant.scale[0])
-    zero = np.asarray(quant.zero_point, np.int64).reshape(shape) if stored.ndim else np.int64(quant.zero_point[0])
     wide = stored.itemsize > 2  # a bias: its 32 bits times a scale want more than float32 on the way
-    integers = stored.astype(np.int64 if wide else np.int32) - zero.astype(np.int64 if wide else np.int32)
-    kind = np.float64 if wide else np.float32
-    real = (integers.astype(kind) * scale.astype(kind)).astype(np.float32)
-    return torch.from_numpy(np.asarray(real, np.float32)), _for_weights(quant, integers)
+    scale: NDArray[Any] = np.array(quant.scale, np.float64 if wide else np.float32).reshape(shape)
+    zero: NDArray[Any] = np.array(quant.zero_point, np.int64 if wide else np.int32).reshape(shape)
+    integers: NDArray[Any] = stored.astype(zero.dtype) - zero
+    real = np.asarray(integers.astype(scale.dtype) * scale, np.float32)
+    return torch.from_numpy(real), _for_weights(quant, integers)
 
 
 def _for_weights(quant: QuantParams, integers: NDArray[Any]) -> QuantParams:

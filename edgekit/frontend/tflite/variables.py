@@ -28,7 +28,11 @@ def handle_name(subgraph: Subgraph, index: int) -> str:
     for operator in subgraph.operators:
         if operator.code == Op.VAR_HANDLE and index in operator.outputs and operator.options is not None:
             return str(operator.options.fields.get("shared_name", ""))
-    raise Unsupported("a variable without VAR_HANDLE", hint="convert the model again")
+    raise Unsupported(
+        "a variable that no VAR_HANDLE names",
+        where=f"tensor {index} ('{subgraph.tensors[index].name}')",
+        hint="convert the model again",
+    )
 
 
 def initial(building: Building, *, batched: bool) -> dict[str, Held]:
