@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edgekit.compress.cluster import Cluster
     from edgekit.compress.controls import Controls
     from edgekit.compress.distill import BornAgain, MutualLearning, TeacherAssistant
+    from edgekit.compress.early_exit import EarlyExit, Head
     from edgekit.compress.equalize import Equalize
     from edgekit.compress.fine_tune import FineTune
     from edgekit.compress.lottery import LotteryTicket, Supermask
@@ -59,9 +60,11 @@ _HOME = {
     "Data": "edgekit.data",
     "Device": "edgekit.target",
     "Distillation": "edgekit.train.distillation",
+    "EarlyExit": "edgekit.compress.early_exit",
     "Equalize": "edgekit.compress.equalize",
     "FineTune": "edgekit.compress.fine_tune",
     "Graph": "edgekit.ir.graph",
+    "Head": "edgekit.compress.early_exit",
     "Hint": "edgekit.train.distillation",
     "LotteryTicket": "edgekit.compress.lottery",
     "LowRank": "edgekit.compress.low_rank",
@@ -96,10 +99,12 @@ __all__ = [
     "Device",
     "DeviceError",
     "Distillation",
+    "EarlyExit",
     "EdgekitError",
     "Equalize",
     "FineTune",
     "Graph",
+    "Head",
     "Hint",
     "Inconclusive",
     "InputError",

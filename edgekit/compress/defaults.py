@@ -85,6 +85,10 @@ def _own(name: str, table: Mapping[str, object]) -> Training | None:
         from edgekit.compress.qat.step import TRAINING as OF_QAT
 
         return OF_QAT
+    if name == "early_exit" and table.get("freeze", True):
+        from edgekit.compress.early_exit.step import TRAINING as OF_HEADS
+
+        return OF_HEADS
     if name == "binarize":
         from edgekit.compress.binarize.step import TRAINING as OF_BITS
 

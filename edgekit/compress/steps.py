@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
@@ -12,12 +13,14 @@ from edgekit.errors import ConfigError, UsageError
 from edgekit.tables import did_you_mean, parse
 
 if TYPE_CHECKING:
+    from edgekit.compress.context import Context
     from edgekit.ir import Graph
 
 #: Name -> the module and class of the step: a frozen dataclass whose fields are the keys of its table.
 STEPS: dict[str, tuple[str, str]] = {
     "binarize": ("edgekit.compress.binarize.step", "Binarize"),
     "born_again": ("edgekit.compress.distill.born_again", "BornAgain"),
+    "early_exit": ("edgekit.compress.early_exit.step", "EarlyExit"),
     "equalize": ("edgekit.compress.equalize.step", "Equalize"),
     "cluster": ("edgekit.compress.cluster.step", "Cluster"),
     "fine_tune": ("edgekit.compress.fine_tune", "FineTune"),
@@ -105,6 +108,30 @@ def steps_and_tables(recipe: object) -> tuple[tuple[Step, ...] | None, tuple[Map
     return given, tuple({"step": step_name(step), **step.options()} for step in given)
 
 
+def apply_step(step: Step, graph: Graph, data: object | None, context: Context) -> Graph:
+    """The step on a graph, with what surrounds it where it takes that; it must leave exactly one record."""
+    from edgekit.ir.history import StepRecord
+
+    extra: dict[str, Any] = {"context": context} if "context" in inspect.signature(step.apply).parameters else {}
+    changed = step.apply(graph, data, **extra)
+    if len(changed.history) != len(graph.history) + 1 or not isinstance(changed.history[-1], StepRecord):
+        raise TypeError(f"the step {step_name(step)} left {len(changed.history) - len(graph.history)} records, not one")
+    return changed
+
+
+def parse_step(table: Mapping[str, object], place: str) -> Step:
+    """A step inside another one's field, as a table.
+
+    Args:
+        table: as it was read.
+        place: of the table, for errors: ``teacher_assistant: assistants[1]``.
+
+    Raises:
+        ConfigError: as ``parse_steps``; the place is in it.
+    """
+    return _parsed(table, place, Path(place))
+
+
 def _parsed(table: Mapping[str, object], at: str, file: Path) -> Step:
     name = table.get("step")
     if not isinstance(name, str):
@@ -114,7 +141,9 @@ def _parsed(table: Mapping[str, object], at: str, file: Path) -> Step:
     fields = {key: value for key, value in table.items() if key != "step"}
     try:
         return parse(step_class(name), fields, file=file, at=f"{at}: {name}")
-    except ConfigError:
+    except ConfigError as error:
+        if error.where != str(file):  # of a step inside this one
+            error.where = f"{file}: [[{at}]], {error.where}"
         raise
     except UsageError as error:
         raise ConfigError(f"{error.what} (in [[{at}]], {name})", where=file, hint=error.hint) from None

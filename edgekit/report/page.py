@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
+from edgekit.report.exit_sections import exit_section
 from edgekit.report.layer_sections import bytes_section, error_section, layer_section
 from edgekit.report.markup import Column, Html, details, element, figure, section, table, text
 from edgekit.report.model import Report, Verification
@@ -43,6 +44,7 @@ def to_html(report: Report) -> str:
         _feeding(report),
         layer_section(report),
         step_section(report),
+        exit_section(report.history),
         _passes(report),
         section("The graph", Html(f'<div class="drawing">{report.drawing}</div>') if report.drawing else ""),
         _facts(report),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgekit.report import sensitivity_table
+from edgekit.report.exit_sections import cost_text, exits_text, measured
 from edgekit.report.model import Report, Verification
 from edgekit.report.numbers import (
     bytes_text,
@@ -86,11 +87,7 @@ def print_report(report: Report, console: Console | None = None, *, folder: str 
         if table.row_count:
             console.print()
             console.print(table)
-    if left := [f"{name} ({reason})" for record in report.history for name, reason in record["declined"].items()]:
-        more = f"; and {len(left) - _DECLINED} more: report.html" if len(left) > _DECLINED else ""
-        console.print(f"\n  [dim]left alone: {escape('; '.join(left[:_DECLINED]) + more)}[/dim]", soft_wrap=True)
-    if told := [f"{name_of(record)}: {line}" for record in report.history for line in record.get("notes", ())]:
-        console.print("\n" + "\n".join(f"  [dim]{escape(line)}[/dim]" for line in told), soft_wrap=True)
+    _print_said(report, console)
     if report.quantization is not None and (found := report.quantization.precisions) is not None:
         console.print(f"\n  [dim]{escape(precisions_text(found))}[/dim]", soft_wrap=True)
     floats = [layer for layer in report.layers if layer.float_reason]
@@ -105,13 +102,33 @@ def print_report(report: Report, console: Console | None = None, *, folder: str 
         console.print(f"\n  [dim]{seconds_text(sum(report.timings.values()))}[/dim]")
 
 
+def _print_said(report: Report, console: Console) -> None:
+    """What the recipe's steps left alone, and what they have to say."""
+    from rich.markup import escape
+
+    if left := [f"{name} ({reason})" for record in report.history for name, reason in record["declined"].items()]:
+        more = f"; and {len(left) - _DECLINED} more: report.html" if len(left) > _DECLINED else ""
+        console.print(f"\n  [dim]left alone: {escape('; '.join(left[:_DECLINED]) + more)}[/dim]", soft_wrap=True)
+    for record in report.history:
+        if (exits := measured(record)) is not None:
+            console.print("\n  " + escape(f"{exits_text(exits[1])} {cost_text(exits[1])}"), soft_wrap=True, highlight=False)
+    if told := [f"{name_of(record)}: {line}" for record in report.history for line in record.get("notes", ())]:
+        console.print("\n" + "\n".join(f"  [dim]{escape(line)}[/dim]" for line in told), soft_wrap=True)
+
+
 def print_summary(reports: Sequence[Report], console: Console | None = None) -> None:
-    """One line a target, and what the model that they were built from scores."""
+    """One line a target, what the model that they were built from scores, and the recipe's steps, which they share."""
     console = console or stdout_console()
     console.print(summary_table(reports))
     sources = (row for report in reports for row in report.evaluation[:1] if row.source is not None)
     if (row := next(sources, None)) is not None:
         console.print(f"\n  [dim]source: {row.metric} {metric_text(row.source)}[/dim]")
+    if (common := next((report for report in reports if report.history), None)) is not None:
+        for table in (_steps(common), _controls(common)):
+            if table.row_count:
+                console.print()
+                console.print(table)
+        _print_said(common, console)
 
 
 def summary_table(reports: Sequence[Report]) -> Table:

@@ -1,0 +1,171 @@
+"""What the step ``early_exit`` does: places, heads, their training, temperatures, thresholds, and what it all comes to."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from edgekit.compress.context import Context
+from edgekit.compress.early_exit.automatic import candidates, choose_places
+from edgekit.compress.early_exit.calibration import fit_temperature, negative_log_likelihood
+from edgekit.compress.early_exit.frozen import attach, train_heads
+from edgekit.compress.early_exit.joint import train_together
+from edgekit.compress.early_exit.observing import Observed, evaluation, observe
+from edgekit.compress.early_exit.places import answer, find
+from edgekit.compress.early_exit.policy import CLOSED, Goal, choose
+from edgekit.compress.early_exit.step import EarlyExit
+from edgekit.compress.early_exit.summary import calibration_errors, curve, summary
+from edgekit.compress.recording import recorded
+from edgekit.errors import Unsupported
+from edgekit.ir import Graph, Value, ops
+from edgekit.ir.exits import exit_plan
+from edgekit.train.batches import Feeding
+from edgekit.train.samples import open_samples
+
+#: Held out samples below which a threshold is hardly more than a guess.
+_FEW = 500
+
+
+@dataclass(frozen=True)
+class _Policy:
+    """Of a set of exits: their temperatures and thresholds."""
+
+    temperatures: tuple[float, ...]
+    thresholds: tuple[float, ...]
+
+
+def add_exits(step: EarlyExit, graph: Graph, data: object | None, context: Context) -> Graph:
+    """See ``EarlyExit.apply``. The order of the lines is the order of the work."""
+    started = time.perf_counter()
+    _require_plain(graph)
+    end = answer(graph, step.output)
+    places = candidates(graph, end) if isinstance(step.at, str) else find(graph, step.at, end)
+    names = [place.value.name for place in places]
+    samples, feeding = open_samples(data, graph, step.settings(), context.root)
+    if step.freeze:
+        base = copy.deepcopy(graph)  # a graph's own copy shares parameters
+        heads, trained = train_heads(step, graph, names, end.name, samples, feeding, data, context)
+        if isinstance(step.at, str):
+            names, heads = choose_places(step, base, names, end.name, heads, samples, feeding)
+        _put(base, names, end.name, heads, step)
+    else:
+        base, trained = train_together(step, graph, names, end.name, data, context)
+    result, exits = _with_choice(base, end.name, len(names), step)
+    observed = observe(result, exits, samples.validation(), feeding, "training")
+    policy, details = _decide(step, graph, result, exits, names, observed)
+    choice = next(node for node in result.nodes if isinstance(node.op, ops.ChooseExit))
+    result.set_op(choice, ops.ChooseExit(step.score, policy.temperatures, policy.thresholds))
+    result.verify()
+    details |= _evaluated(step, graph, result, exits, names, policy, observed, data, feeding, context)
+    details["training"] = trained.details()
+    warnings = _warnings(names, policy, observed)
+    return recorded("early_exit", step, graph, result, started, details=details, warnings=warnings, notes=_notes(step))
+
+
+def _require_plain(graph: Graph) -> None:
+    if any(value.quant is not None for value in graph.values()):
+        raise Unsupported(
+            "early exits for a graph that is quantised already",
+            where=graph.name,
+            hint="add the exits first: quantisation comes after them and gives all exits one scale",
+        )
+    if exit_plan(graph) is not None:
+        raise Unsupported("the network has early exits already", where=graph.name, hint="one step with several places in 'at'")
+
+
+def _put(graph: Graph, names: Sequence[str], end: str, heads: Mapping[str, Tensor], step: EarlyExit) -> None:
+    """Attaches trained heads."""
+    values = {value.name: value for value in graph.values()}
+    attach(graph, [values[name] for name in names], int(values[end].tensor_shape[1]), step)
+    with torch.no_grad():
+        for name, tensor in heads.items():
+            graph.state[name].tensor.copy_(tensor)
+
+
+def _with_choice(graph: Graph, end: str, count: int, step: EarlyExit) -> tuple[Graph, list[Value]]:
+    """The graph with a choice between its exits in the place of its logits; and the logits of all exits."""
+    values = {value.name: value for value in graph.values()}
+    last = values[end]
+    heads = [next(n.output for n in graph.nodes if n.optional(1) is graph.state[f"exits.{i}.weight"]) for i in range(count)]
+    op = ops.ChooseExit(step.score, (1.0,) * count, (CLOSED,) * count)
+    choice = graph.add(op, *heads, last, name="early_exit", where=last.producer.where if last.producer else ())
+    graph.replace(last, choice)  # which takes the name: outputs keep theirs
+    graph.sort()
+    return graph, [*heads, last]
+
+
+def _shares(graph: Graph, result: Graph) -> tuple[tuple[int, ...], list[float]]:
+    plan = exit_plan(result)
+    assert plan is not None
+    macs = plan.macs()
+    return macs, [cost / max(graph.macs, 1) for cost in macs]
+
+
+def _decide(
+    step: EarlyExit, graph: Graph, result: Graph, exits: Sequence[Value], names: Sequence[str], observed: Observed
+) -> tuple[_Policy, dict[str, Any]]:
+    """Temperatures, then thresholds, on what was held out."""
+    logits = [z.double().numpy() for z in observed.logits]
+    temperatures = tuple(fit_temperature(z, observed.labels) for z in logits[:-1])
+    macs, shares = _shares(graph, result)
+    places = range(len(names))
+    seen = observed.seen(step.score, temperatures, shares, places)
+    thresholds = choose(seen, Goal.of(step))
+    found = summary(seen, thresholds, [*names, exits[-1].name], macs)
+    for row, z, t, threshold in zip(found["exits"], logits, temperatures, thresholds, strict=False):
+        row |= {
+            "temperature": t,
+            "threshold": float(threshold),
+            "nll_before": negative_log_likelihood(z, observed.labels),
+            "nll_after": negative_log_likelihood(z, observed.labels, t),
+            **calibration_errors(z, observed.labels, t),
+        }
+    policy = _Policy(temperatures, tuple(float(t) for t in thresholds))
+    return policy, {"held_out": found, "whole_macs": graph.macs}
+
+
+def _evaluated(
+    step: EarlyExit,
+    graph: Graph,
+    result: Graph,
+    exits: Sequence[Value],
+    names: Sequence[str],
+    policy: _Policy,
+    held_out: Observed,
+    data: object | None,
+    feeding: Feeding,
+    context: Context,
+) -> dict[str, Any]:
+    """What the thresholds come to on the evaluation data, and the curve: chosen on the one, shown on the other."""
+    macs, shares = _shares(graph, result)
+    places = range(len(names))
+    chosen_on = held_out.seen(step.score, policy.temperatures, shares, places)
+    observed = evaluation(result, exits, data, feeding, context.root)
+    if observed is None:
+        return {"curve": curve(chosen_on, chosen_on)}
+    seen = observed.seen(step.score, policy.temperatures, shares, places)
+    found = summary(seen, np.array(policy.thresholds), [*names, exits[-1].name], macs)
+    return {"evaluation": found, "curve": curve(chosen_on, seen)}
+
+
+def _warnings(names: Sequence[str], policy: _Policy, observed: Observed) -> tuple[str, ...]:
+    said = [
+        f"the exit at '{name}' never answers: the goal leaves no room for it; leave it out, or allow more"
+        for name, threshold in zip(names, policy.thresholds, strict=True)
+        if threshold >= CLOSED
+    ]
+    if len(observed.labels) < _FEW:
+        said.append(f"thresholds were chosen on {len(observed.labels)} samples only; hold out more (validation)")
+    return tuple(said)
+
+
+def _notes(step: EarlyExit) -> tuple[str, ...]:
+    frozen = "the network itself was left as it was, heads alone were trained" if step.freeze else "all was trained together"
+    return (f"{frozen}; files compute what a sample needs, at batch 1, and the graph computes all exits",)

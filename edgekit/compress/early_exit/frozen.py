@@ -1,0 +1,132 @@
+"""Heads on a network that stays as it is.
+
+What a head without a convolution reads is a few numbers a sample: it is computed once for all samples, and the heads are
+trained on that. Otherwise, and where samples are augmented, the frozen network runs in every step, as far as the last exit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from edgekit.compress.context import Context
+from edgekit.compress.early_exit.heads import classifier, convolved, pooled
+from edgekit.compress.early_exit.objective import ExitLoss
+from edgekit.compress.early_exit.observing import values_of
+from edgekit.compress.early_exit.step import EarlyExit
+from edgekit.ir import Graph, Value, ops
+from edgekit.ir.types import N, TensorType
+from edgekit.train.batches import Feeding, Samples
+from edgekit.train.loop import train
+from edgekit.train.trained import Trained
+
+#: Numbers of one sample above which they are not kept in memory.
+_MOST_KEPT = 8192
+
+
+def attach(graph: Graph, places: Sequence[Value], classes: int, step: EarlyExit) -> list[Value]:
+    """Puts new heads at places of a graph; their logits. The parameters are called ``exits.0.weight`` and so on."""
+    generator = torch.Generator().manual_seed(step.settings().seed)
+    found = []
+    for number, value in enumerate(places):
+        name = f"exits.{number}"
+        features = pooled(graph, convolved(graph, value, step.head, name, generator), step.head, name)
+        found.append(classifier(graph, features, classes, name, generator))
+    return found
+
+
+def train_heads(
+    step: EarlyExit,
+    graph: Graph,
+    places: Sequence[str],
+    end: str,
+    samples: Samples,
+    feeding: Feeding,
+    data: object,
+    context: Context,
+) -> tuple[dict[str, Tensor], Trained]:
+    """The trained parameters of heads at places of a graph, by name, and the training.
+
+    Args:
+        step: says how.
+        graph: the network, without exits; is left as it is.
+        places: names of values.
+        end: name of the network's logits.
+        samples: the training data, opened for ``graph``.
+        feeding: of them.
+        data: the same, unopened.
+        context: of the recipe.
+    """
+    values = {value.name: value for value in graph.values()}
+    classes = int(values[end].tensor_shape[1])
+    settings = replace(step.settings(), validation=0.0, patience=0)
+    objective = ExitLoss(
+        tuple(range(len(places))),
+        (1.0,) * len(places),
+        step.self_distillation,
+        step.temperature,
+        None if _is_kept(step, values, places) else len(places),
+        settings.label_smoothing,
+    )
+    standards: list[tuple[Tensor, Tensor]] = []
+    if _is_kept(step, values, places):
+        heads, source, standards = _on_features(step, graph, places, end, classes, samples, feeding)
+    else:
+        heads, source = _on_network(step, graph, places, end, classes), data
+    trained = train(heads, source, settings, objective, folder=context.folder, say=context.say, root=context.root)
+    parameters = {name: value.tensor.detach() for name, value in trained.graph.state.items() if name.startswith("exits.")}
+    for number, (mean, scale) in enumerate(standards):
+        weight = parameters[f"exits.{number}.weight"] / scale
+        parameters[f"exits.{number}.weight"] = weight
+        parameters[f"exits.{number}.bias"] = parameters[f"exits.{number}.bias"] - weight @ mean
+    return parameters, trained
+
+
+def _is_kept(step: EarlyExit, values: dict[str, Value], places: Sequence[str]) -> bool:
+    numbers = sum(values[name].tensor_shape[1] * step.head.pool**2 for name in places)
+    return not step.head.channels and step.settings().augment == "none" and numbers <= _MOST_KEPT
+
+
+def _on_features(
+    step: EarlyExit, graph: Graph, places: Sequence[str], end: str, classes: int, samples: Samples, feeding: Feeding
+) -> tuple[Graph, object, list[tuple[Tensor, Tensor]]]:
+    """A graph of the heads alone, and what they read of every training sample, standardised; and by what mean and scale."""
+    whole = graph.copy()
+    values = {value.name: value for value in whole.values()}
+    features = [pooled(whole, values[name], step.head, f"exits.{number}") for number, name in enumerate(places)]
+    told = [values[end]] if step.self_distillation else []
+    read, targets = values_of(whole, [*features, *told], samples.batches(0), feeding)
+    standards = [(x.mean(0), x.std(0).clamp_min(1e-6)) for x in read[: len(places)]]
+    read[: len(places)] = [(x - mean) / scale for x, (mean, scale) in zip(read, standards, strict=False)]
+    heads = Graph("exits")
+    generator = torch.Generator().manual_seed(step.settings().seed)
+    inputs = [heads.add_input(f"x{number}", TensorType(x.dtype, (N, x.shape[1]))) for number, x in enumerate(read)]
+    heads.outputs = [
+        classifier(heads, x, classes, f"exits.{number}", generator) for number, x in enumerate(inputs[: len(places)])
+    ]
+    return heads, (tuple(x.numpy() for x in read), torch.cat(targets).numpy()), standards
+
+
+def _on_network(step: EarlyExit, graph: Graph, places: Sequence[str], end: str, classes: int) -> Graph:
+    """The network with heads, in which nothing but the heads can change; its answer is the last output."""
+    whole = graph.copy()
+    for value in whole.values():
+        if isinstance(value.data, nn.Parameter):
+            value.data = value.data.detach()
+    for node in whole.nodes:
+        if isinstance(node.op, ops.BatchNorm):
+            whole.set_op(node, node.op.with_(frozen=True))
+        elif isinstance(node.op, ops.Dropout):
+            whole.set_op(node, node.op.with_(p=0.0))
+        elif getattr(node.op, "dropout", 0.0):
+            whole.set_op(node, node.op.with_(dropout=0.0))
+    values = {value.name: value for value in whole.values()}
+    whole.outputs = attach(whole, [values[name] for name in places], classes, step)
+    whole.signature = None
+    if step.self_distillation:
+        whole.outputs = [*whole.outputs, values[end]]
+    whole.eliminate_dead()
+    return whole

@@ -1,0 +1,93 @@
+"""The classifiers of exits: average pooling and a linear layer, in the graph's own ops."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from edgekit.compress.early_exit.step import Head
+from edgekit.errors import Unsupported
+from edgekit.ir import Graph, Value, ops
+from edgekit.ir.types import N
+
+#: Ops that say along which axis the features of a sequence (N, ., .) stand.
+_LAST = (ops.Linear, ops.Lstm, ops.Gru, ops.Rnn, ops.LayerNorm, ops.RmsNorm, ops.Attention, ops.Matmul)
+_SECOND = (ops.Conv1d, ops.ConvTranspose1d, ops.MaxPool1d, ops.AvgPool1d, ops.BatchNorm, ops.GroupNorm, ops.InstanceNorm)
+
+
+def pooled(graph: Graph, value: Value, head: Head, name: str) -> Value:
+    """What the linear layer of a head reads, (N, features), where no convolution comes before.
+
+    Raises:
+        Unsupported: a grid on a sequence, or one finer than the feature map.
+    """
+    if value.type.rank == 2:
+        return value
+    if value.type.rank == 3:
+        if head.pool != 1:
+            raise Unsupported(
+                f"a grid of {head.pool} x {head.pool} on '{value.name}', a sequence", where="head", hint="pool = 1: all steps"
+            )
+        return graph.add(ops.Mean((1 if features_last(value) else 2,), False), value, name=f"{name}.pool")
+    height, width = value.tensor_shape[2:]
+    if head.pool == 1:
+        return graph.add(ops.Mean((2, 3), False), value, name=f"{name}.pool")
+    if head.pool > min(height, width):
+        raise Unsupported(
+            f"a grid of {head.pool} x {head.pool} on '{value.name}' of {height} x {width}",
+            where="head",
+            hint=f"pool = {min(height, width)} or less",
+        )
+    strides = height // head.pool, width // head.pool
+    windows = height - (head.pool - 1) * strides[0], width - (head.pool - 1) * strides[1]  # they overlap where pool divides not
+    grid = graph.add(ops.AvgPool2d(windows, strides, (0, 0)), value, name=f"{name}.pool")
+    return graph.add(ops.Reshape((N, value.tensor_shape[1] * head.pool**2)), grid, name=f"{name}.flat")
+
+
+def convolved(graph: Graph, value: Value, head: Head, name: str, generator: torch.Generator) -> Value:
+    """The head's convolution and ReLU; the value itself where it has none."""
+    if not head.channels or value.type.rank == 2:
+        return value
+    if value.type.rank == 3 and features_last(value):
+        raise Unsupported(
+            f"a convolution in the head at '{value.name}', a sequence of features", where="head", hint="channels = 0"
+        )
+    sizes, inner = value.tensor_shape[2:], value.tensor_shape[1]
+    weight = _weight(graph, (head.channels, inner, *[3] * len(sizes)), f"{name}.conv.weight", generator)
+    bias = graph.add_state(f"{name}.conv.bias", nn.Parameter(torch.zeros(head.channels)))
+    around = ((1, 1),) * len(sizes)
+    strides = tuple(2 if size > 2 else 1 for size in sizes)
+    op = ops.Conv2d(padding=around, stride=strides) if len(sizes) == 2 else ops.Conv1d(padding=around, stride=strides)
+    return graph.add(ops.Relu(), graph.add(op, value, weight, bias, name=f"{name}.conv"), name=f"{name}.relu")
+
+
+def classifier(graph: Graph, features: Value, classes: int, name: str, generator: torch.Generator) -> Value:
+    """The logits (N, classes) of a linear layer with new weights in ``name.weight`` and ``name.bias``."""
+    weight = _weight(graph, (classes, features.tensor_shape[1]), f"{name}.weight", generator)
+    bias = graph.add_state(f"{name}.bias", nn.Parameter(torch.zeros(classes)))
+    return graph.add(ops.Linear(), features, weight, bias, name=name)
+
+
+def features_last(value: Value) -> bool:
+    """Whether a sequence (N, ., .) has its features along the last axis: by the nearest op before it that says so."""
+    seen: Value | None = value
+    while seen is not None and seen.producer is not None:
+        op = seen.producer.op
+        if isinstance(op, _LAST):
+            return True
+        if isinstance(op, _SECOND):
+            return False
+        if isinstance(op, ops.Permute | ops.Reshape):
+            break
+        seen = seen.producer.inputs[0]
+    return any(isinstance(reader.op, _LAST) for reader in value.users)
+
+
+def _weight(graph: Graph, shape: tuple[int, ...], name: str, generator: torch.Generator) -> Value:
+    """He's normal start: variance 2 / fan-in, half of it where no ReLU follows."""
+    fan_in = math.prod(shape[1:])
+    gain = 2.0 if len(shape) > 2 else 1.0
+    data = torch.randn(shape, generator=generator) * math.sqrt(gain / fan_in)
+    return graph.add_state(name, nn.Parameter(data))

@@ -1,0 +1,53 @@
+"""The network and its exits trained together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from edgekit.compress.context import Context
+from edgekit.compress.early_exit.frozen import attach
+from edgekit.compress.early_exit.objective import ExitLoss
+from edgekit.compress.early_exit.step import EarlyExit
+from edgekit.compress.sparsify.held import held
+from edgekit.errors import UsageError
+from edgekit.ir import Graph
+from edgekit.train.loop import train
+from edgekit.train.trained import Trained
+
+
+def train_together(
+    step: EarlyExit, graph: Graph, places: Sequence[str], end: str, data: object, context: Context
+) -> tuple[Graph, Trained]:
+    """A copy of the network, trained, with the heads at its places; its outputs are as they were.
+
+    The loss is the weighted sum of all exits'; the epoch is kept whose last exit is best on what is held out. What an earlier
+    step made zero stays zero. Arguments as in ``train_heads``.
+
+    Raises:
+        UsageError: another number of weights than of exits.
+    """
+    whole = graph.copy()
+    values = {value.name: value for value in whole.values()}
+    outputs = [value.name for value in whole.outputs]
+    exits = attach(whole, [values[name] for name in places], int(values[end].tensor_shape[1]), step)
+    weights = step.weights or (1.0,) * (len(places) + 1)
+    if len(weights) != len(places) + 1:
+        raise UsageError(f"{len(weights)} weights for {len(places)} exits and the last one", where="weights")
+    whole.outputs, signature, whole.signature = [values[end], *exits], whole.signature, None
+    objective = ExitLoss(
+        (*range(1, len(weights)), 0),
+        weights,
+        step.self_distillation,
+        step.temperature,
+        0,
+        step.settings().label_smoothing,
+    )
+    settings = replace(step.settings(), label_smoothing=0.0)
+    trained = train(
+        whole, data, settings, objective, folder=context.folder, say=context.say, root=context.root, alive=held(graph)
+    )
+    result = trained.graph
+    by_name = {value.name: value for value in result.values()}
+    result.outputs, result.signature = [by_name[name] for name in outputs], signature
+    return result, trained

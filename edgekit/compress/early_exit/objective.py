@@ -1,0 +1,73 @@
+"""What exits are trained for: the labels, and the last exit's answers."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from edgekit.errors import InputError
+from edgekit.train.batches import UNLABELLED
+from edgekit.train.objective import Pass
+
+
+class ExitLoss:
+    """Cross entropy of every exit, and its divergence from what the last exit says.
+
+    For an exit with logits z and a last exit with logits t: (1 - a) CE(z, y) + a T^2 KL(softmax(t / T), softmax(z / T)), the
+    self-distillation of Phuong and Lampert (ICCV 2019). No gradient flows into t.
+
+    Args:
+        exits: positions of the trained exits' logits among the outputs, in order.
+        weights: of each of these.
+        share: a; an exit whose logits are the teacher's own has none.
+        temperature: T.
+        teacher: position of the last exit's logits among the outputs; None: they are the last input.
+        label_smoothing: of cross entropy.
+    """
+
+    def __init__(
+        self,
+        exits: tuple[int, ...],
+        weights: tuple[float, ...],
+        share: float,
+        temperature: float,
+        teacher: int | None,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        self.watches: tuple[str, ...] = ()
+        self.modules = nn.ModuleList()
+        self._exits, self._weights, self._teacher = exits, weights, teacher
+        self._share, self._temperature, self._smoothing = share, temperature, label_smoothing
+        self.identity = f"{exits}{weights}{share}{temperature}{teacher}{label_smoothing}"
+
+    def __call__(self, step: Pass) -> dict[str, Tensor]:
+        """One term an exit.
+
+        Raises:
+            InputError: the batch has no labels, or they are no classes.
+        """
+        labels = step.targets
+        if labels is None or labels.is_floating_point() or labels.numel() != len(step.outputs[self._exits[0]]):
+            raise InputError(
+                "exits are trained with one class a sample, and these labels are none"
+                if labels is not None
+                else "no labels to train exits with",
+                where="the training data",
+                hint="integer labels, one a sample: 'y' in the .npz, or batches of (x, y)",
+            )
+        labels = labels.reshape(-1).long()
+        terms = {}
+        for number, (place, weight) in enumerate(zip(self._exits, self._weights, strict=True)):
+            logits = step.outputs[place].float()
+            loss = F.cross_entropy(logits, labels, ignore_index=UNLABELLED, label_smoothing=self._smoothing)
+            if self._share and place != self._teacher:
+                loss = (1 - self._share) * loss + self._share * self._divergence(logits, step)
+            terms[f"exit_{number}"] = weight * loss
+        return terms
+
+    def _divergence(self, logits: Tensor, step: Pass) -> Tensor:
+        told = step.inputs[-1] if self._teacher is None else step.outputs[self._teacher]
+        wanted = torch.softmax(told.detach().float() / self._temperature, 1)
+        given = torch.log_softmax(logits / self._temperature, 1)
+        return F.kl_div(given, wanted, reduction="batchmean") * self._temperature**2

@@ -1,0 +1,97 @@
+"""What the exits of a graph say about labelled samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edgekit.compress.early_exit.policy import Seen
+from edgekit.config import is_reference
+from edgekit.data import Data
+from edgekit.data.sources import evaluation_arrays
+from edgekit.errors import InputError, UsageError
+from edgekit.ir import Graph, Value
+from edgekit.ir.ops import certainty
+from edgekit.train.batches import Batch, Feeding
+
+_AT_ONCE = 250
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Logits of every exit, (samples, classes) each, the last one's at the end; and the labels."""
+
+    logits: list[torch.Tensor]
+    labels: NDArray[np.int64]
+
+    def seen(self, score: str, temperatures: Sequence[float], costs: Sequence[float], exits: Sequence[int]) -> Seen:
+        """For the policy: some of the exits, and the last."""
+        chosen = [self.logits[index] for index in exits]
+        scores = [certainty(z, score, t)[:, 0].double().numpy() for z, t in zip(chosen, temperatures, strict=True)]
+        right = [z.argmax(1).numpy() == self.labels for z in (*chosen, self.logits[-1])]
+        empty = np.zeros((0, len(self.labels)))
+        return Seen(np.stack(scores) if scores else empty, np.stack(right), np.asarray(costs, np.float64))
+
+
+def values_of(
+    graph: Graph, values: Sequence[Value], batches: Iterable[Batch], feeding: Feeding
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Some values of a graph in evaluation mode, samples first, and the targets of the batches."""
+    shown = graph.copy()
+    names = [value.name for value in values]
+    by_name = {value.name: value for value in shown.values()}
+    shown.outputs, shown.signature = [by_name[name] for name in names], None
+    shown.eliminate_dead()
+    module = shown.module().eval()
+    rows: list[list[torch.Tensor]] = [[] for _ in values]
+    targets: list[torch.Tensor] = []
+    with torch.no_grad():
+        for batch in batches:
+            for row, tensor in zip(rows, module.run(feeding.inputs(batch)), strict=True):
+                row.append(tensor.float())
+            targets += batch.targets[:1]
+    return [torch.cat(row) if row else torch.empty(0) for row in rows], targets
+
+
+def observe(graph: Graph, exits: Sequence[Value], batches: Iterable[Batch], feeding: Feeding, where: str) -> Observed:
+    """Every exit's logits and the labels.
+
+    Raises:
+        UsageError: there are no samples.
+        InputError: they have no labels, or labels that are no classes.
+    """
+    logits, targets = values_of(graph, exits, batches, feeding)
+    if not len(logits[0]):
+        raise UsageError(
+            "no threshold can be chosen without data that the heads were not trained on",
+            where=where,
+            hint="validation = 0.1 in the step's training holds out a tenth of the training data",
+        )
+    labels = torch.cat([y.reshape(-1) for y in targets]) if targets else torch.empty(0)
+    if len(labels) != len(logits[0]) or labels.is_floating_point():
+        raise InputError("exits need one class a sample as labels", where=where, hint="integer labels: 'y' in the .npz")
+    known = labels >= 0
+    return Observed([z[known] for z in logits], labels[known].long().numpy())
+
+
+def evaluation(graph: Graph, exits: Sequence[Value], data: object, feeding: Feeding, root: Path | None) -> Observed | None:
+    """The same on the evaluation data; None where that is a callable or there is none."""
+    source = data.evaluate if isinstance(data, Data) else None
+    if source is None or callable(source) or (isinstance(source, str) and is_reference(source)):
+        return None
+    arrays, labels = evaluation_arrays(source, feeding.specs, root=root)
+    if labels.dtype.kind not in "iu" or labels.size != len(arrays[0]):
+        return None
+    return observe(graph, exits, _batches(arrays, labels), feeding, "the evaluation data")
+
+
+def _batches(arrays: Sequence[NDArray[np.generic]], labels: NDArray[np.generic]) -> Iterable[Batch]:
+    for start in range(0, len(labels), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        inputs = [torch.from_numpy(np.ascontiguousarray(array[part])) for array in arrays]
+        yield Batch(inputs, [torch.from_numpy(labels[part].astype(np.int64))])

@@ -1,0 +1,183 @@
+"""The compression step ``early_exit``."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edgekit.compress.context import Context
+from edgekit.compress.given import options_of
+from edgekit.errors import UsageError
+from edgekit.tables import did_you_mean
+from edgekit.train.settings import Training
+
+if TYPE_CHECKING:
+    from edgekit.ir import Graph
+
+SCORES = ("confidence", "entropy", "margin")
+
+#: How heads are trained where nothing is said: Adam, because they start from nothing and are small.
+TRAINING = Training(optimizer="adam", lr=2e-3, weight_decay=1e-4, batch_size=256)
+
+#: How all is trained together where nothing is said: gently, because the network is trained already.
+JOINT = Training(optimizer="sgd", lr=0.01)
+
+
+@dataclass(frozen=True)
+class Head:
+    """The classifier of an exit: average pooling and one linear layer, with a convolution before them if wanted.
+
+    Attributes:
+        pool: feature maps are averaged over pool x pool windows that cover them (1: over all); sequences over all steps.
+        channels: of a 3x3 convolution of stride 2 (of 3 steps, for signals) with ReLU before the pooling; 0: none.
+
+    Raises:
+        UsageError: a field that can't be.
+    """
+
+    pool: int = 1
+    channels: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("pool", 1), ("channels", 0)):
+            if not isinstance(value := getattr(self, name), int) or isinstance(value, bool) or value < least:
+                raise UsageError(f"'{name}' is a whole number from {least}, not {value!r}", where="head")
+
+    def options(self) -> dict[str, Any]:
+        """The fields that were given."""
+        return options_of(self)
+
+
+@dataclass(frozen=True)
+class EarlyExit:
+    """Adds exits to a classifier: easy samples leave at the first one that is sure enough (BranchyNet, arXiv:1709.01686).
+
+    Each exit has a small head. Its temperature is fitted on the part of the training data that is held out (negative log
+    likelihood, arXiv:1706.04599); then the thresholds of all exits are chosen there for the goal. The evaluation data is only
+    reported on. The graph stays flat and computes all exits; exported files compute what a sample needs, in nested IFs.
+
+    Put the step behind those that change the network (prune, fine tune); quantisation comes after it.
+
+    Attributes:
+        at: where exits are: names of values or of modules (the last value that a module computes), or shares of the network's
+            MACs from 0 to 1, or "auto": of several places those that serve the goal best.
+        exits: how many exits "auto" places at most.
+        output: the output that is classified, where the network has several.
+        head: of every exit.
+        freeze: the network stays as it is, bit for bit, and only heads are trained; False: all is trained together.
+        weights: of the losses of the exits in joint training, in order, the last exit at the end; () for 1 each.
+        self_distillation: share of an exit's loss that is the divergence from the last exit's answer; from 0 to 1.
+        temperature: of that divergence.
+        epochs: of the training.
+        training: other settings; by default Adam with lr = 0.002 for heads, gradient descent with lr = 0.01 for all. Its
+            ``epochs`` do not count; its ``validation`` is the share of the training data on which temperatures and thresholds
+            are chosen.
+        score: "confidence", "entropy" or "margin" of the calibrated probabilities; an exit answers above its threshold.
+        max_drop: points (hundredths) of top-1 that may be lost beside the whole network; the mean cost is made least.
+        mean_cost: mean share of the whole network's MACs that a sample may cost; top-1 is made largest. Instead of max_drop.
+        caution: standard errors of the measured drop that are added to it before it is held against ``max_drop``.
+
+    Raises:
+        UsageError: a field that can't be.
+    """
+
+    at: tuple[str | float, ...] | str = "auto"
+    exits: int = 2
+    output: str = ""
+    head: Head = Head()
+    freeze: bool = True
+    weights: tuple[float, ...] = ()
+    self_distillation: float = 0.0
+    temperature: float = 3.0
+    epochs: int = 10
+    training: Training | None = None
+    score: str = "confidence"
+    max_drop: float | None = None
+    mean_cost: float | None = None
+    caution: float = 1.0
+
+    def __post_init__(self) -> None:
+        self._check_places()
+        if self.score not in SCORES:
+            raise UsageError(f"unknown score '{self.score}'", hint=did_you_mean(self.score, SCORES))
+        if (self.max_drop is None) == (self.mean_cost is None):
+            raise UsageError(
+                "early exits need one goal, 'max_drop' or 'mean_cost'",
+                hint="max_drop = 0.3 (points of top-1 that may be lost) or mean_cost = 0.6 (share of the network's MACs)",
+            )
+        if self.max_drop is not None and not (math.isfinite(self.max_drop) and self.max_drop >= 0):
+            raise UsageError(f"'max_drop' is 0 or more points, not {self.max_drop}")
+        if self.mean_cost is not None and not 0 < self.mean_cost <= 1:
+            raise UsageError(f"'mean_cost' is a share above 0 and up to 1, not {self.mean_cost}")
+        if not 0 <= self.self_distillation <= 1:
+            raise UsageError(f"'self_distillation' is a share from 0 to 1, not {self.self_distillation}")
+        for name in ("temperature", "caution"):
+            least = 0 if name == "caution" else 1e-6
+            if not (math.isfinite(value := getattr(self, name)) and value >= least):
+                raise UsageError(f"'{name}' is above 0, not {value}")
+        for name in ("epochs", "exits"):
+            if not isinstance(value := getattr(self, name), int) or isinstance(value, bool) or value < 1:
+                raise UsageError(f"'{name}' is a whole number from 1, not {value!r}")
+        if any(not weight >= 0 for weight in self.weights) or (self.weights and not any(self.weights)):
+            raise UsageError("'weights' are numbers from 0, not all of them 0", where="weights")
+        if self.weights and not isinstance(self.at, str) and len(self.weights) != len(self.at) + 1:
+            raise UsageError(
+                f"{len(self.weights)} weights for {len(self.at)} exits and the last one",
+                hint=f"{len(self.at) + 1} weights, or none for 1 each",
+            )
+        if self.training is not None and not self.training.validation:
+            raise UsageError(
+                "no threshold can be chosen without data that the heads were not trained on",
+                where="training",
+                hint="validation = 0.1 holds out a tenth of the training data",
+            )
+
+    def _check_places(self) -> None:
+        if isinstance(self.at, str):
+            if self.at != "auto":
+                raise UsageError(f"'at' is a list, or \"auto\", not '{self.at}'", hint=f'at = ["{self.at}"]')
+            if not self.freeze:
+                raise UsageError(
+                    '"auto" compares heads on a frozen network',
+                    hint="name the places that it finds, or leave out freeze = false",
+                )
+            return
+        object.__setattr__(self, "at", tuple(self.at))
+        if not self.at:
+            raise UsageError("'at' names no place", hint='at = ["layer1"], at = [0.3] or at = "auto"')
+        for place in self.at:
+            if isinstance(place, bool) or (not isinstance(place, str) and not 0 < float(place) < 1):
+                raise UsageError(f"'at' names values or modules, or shares of cost between 0 and 1, not {place!r}")
+
+    def settings(self) -> Training:
+        """Of the training."""
+        from dataclasses import replace
+
+        return replace(self.training or (TRAINING if self.freeze else JOINT), epochs=self.epochs)
+
+    def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
+        """A copy with exits whose history has one record more.
+
+        Its ``details`` have the exits ("exits": place, cost, temperature, threshold, rate, top-1 alone and of those that left
+        there), "cost" (mean, p90, worst, as shares and MACs) and the curve of top-1 against mean cost, on the held out part
+        and ("evaluation") on the evaluation data.
+
+        Args:
+            graph: float; is left as it is.
+            data: an ``edgekit.Data`` (or what may stand for its training part), with labels.
+            context: of the recipe.
+
+        Raises:
+            UsageError: no data or no labels, a place that is nobody's, or a loss that became NaN.
+            InputError: the data does not fit.
+            Unsupported: the graph is quantised, has exits already, has several outputs and none is chosen, is no classifier,
+                or a place depends on the batch.
+        """
+        from edgekit.compress.early_exit.application import add_exits
+
+        return add_exits(self, graph, data, context or Context())
+
+    def options(self) -> dict[str, Any]:
+        """The fields that were given, as they stand in a recipe."""
+        return options_of(self)

@@ -1,0 +1,119 @@
+"""Early exits on the page: who leaves where, what a sample costs, and top-1 against mean cost for all thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from edgekit.report.markup import Column, Html, element, section, table
+from edgekit.report.numbers import count_text, metric_text
+
+_WIDTH, _HEIGHT = 960.0, 230.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60.0, 20.0, 16.0, 34.0
+
+
+def exit_section(history: Sequence[Mapping[str, Any]]) -> Html:
+    """A table and a curve for every step that added exits; nothing where none did."""
+    parts: list[Html] = []
+    for record in history:
+        found = measured(record)
+        if found is None:
+            continue
+        on, summary = found
+        columns = [Column("Exit"), Column("MACs", True), Column("of all", True), Column("leave here", True)]
+        columns += [Column("top-1 alone", True), Column("top-1 of those", True), Column("threshold", True)]
+        parts += [
+            table(columns, exit_rows(record, summary)),
+            element("p", f"{cost_text(summary)} On {summary['samples']:,} samples of {on}."),
+            Html(_curve(record["details"].get("curve", []))),
+        ]
+    return section(
+        "Early exits",
+        *parts,
+        lead="A sample leaves at the first exit that is sure enough: what it costs depends on the sample.",
+    )
+
+
+def measured(record: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
+    """What exits came to on the evaluation data, else on what was held out, and which of the two."""
+    details = record.get("details", {})
+    if record.get("step") != "early_exit":
+        return None
+    for key, on in (("evaluation", "the evaluation data"), ("held_out", "the held out training data")):
+        if key in details:
+            return on, details[key]
+    return None
+
+
+def exit_rows(record: Mapping[str, Any], summary: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """One row an exit, the last one's at the end."""
+    thresholds = {row["name"]: row.get("threshold") for row in record["details"].get("held_out", {}).get("exits", [])}
+    rows: list[tuple[str, ...]] = []
+    for row in summary["exits"]:
+        of_those, threshold = row["top1_of_those"], thresholds.get(row["name"])
+        rows.append(
+            (
+                str(row["name"]),
+                count_text(row["macs"]),
+                percent(row["share"]),
+                percent(row["rate"]),
+                metric_text(row["top1_alone"]),
+                "–" if of_those is None else metric_text(of_those),
+                "–" if threshold is None else f"{threshold:.3f}",
+            )
+        )
+    return rows
+
+
+def cost_text(summary: Mapping[str, Any]) -> str:
+    """``Top-1 0.9123, 0.9135 without exits. A sample costs 43.1 % ...``"""
+    cost = summary["cost"]
+    return (
+        f"Top-1 {metric_text(summary['top1'])}, {metric_text(summary['top1_of_last'])} without exits. A sample costs "
+        f"{percent(cost['mean'])} of the whole network's MACs in the mean, {percent(cost['p90'])} at the 90th percentile and "
+        f"{percent(cost['worst'])} at worst."
+    )
+
+
+def exits_text(summary: Mapping[str, Any]) -> str:
+    """``Of the samples 61.2 % leave at 'relu_1' (top-1 0.9710), 38.8 % at the end (0.8312).``"""
+    parts: list[str] = []
+    for row in summary["exits"]:
+        place = "at the end" if row is summary["exits"][-1] else f"at '{row['name']}'"
+        verb = " leave" if not parts else ""
+        score = metric_text(row["top1_of_those"])
+        parts.append(f"{percent(row['rate'])}{verb} {place} ({'top-1 ' if not parts else ''}{score})")
+    return f"Of the samples {', '.join(parts)}."
+
+
+def percent(share: float) -> str:
+    """``43.1 %``"""
+    return f"{100 * share:.1f} %"
+
+
+def _curve(points: Sequence[Mapping[str, float]]) -> str:
+    """Top-1 against mean cost; nothing for a single point."""
+    if len(points) < 2:
+        return ""
+    xs, ys = [p["mean_cost"] for p in points], [p["top1"] for p in points]
+    low, high = min(ys), max(max(ys), min(ys) + 1e-3)
+    right = max(*xs, 1.0)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = _LEFT + (_WIDTH - _LEFT - _RIGHT) * x / right
+        return across, _TOP + (_HEIGHT - _TOP - _BOTTOM) * (high - y) / (high - low)
+
+    spots = [place(x, y) for x, y in zip(xs, ys, strict=True)]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in spots)
+    out = [f'<polyline class="line" fill="none" points="{line}"/>']
+    for (x, y), cost, value in zip(spots, xs, ys, strict=True):
+        tip = f"top-1 {value:.4f} at {percent(cost)} of the MACs"
+        out.append(f'<circle class="c1" cx="{x:.1f}" cy="{y:.1f}" r="3"><title>{escape(tip)}</title></circle>')
+    out += [f'<text class="soft" x="0" y="{place(0, value)[1] + 4:.0f}">{value:.3f}</text>' for value in (low, high)]
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        x = place(share, low)[0]
+        out.append(f'<text class="soft" x="{x - 12:.0f}" y="{_HEIGHT - 12:.0f}">{100 * share:.0f} %</text>')
+    title = "top-1 against mean cost, for thresholds of many goals"
+    head = f'<svg viewBox="0 0 {_WIDTH:.0f} {_HEIGHT:.0f}" role="img" aria-label="{title}"><title>{title}</title>'
+    return "".join([head, *out, "</svg>"])
