@@ -78,7 +78,7 @@ class OnnxRuntime(Batched):
                 where=self.where,
                 hint=", ".join(info.name for info in self.inputs),
             )
-        feed = {info.name: np.ascontiguousarray(array) for info, array in zip(self.inputs, inputs, strict=True)}
+        feed = {info.name: np.asarray(array, order="C") for info, array in zip(self.inputs, inputs, strict=True)}
         try:
             return list(self._session.run(None, feed))
         except Exception as error:  # as above

@@ -20,7 +20,7 @@ from edgekit.formats.io_metadata import IO_KEY, FileTensor, IoRecord, Layout, Te
 from edgekit.formats.tflite.memory_plan import with_offline_plan
 from edgekit.formats.tflite.model import Model, Signature, Tensor
 from edgekit.formats.tflite.write import write
-from edgekit.ir import Graph, Node, Value
+from edgekit.ir import Graph, Node, Value, ops
 from edgekit.ir.exits import exit_plan
 from edgekit.ir.ops import Op
 
@@ -121,13 +121,19 @@ def _outputs(emission: Emission, layouts: dict[str, Layout]) -> list[int]:
     for value in emission.graph.outputs:
         form = form_of(emission.shape(value), layouts[value.name])
         index = emission.tensor(value, form)
-        if index in taken or value.is_constant:
+        if index in taken or value.is_constant or _is_widened(value):
             copy = emission.like(value, form.physical)
             emission.reshape(index, copy)
             index = copy
         taken.add(index)
         results.append(index)
     return results
+
+
+def _is_widened(value: Value) -> bool:
+    """Kernels of arithmetic give a vector of one for a single number."""
+    arithmetic = (ops.Add, ops.Sub, ops.Mul, ops.Div)
+    return not value.shape and value.producer is not None and isinstance(value.producer.op, arithmetic)
 
 
 def _assemble(

@@ -20,8 +20,11 @@ from edgekit.ir.types import Batch, Dim
 #: What a name of the file stands for: a value of the graph, or sizes that depend on the batch.
 Operand = Value | Sizes
 
-#: Bytes that one constant may have which is computed while loading: a file of a few bytes can ask for any number.
-LARGEST_CONSTANT = 2**28
+#: Bytes that constants may have which are computed while loading, beside twice those that are in the file: a file of a few
+#: bytes can ask for any number.
+ROOM = 2**28
+#: Elements of a vector of sizes.
+_LONGEST = 2**20
 
 _LET_FIXED = "let shapes, axes and pads be constants of the file; onnxsim and onnxruntime's tools fold what can be folded"
 
@@ -34,13 +37,17 @@ class Building:
         graph: what is being built.
         weights: by id, constants that stand for one initialiser of floats (which training may change), with its name.
         kept: constants whose ids are used as keys.
+        widened: by id, constants that stand in a wider type than the file's, with the name of that.
         read: names that some node or output of the file reads.
+        room: bytes that computed constants may still have.
     """
 
     graph: Graph
     weights: dict[int, str] = field(default_factory=dict)
     kept: list[Value] = field(default_factory=list)
+    widened: dict[int, str] = field(default_factory=dict)
     read: set[str] = field(default_factory=set)
+    room: int = ROOM
 
     def is_weight(self, value: Value, name: str) -> None:
         """Marks a constant as (derived from) an initialiser."""
@@ -111,17 +118,25 @@ class Lowering(GraphLowering):
             raise
         except (RuntimeError, ValueError, IndexError, TypeError, OverflowError) as error:
             raise self.refused(f"'{self.op_name}' cannot become '{op}': {_first_line(error)}") from error
-        size = sum(prod(t.at(2)) * t.dtype.itemsize for t in types)
-        self.need(size <= LARGEST_CONSTANT, f"makes a constant of {size:,} bytes")
+        self.claim(sum(prod(t.at(2)) * t.dtype.itemsize for t in types))
+
+    def claim(self, size: int) -> None:
+        """Asks for the bytes of a constant before it is computed.
+
+        Raises:
+            Unsupported: the file's constants would take too much memory.
+        """
+        self.need(0 <= size <= self.building.room, f"makes a constant of {size:,} bytes")
+        self.building.room -= size
 
     def filled(self, shape: Sequence[Dim], value: int | float | bool, dtype: torch.dtype) -> Value:
         """Like ``GraphLowering.filled``, within the bounds of a constant."""
-        size = prod(d for d in shape if isinstance(d, int)) * dtype.itemsize
-        self.need(size <= LARGEST_CONSTANT, f"makes a constant of {size:,} bytes")
+        self.claim(prod(d for d in shape if isinstance(d, int)) * dtype.itemsize)
         return super().filled(shape, value, dtype)
 
     def data(self, array: Array, dtype: torch.dtype = torch.int64) -> Operand:
         """Computed sizes as an operand: a constant where the batch is not in them."""
+        self.need(array.size <= _LONGEST, f"computes sizes of {array.size:,} elements")
         if holds_batch(array):
             return Sizes(array, dtype)
         return self.constant(torch.tensor(array.tolist(), dtype=dtype), "sizes")
@@ -152,7 +167,7 @@ class Lowering(GraphLowering):
         if isinstance(x, Sizes):
             return x.array
         tensor = self.known(x, what)
-        self.need(tensor.numel() <= 2**20, f"computes {what} of {tensor.numel():,} elements")
+        self.need(tensor.numel() <= _LONGEST, f"computes {what} of {tensor.numel():,} elements")
         return objects(tensor.reshape(-1).tolist(), tuple(tensor.shape))
 
     def dims(self, x: Operand | Sequence[int], what: str) -> list[Dim]:

@@ -43,7 +43,7 @@ def external_bytes(tensor: Any, size: int, folder: Path | None, place: str) -> b
 def _inside(location: str, folder: Path, place: str) -> Path:
     """The path, which neither its name nor a link leads out of the model's folder."""
     parts = PurePosixPath(location.replace("\\", "/"))
-    if not location or "\0" in location or parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]:
+    if not parts.parts or "\0" in location or parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]:
         raise InputError(f"external data at '{location}', which is not in the model's folder", where=place, hint=_HINT)
     path, home = (folder / parts).resolve(), folder.resolve()
     if not path.is_relative_to(home):

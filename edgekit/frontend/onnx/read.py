@@ -85,6 +85,7 @@ def in_order(nodes: Any, known: set[str], where: str) -> Iterator[Any]:
         InputError: a name has two producers or none, or nodes wait for each other.
     """
     nodes = list(nodes)
+    _check_texts(nodes, where)
     made_by: dict[str, int] = {}
     for index, node in enumerate(nodes):
         for name in node.output:
@@ -122,6 +123,14 @@ def in_order(nodes: Any, known: set[str], where: str) -> Iterator[Any]:
         raise InputError(
             "nodes of the graph wait for each other in a circle", where=f"{where}: {stuck.op_type} '{stuck.name}'", hint=_AGAIN
         )
+
+
+def _check_texts(nodes: list[Any], where: str) -> None:
+    """protobuf gives the bytes of a text that is no UTF-8."""
+    for node in nodes:
+        texts = (node.op_type, node.name, node.domain, *node.input, *node.output, *(a.name for a in node.attribute))
+        if not all(isinstance(text, str) for text in texts):
+            raise InputError("a name in the file is no UTF-8", where=where, hint=_AGAIN)
 
 
 def reads(node: Any) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import ceil, floor
+from math import ceil, floor, prod
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,8 @@ def on_sizes(
         return None
     function = _FUNCTIONS.get(ctx.op_name)
     if ctx.op_name in _ELEMENTWISE:
+        count = prod(np.broadcast_shapes(*(array.shape for array in _arrays(ctx, inputs))))
+        ctx.claim(64 * count)
         result: Array | tuple[Array, ...] = elementwise(_ELEMENTWISE[ctx.op_name], *_arrays(ctx, inputs))
     elif (function is not None and isinstance(inputs[0], Sizes)) or (function is not None and ctx.op_name in ("Concat",)):
         result = function(ctx, *_arrays(ctx, inputs), **attributes)

@@ -12,6 +12,7 @@ from edgekit.errors import EdgekitError, InputError, Unsupported
 from edgekit.frontend.onnx.attributes import read_attributes
 from edgekit.frontend.onnx.branches import chosen_branch
 from edgekit.frontend.onnx.context import Building, Lowering, Operand
+from edgekit.frontend.onnx.element_types import TORCH, type_name
 from edgekit.frontend.onnx.functions import Function, function_of
 from edgekit.frontend.onnx.read import in_order, reads
 from edgekit.frontend.onnx.size_math import on_sizes
@@ -21,10 +22,16 @@ from edgekit.frontend.onnx.tensors import read_tensor
 from edgekit.frontend.torch.problems import Problems
 from edgekit.ir import Graph, Value
 
+#: What numpy and torch say of settings that fit nothing.
+_CONTRADICTIONS = (TypeError, ValueError, LookupError, ArithmeticError, RuntimeError, MemoryError)
+#: Operators for which a wider type of constants makes no difference.
+_TAKES_ANY = {"DequantizeLinear", "QuantizeLinear"}
 _CONTROL_FLOW = {"If", "Loop", "Scan", "SequenceMap"}
 _DOMAINS = ("", "ai.onnx")
 #: Bodies inside of each other: a function may call another one, but not itself.
 _DEEPEST = 16
+#: Calls of functions in all: bodies that call each other twice would be 2^16 of them.
+_MOST_CALLS = 4096
 
 
 class _Missing:
@@ -58,7 +65,7 @@ class Translator:
         self._functions = {(f.domain, f.name): f for f in model.functions}
         self._opsets = {o.domain: int(o.version) for o in model.opset_import}
         self._opset = opset
-        self._depth = 0
+        self._depth = self._calls = 0
 
     def run(self) -> None:
         """Adds all nodes and the outputs.
@@ -101,6 +108,10 @@ class Translator:
 
     def _initialiser(self, tensor: Any) -> Operand:
         value = self.graph.constant(read_tensor(tensor, self.folder, self.where), tensor.name)
+        self.building.room += 2 * value.tensor.nbytes
+        if int(tensor.data_type) not in TORCH:
+            self.building.widened[id(value)] = type_name(int(tensor.data_type))
+            self.building.kept.append(value)
         if value.type.is_float:
             self.building.is_weight(value, value.name)
         return value
@@ -133,6 +144,13 @@ class Translator:
             self._problem(ctx, error)
         except BatchInNumber:
             self._problem(ctx, ctx.refused("the batch size enters a computation as a number"))
+        except _CONTRADICTIONS as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(
+                f"'{ctx.op_name}' contradicts itself or its inputs: {reason}",
+                where=ctx.where,
+                hint="onnx.checker.check_model(path, full_check=True) says more",
+            ) from error
         return None
 
     def _lowered(self, ctx: Lowering, inputs: list[Operand | None], names: dict[str, _Found]) -> tuple[_Found, ...] | None:
@@ -148,6 +166,8 @@ class Translator:
                 self._check_known(ctx)
                 return None
             return self._inlined_function(ctx, function, inputs)
+        narrow = [self.building.widened[id(x)] for x in inputs if id(x) in self.building.widened]
+        ctx.need(not narrow or node.op_type in _TAKES_ANY, f"computes with {narrow[0] if narrow else ''}")
         attributes = read_attributes(node, self.folder, ctx.path)
         of_sizes = on_sizes(ctx, inputs, attributes)
         result: Result = call(lowering, ctx, inputs, attributes) if of_sizes is None else of_sizes
@@ -228,6 +248,9 @@ class _Deeper:
 
     def __enter__(self) -> None:
         self.translator._depth += 1
+        self.translator._calls += 1
+        if self.translator._calls > _MOST_CALLS:
+            raise self.ctx.refused(f"the file calls more than {_MOST_CALLS} functions")
         if self.translator._depth > _DEEPEST:
             raise self.ctx.refused(f"'{self.ctx.op_name}' stands inside {_DEEPEST} other functions or branches")
 

@@ -172,6 +172,7 @@ def hardmax(ctx: Lowering, x: Value, *, axis: int | None = None) -> Result:
 def one_of(ctx: Lowering, x: Value, axis: int) -> Value:
     """1 where the first largest element along an axis is."""
     size = ctx.fixed(x, axis)
+    ctx.claim(8 * size)
     where = ctx.add(ops.Argmax(axis=axis, keepdim=True), x)
     count = ctx.constant(torch.arange(size), "positions")
     positions = ctx.reshape(count, tuple(size if each == axis else 1 for each in range(x.type.rank)))

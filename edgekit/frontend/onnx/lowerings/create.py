@@ -57,7 +57,7 @@ def range_(ctx: Lowering, start: Operand, limit: Operand, delta: Operand) -> Res
     first, last, step = (ctx.known(x, "bounds").reshape(()) for x in (start, limit, delta))
     ctx.need(float(step) != 0, "has the step 0")
     count = max(0, ceil((last.item() - first.item()) / step.item()))
-    ctx.need(count <= 2**24, f"has {count} elements")
+    ctx.claim(16 * count)
     return ctx.constant(first + torch.arange(count, dtype=torch.int64).to(step.dtype) * step)
 
 
@@ -67,6 +67,6 @@ def eye_like(ctx: Lowering, x: Value, *, dtype: int | None = None, k: int = 0) -
     ctx.need(x.type.rank == 2, f"of {x.type}")
     ctx.need(dtype is None or dtype in TORCH, f"makes {type_name(dtype or 0)}")
     rows, columns = ctx.fixed(x, 0), ctx.fixed(x, 1)
-    ctx.need(rows * columns <= 2**24, f"has {rows} x {columns} elements")
+    ctx.claim(16 * rows * columns)
     on = torch.arange(columns)[None] - torch.arange(rows)[:, None] == k
     return ctx.constant(on.to(x.type.dtype if dtype is None else TORCH[dtype]))

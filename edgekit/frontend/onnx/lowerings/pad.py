@@ -69,6 +69,7 @@ def _cropped(ctx: Lowering, x: Value, pairs: list[tuple[int, int]]) -> tuple[Val
 
 def _mirrored(ctx: Lowering, x: Value, axis: int, low: int, high: int, mode: str) -> Value:
     size = ctx.fixed(x, axis)
+    ctx.claim(8 * (low + size + high))
     places = torch.arange(-low, size + high)
     if mode == "edge":
         places = places.clamp(0, size - 1)
@@ -85,6 +86,7 @@ def _wrapped(ctx: Lowering, x: Value, pairs: list[tuple[int, int]]) -> Value:
     for axis, (low, high) in enumerate(pairs):
         if (low, high) != (0, 0):
             size = ctx.fixed(x, axis)
+            ctx.claim(8 * (low + size + high))
             places = torch.arange(-low, size + high) % size
             x = ctx.add(ops.Gather(axis=axis), x, ctx.constant(places, "places"))
     return x

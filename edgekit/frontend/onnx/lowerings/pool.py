@@ -66,6 +66,7 @@ def _windows(
             windows -= 1
         ctx.need(room >= 0 and windows > 0, f"has a window larger than its padded input {x.type}")
         counts.append(windows)
+    ctx.claim(8 * max(c * k for c, k in zip(counts, kernel, strict=True)))
     return _Windows(kernel, stride, dilation, padding, sizes, tuple(counts))
 
 
@@ -146,6 +147,7 @@ def _average(ctx: Lowering, x: Value, windows: _Windows, counts_padding: bool) -
         mean = _dilated_mean(ctx, padded, windows)
     else:
         mean = ctx.add(cls(windows.kernel, windows.stride, (0,) * windows.dimensions), padded)
+    ctx.claim(8 * math.prod(windows.counts))
     factors = _window_sizes(windows, counts_padding)
     if np.all(factors == 1):
         return mean
@@ -155,6 +157,7 @@ def _average(ctx: Lowering, x: Value, windows: _Windows, counts_padding: bool) -
 def _dilated_mean(ctx: Lowering, x: Value, windows: _Windows) -> Value:
     """A depthwise convolution with equal weights."""
     channels = ctx.fixed(x, 1)
+    ctx.claim(8 * channels * math.prod(windows.kernel))
     weight = torch.full((channels, 1, *windows.kernel), 1 / math.prod(windows.kernel), dtype=x.type.dtype)
     cls = ops.Conv1d if windows.dimensions == 1 else ops.Conv2d
     none = ((0, 0),) * windows.dimensions
@@ -203,6 +206,7 @@ def lp_pool(
     """(sum |x|^p)^(1/p) over windows: the mean of powers, times the window's size."""
     windows = _windows(ctx, x, kernel_shape, strides, dilations, auto_pad, pads, ceil_mode)
     mean = _average(ctx, _powers(ctx, x, p), windows, counts_padding=False)
+    ctx.claim(8 * math.prod(windows.counts))
     counts = ctx.matrix(math.prod(windows.kernel) / _window_sizes(windows, False), x.type.dtype, "counts")
     return _root(ctx, ctx.add(ops.Mul(), mean, counts), p)
 

@@ -188,16 +188,17 @@ def _apart(ctx: Lowering, y: Value, call: _Call) -> Value | None:
 
 def _direction(ctx: Lowering, call: _Call, index: int, order: tuple[int, ...]) -> list[Value]:
     """w_ih, w_hh and, with bias, b_ih, b_hh of one direction, in torch's order of gates."""
-    parts = [(call.w, call.w.tensor[index], "input"), (call.r, call.r.tensor[index], "hidden")]
+    parts = [(call.w, call.w.tensor[index], ""), (call.r, call.r.tensor[index], "")]
     if call.b is not None:
         first, second = call.b.tensor[index].chunk(2)
-        parts += [(call.b, first, "input"), (call.b, second, "hidden")]
+        parts += [(call.b, first, "_input"), (call.b, second, "_hidden")]
     way = ("", "_reverse")[index]
     made = []
     for source, data, side in parts:
         gates = data.detach().chunk(len(order))
-        value = ctx.graph.constant(torch.cat([gates[gate] for gate in order]), f"{source.name}.{side}{way}")
-        ctx.building.is_weight(value, value.name)
+        name = f"{ctx.building.weights.get(id(source), source.name)}{side}{way}"
+        value = ctx.graph.constant(torch.cat([gates[gate] for gate in order]), name)
+        ctx.building.is_weight(value, name)
         made.append(value)
     return made
 

@@ -113,6 +113,7 @@ def _axes(
         size = floor(old * factors[index]) if new is None else int(new)
         scale = factors[index] if factors else size / max(old, 1)
         ctx.need(0 < size <= LARGEST and 0 < old <= LARGEST and scale > 0, f"makes {size} of {old} elements")
+        ctx.claim(16 * size * old)
         if (size, start, end) != (old, 0.0, 1.0) or scale != 1:
             rows[axis] = Axis(old, size, scale, start, end)
     return rows

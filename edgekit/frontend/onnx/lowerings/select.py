@@ -33,7 +33,7 @@ def split(
     at = ctx.axis(axis, x.type.rank)
     size = ctx.fixed(x, at)
     count = num_outputs or len(ctx.node.output)
-    ctx.need(count > 0, "has no outputs")
+    ctx.need(0 < count <= max(len(ctx.node.output), 1), f"has {len(ctx.node.output)} outputs for {count} parts")
     if split is None:
         part = -(-size // count)
         sizes = [max(0, min(part, size - index * part)) for index in range(count)]
@@ -130,6 +130,7 @@ def gather_elements(ctx: Lowering, data: Value, indices: Operand, *, axis: int =
     size = ctx.fixed(data, at)
     index = torch.where(index < 0, index + size, index)
     ctx.need(bool(((index >= 0) & (index < size)).all()), f"reads beyond the {size} elements of axis {at}")
+    ctx.claim(8 * data.type.numel())
     places = torch.arange(data.type.numel()).reshape(data.tensor_shape)
     fits = all(a <= b for axis, (a, b) in enumerate(zip(index.shape, places.shape, strict=True)) if axis != at)
     ctx.need(fits, f"has indices of the shape {list(index.shape)} for {data.type}")
@@ -183,6 +184,7 @@ def trilu(ctx: Lowering, x: Value, k: Operand | None = None, *, upper: int = 1) 
     (diagonal,) = ctx.ints(k, "diagonal") if k is not None else (0,)
     ctx.need(x.type.rank >= 2, f"of {x.type}")
     rows, columns = ctx.fixed(x, -2), ctx.fixed(x, -1)
+    ctx.claim(4 * rows * columns)
     ones = torch.ones(rows, columns)
     kept = torch.triu(ones, diagonal) if upper else torch.tril(ones, diagonal)
     return ctx.add(ops.Where(), ctx.constant(kept > 0, "kept"), x, ctx.scalar(0, x.type.dtype))
@@ -195,6 +197,7 @@ def reverse_sequence(ctx: Lowering, x: Value, sequence_lens: Operand, *, batch_a
     batch, time = ctx.axis(batch_axis, x.type.rank), ctx.axis(time_axis, x.type.rank)
     count, steps = ctx.fixed(x, batch), ctx.fixed(x, time)
     ctx.need(len(lengths) == count and all(0 <= n <= steps for n in lengths), f"has the lengths {lengths} for {x.type}")
+    ctx.claim(64 * count * steps)
     order = [batch, time, *(axis for axis in range(x.type.rank) if axis not in (batch, time))]
     moved = ctx.permute(x, order)
     rows = [[*range(n)[::-1], *range(n, steps)] for n in lengths]
