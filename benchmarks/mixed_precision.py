@@ -42,6 +42,7 @@ def _rows() -> list[dict[str, Any]]:
     from edgekit.compress.mixed_precision.choice import Mixed
     from edgekit.compress.mixed_precision.costs import INT8, W4A8, price
     from edgekit.compress.mixed_precision.mixer import Mixer
+    from edgekit.compress.mixed_precision.solve import Solution
     from edgekit.compress.quantize.post_training import PostTraining
     from edgekit.frontend.source import load
     from edgekit.ir import Graph
@@ -75,7 +76,7 @@ def _rows() -> list[dict[str, Any]]:
         return found
 
     def all_in(index: int) -> Mixed:
-        return mixer.chosen(problem, [min(index, len(layer) - 1) for layer in problem.layers])
+        return mixer.chosen(problem, Solution(tuple(min(index, len(layer) - 1) for layer in problem.layers)))
 
     int8 = sum(price(node, INT8).bytes for node in mixer.nodes)
     places = {precision: mixer.candidates[0].index(precision) for precision in (INT8, W4A8)}
