@@ -20,9 +20,12 @@ def require_private(graph: Graph, value: Value, node: Node) -> None:
 
 
 def rewrite_constant(value: Value, data: torch.Tensor) -> None:
-    """Gives a constant new numbers of the same shape; trainable stays trainable. The old tensor is not written to."""
+    """Gives a constant new numbers of the same shape; trainable stays trainable, frozen stays frozen.
+
+    The old tensor is not written to.
+    """
     data = data.to(value.tensor.dtype).contiguous()
-    value.data = nn.Parameter(data) if value.is_trainable else data
+    value.data = nn.Parameter(data, requires_grad=value.tensor.requires_grad) if value.is_trainable else data
 
 
 def set_bias(graph: Graph, node: Node, bias: torch.Tensor) -> None:

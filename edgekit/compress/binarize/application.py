@@ -12,6 +12,8 @@ from edgekit.compress.binarize.choosing import choose
 from edgekit.compress.binarize.latents import Latents
 from edgekit.compress.binarize.step import TRAINING, Binarize
 from edgekit.compress.context import Context
+from edgekit.compress.prune.reestimate import reestimate
+from edgekit.compress.qat.calibration import calibration_batches
 from edgekit.compress.recording import recorded
 from edgekit.compress.scoring import score
 from edgekit.compress.sparsify.held import held
@@ -20,6 +22,9 @@ from edgekit.data import Data
 from edgekit.errors import UsageError
 from edgekit.ir import Graph, Node, ops
 from edgekit.train.masks import Masks, WeightRule
+
+#: Samples on which batch norms are measured again.
+_STATISTICS = 4096
 
 _NO_NORM = (
     "no batch norm stands behind the binary layer '{0}', whose sums are some sqrt(inputs) times as large as before: add one to "
@@ -57,8 +62,12 @@ def binarize(step: Binarize, graph: Graph, data: object | None, context: Context
     trained.verify()
     details: dict[str, Any] = {**tuned.details(), "binary": _counts(trained, names)}
     if step.stochastic:
-        details["real_weights"] = score(with_latents(tuned.trained.graph), evaluate, context.root)
-    trained.source = graph.source
+        real = with_latents(tuned.trained.graph)
+        if step.epochs:  # statistics of sums of drawn weights are not those of the signs, nor of the real weights
+            batches = calibration_batches(trained, data, _STATISTICS, context.root)
+            reestimate(real, batches)
+            details["batch_norms_reestimated"] = reestimate(trained, batches)
+        details["real_weights"] = score(real, evaluate, context.root)
     found = (*warnings, *tuned.warnings)
     return recorded(
         "binarize", step, graph, trained, started, details=details, warnings=found, notes=tuned.notes, declined=declined

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from edgekit.compress.names import check_names, first_that_covers
 from edgekit.compress.qat.types import ends
-from edgekit.compress.sparsify.weights import covers
 from edgekit.errors import Unsupported, UsageError
 from edgekit.ir import Graph, Node, ops
-from edgekit.tables import did_you_mean
 
 #: Layers with a weight that may be binary.
 LAYERS = (ops.Conv1d, ops.Conv2d, ops.Linear)
@@ -19,7 +18,7 @@ def choose(graph: Graph, layers: Sequence[str], keep: Sequence[str]) -> tuple[li
 
     Args:
         graph: float.
-        layers: names of weights, or starts of names up to a dot; all but the first and last layer if empty.
+        layers: names of weights as ``edgekit.compress.names`` takes them; all but the first and last layer if empty.
         keep: likewise, of those that stay.
 
     Raises:
@@ -27,17 +26,16 @@ def choose(graph: Graph, layers: Sequence[str], keep: Sequence[str]) -> tuple[li
         UsageError: a name that is no weight's, or no layer is left.
     """
     if any(value.quant is not None for value in graph.values()):
-        raise Unsupported("making a quantised graph binary", hint="make it binary first, quantise afterwards")
+        raise Unsupported("making a quantised graph binary", where=graph.name, hint="make it binary first, quantise afterwards")
     nodes = [node for node in graph.nodes if isinstance(node.op, LAYERS) and node.input(1).is_constant]
     names = [node.input(1).name for node in nodes]
-    for wish in (*layers, *keep):
-        if not any(covers(wish, name) for name in names):
-            raise UsageError(f"'{wish}' is no weight of a layer", where=graph.name, hint=did_you_mean(wish, names))
+    for option, wishes in (("layers", layers), ("keep", keep)):
+        check_names(option, wishes, names, of="a weight of a layer", where=graph.name)
     edges = ends(graph, nodes)
     chosen, declined = [], {}
     for node, name in zip(nodes, names, strict=True):
-        named = any(covers(wish, name) for wish in layers)
-        if stays := next((wish for wish in keep if covers(wish, name)), None):
+        named = first_that_covers(layers, [name]) is not None
+        if stays := first_that_covers(keep, [name]):
             declined[name] = f"'keep' names '{stays}'"
         elif layers and not named:
             declined[name] = "it is not among 'layers'"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgekit.compress.binarize.absorbing import is_binary
 from edgekit.compress.binarize.pointwise import hoist_signs
 from edgekit.compress.binarize.thresholds import fuse_thresholds
+from edgekit.compress.binarize.trained import fuse_trained_thresholds
 from edgekit.compress.quantize.params import bias_params
 from edgekit.ir import Graph, Node, QuantParams, ops
 from edgekit.ir.signs import are_signs, is_thresholded
@@ -21,6 +22,16 @@ def lower_binary(graph: Graph, packed: bool) -> None:
         fuse_thresholds(graph)
     for node in graph.nodes if packed else ():
         if isinstance(node.op, ops.Linear) and has_binary_weight(node):
+            _pack(node)
+
+
+def lower_trained_binary(graph: Graph, packed: bool) -> None:
+    """The same for a graph whose integers were trained, none of which it changes; in place."""
+    if not any(isinstance(node.op, ops.BinarySign) for node in graph.nodes):
+        return
+    fuse_trained_thresholds(graph)
+    for node in graph.nodes if packed else ():
+        if isinstance(node.op, ops.Linear) and has_binary_weight(node) and is_thresholded(node):
             _pack(node)
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgekit.checks import Fields
 from edgekit.compress.context import Context
 from edgekit.compress.given import options_of
-from edgekit.errors import UsageError
-from edgekit.tables import did_you_mean
 from edgekit.train.distillation.settings import Distillation
 from edgekit.train.settings import Training
 
@@ -59,16 +58,19 @@ class Binarize:
     keep: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise UsageError(f"unknown method '{self.method}'", hint=did_you_mean(self.method, METHODS))
-        if self.gradient is not None and self.gradient not in GRADIENTS:
-            raise UsageError(f"unknown gradient '{self.gradient}'", hint=did_you_mean(self.gradient, GRADIENTS))
+        own = Fields("binarize")
+        own.word("method", self.method, METHODS)
+        if self.gradient is not None:
+            own.word("gradient", self.gradient, GRADIENTS)
         if self.gradient is not None and not self.signs_activations:
-            raise UsageError("'gradient' is that of binary activations, which 'binary_connect' has not", hint='method = "bnn"')
+            what = "'gradient' is that of binary activations, which 'binary_connect' has not"
+            raise own.refusal("gradient", what, 'method = "bnn"')
         if self.stochastic and self.has_scales:
-            raise UsageError("weights that are drawn have no scale", hint="'stochastic' goes with binary_connect and bnn")
-        if self.epochs < 0:
-            raise UsageError(f"'epochs' is a number from 0, not {self.epochs}")
+            what = "weights that are drawn have no scale"
+            raise own.refusal("stochastic", what, "'stochastic' goes with binary_connect and bnn")
+        own.whole("epochs", self.epochs, 0, "epochs = 20")
+        own.names("layers", self.layers)
+        own.names("keep", self.keep)
 
     @property
     def signs_activations(self) -> bool:

@@ -60,9 +60,9 @@ def fuse_thresholds(graph: Graph) -> list[str]:
     fused = []
     for sign in [node for node in graph.nodes if isinstance(node.op, ops.BinarySign)]:
         layer = sign.input(0).producer
-        if layer is None or not _can_fuse(graph, layer, sign):
+        if layer is None or not can_fuse(graph, layer, sign):
             continue
-        _write(graph, layer, threshold_of(layer, are_signs(layer.input(0))))
+        write_threshold(graph, layer, threshold_of(layer, are_signs(layer.input(0))))
         graph.replace(sign.output, layer.output)
         layer.output.quant = SIGNS
         graph.remove(sign)
@@ -70,7 +70,8 @@ def fuse_thresholds(graph: Graph) -> list[str]:
     return fused
 
 
-def _can_fuse(graph: Graph, layer: Node, sign: Node) -> bool:
+def can_fuse(graph: Graph, layer: Node, sign: Node) -> bool:
+    """The sign alone reads an integer layer of constant weights."""
     if not isinstance(layer.op, LAYERS) or layer.op.activation != "none" or sign.output.quant != SIGNS:
         return False
     weight, bias = layer.input(1), layer.optional(2)
@@ -108,7 +109,7 @@ def threshold_of(layer: Node, signs: bool) -> Threshold:
     )
     least = torch.minimum(torch.maximum(least, -most.double()), most.double() + 1).long()
     least = _settled(least, unit, offset, most)
-    factor = 1 if signs and is_binary(real) and _sums_share_parity(layer) else 2
+    factor = 1 if signs and is_binary(real) and sums_share_parity(layer) else 2
     if factor == 1:
         least = least + (least - flat.shape[1]).remainder(2)
     return Threshold(integers.reshape(real.shape), least, factor)
@@ -122,13 +123,14 @@ def _settled(least: Tensor, unit: Tensor, offset: Tensor, most: Tensor) -> Tenso
     return torch.where(up, least + 1, least)
 
 
-def _sums_share_parity(layer: Node) -> bool:
+def sums_share_parity(layer: Node) -> bool:
     """Every sum has as many terms, or is even: no padding, or an even number of channels."""
     padded = any(side for pair in getattr(layer.op, "padding", ()) for side in pair)
     return not padded or layer.input(1).tensor_shape[1] % 2 == 0
 
 
-def _write(graph: Graph, layer: Node, threshold: Threshold) -> None:
+def write_threshold(graph: Graph, layer: Node, threshold: Threshold) -> None:
+    """Gives a layer the integers of a comparison, in place."""
     x = layer.input(0).quant
     assert x is not None
     step = float(torch.tensor(1.0 / x.scale[0], dtype=torch.float32))
