@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "precision": {"errors", "tables"},
     "target": {"errors", "tables", "precision"},
     "config": {"errors", "tables", "precision", "target"},
+    "checks": {"errors", "tables"},
     "reference": {"errors", "tables"},
     "data": {"errors", "config", "reference"},
     "output": {"errors"},
@@ -37,12 +38,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "passes": GRAPH,
     "layer_errors": GRAPH | {"metrics"},
     "alone_errors": GRAPH | {"metrics", "layer_errors"},
-    "train": {*GRAPH, "passes", "data", "config", "reference", "tables", "output"},
+    "train": {*GRAPH, "checks", "passes", "data", "config", "reference", "tables", "output"},
     "runtime": {"errors", "formats", "target"},  # runs artifacts; knows files, no graph
     # runtime: a .tflite source is run as it is, to compare with
     "frontend": {*GRAPH, "formats", "passes", "config", "reference", "tables", "runtime"},
     # frontend: teachers are models; export and bench: a measured budget is of a file that ran
-    "compress": {*GRAPH, *ERRORS, "metrics", "passes", "train", "data", "frontend", "export", "bench", *FACTS},
+    "compress": {*GRAPH, *ERRORS, "checks", "metrics", "passes", "train", "data", "frontend", "export", "bench", *FACTS},
     "export": {*GRAPH, "passes", "formats", *FACTS},
     "bench": {*FACTS, "formats", "runtime", "data"},
     "report": {*GRAPH, *FACTS, "formats", "runtime", "layer_errors", "diagram"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from edgekit import __version__
 from edgekit.compress.context import Context
 from edgekit.compress.gauging.candidate import FileMaker
 from edgekit.compress.scoring import score
-from edgekit.compress.steps import Step, step_name
+from edgekit.compress.steps import Step, apply_step, step_name
 from edgekit.data import Data
 from edgekit.errors import EdgekitError
 from edgekit.ir import Graph
@@ -65,7 +64,7 @@ def apply_steps(
             metrics = score(current, given.evaluate if given is not None else None, root)
         context = Context(graph, place, root, say, file)
         try:
-            changed = _apply(step, current, given, context).copy()  # as it would come out of its file: names are free again
+            changed = apply_step(step, current, given, context).copy()  # as it would come out of its file: names are free again
         except EdgekitError as error:
             error.where = f"step {number} of the recipe ({name})" + (f": {error.where}" if error.where else "")
             raise
@@ -81,15 +80,6 @@ def apply_steps(
             if other.is_dir() and other not in used:
                 shutil.rmtree(other, ignore_errors=True)
     return current
-
-
-def _apply(step: Step, graph: Graph, data: Data | None, context: Context) -> Graph:
-    """The step on a graph; it must leave exactly one record."""
-    extra: dict[str, Any] = {"context": context} if "context" in inspect.signature(step.apply).parameters else {}
-    changed = step.apply(graph, data, **extra)
-    if len(changed.history) != len(graph.history) + 1 or not isinstance(changed.history[-1], StepRecord):
-        raise TypeError(f"the step {step_name(step)} left {len(changed.history) - len(graph.history)} records, not one")
-    return changed
 
 
 def _with_metrics(record: StepRecord, before: dict[str, float], after: dict[str, float]) -> StepRecord:

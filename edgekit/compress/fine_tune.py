@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgekit.checks import Fields
 from edgekit.compress.context import Context
 from edgekit.compress.controls.settings import Controls, check_controls
 from edgekit.compress.given import plain
@@ -30,7 +31,7 @@ class FineTune(Training):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_controls(self.controls, self.epochs)
+        check_controls(Fields("fine_tune"), self.controls, self.epochs)
 
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """A trained copy whose history has one record more; its ``details`` have the curves.

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import Any
 
+from edgekit.checks import Fields
 from edgekit.config import is_reference
-from edgekit.errors import UsageError
-from edgekit.tables import did_you_mean
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("cosine", "linear", "constant", "step")
@@ -73,29 +71,28 @@ class Training:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        _one_of("optimizer", self.optimizer, OPTIMIZERS)
-        _one_of("schedule", self.schedule, SCHEDULES)
-        _one_of("precision", self.precision, PRECISIONS)
+        own = Fields("training")
+        own.word("optimizer", self.optimizer, OPTIMIZERS)
+        own.word("schedule", self.schedule, SCHEDULES)
+        own.word("precision", self.precision, PRECISIONS)
         if not is_reference(self.loss):
-            _one_of("loss", self.loss, LOSSES)
+            own.word("loss", self.loss, LOSSES)
         if not is_reference(self.augment):
-            _one_of("augment", self.augment, AUGMENTATIONS)
-        for name, least in (("epochs", 0), ("batch_size", 1), ("seed", 0), ("patience", 0)):
-            if not isinstance(value := getattr(self, name), int) or isinstance(value, bool) or value < least:
-                raise UsageError(f"'{name}' is a whole number from {least}, not {value!r}")
-        for name in ("weight_decay", "warmup", "sparsity", "momentum"):
-            if not (math.isfinite(value := getattr(self, name)) and value >= 0):
-                raise UsageError(f"'{name}' is 0 or above, not {value}")
-        for name in ("lr", "clip_norm"):
-            if (value := getattr(self, name)) is not None and not (math.isfinite(value) and value > 0):
-                raise UsageError(f"'{name}' is above 0, not {value}")
-        for name, most in (("label_smoothing", 1.0), ("validation", 1.0), ("momentum", 1.0)):
-            if not 0 <= (value := getattr(self, name)) < most:
-                raise UsageError(f"'{name}' goes from 0 to below {most:g}, not {value}")
+            own.word("augment", self.augment, AUGMENTATIONS)
+        for name, first in (("epochs", 0), ("batch_size", 1), ("seed", 0), ("patience", 0)):
+            own.whole(name, getattr(self, name), first, f"{name} = {getattr(Training, name)}")
+        for name in ("weight_decay", "warmup", "sparsity"):
+            own.number(name, getattr(self, name), "0 or above", f"{name} = {getattr(Training, name)}", least=0)
+        own.number("lr", self.lr, "above 0", f"lr = {LEARNING_RATES[self.optimizer]}", above=0, optional=True)
+        own.number("clip_norm", self.clip_norm, "above 0", "clip_norm = 1.0", above=0, optional=True)
+        for name in ("label_smoothing", "validation", "momentum"):
+            means, hint = "a share from 0 to below 1", f"{name} = {getattr(Training, name)}"
+            own.number(name, getattr(self, name), means, hint, least=0, below=1)
         if self.patience and not self.validation:
-            raise UsageError(
+            raise own.refusal(
+                "patience",
                 "'patience' needs a validation part to tell which epoch is better",
-                hint="validation = 0.1 holds out a tenth of the training data",
+                "validation = 0.1 holds out a tenth of the training data",
             )
 
     @property
@@ -108,8 +105,3 @@ class Training:
         return {
             field.name: value for field in dataclasses.fields(Training) if (value := getattr(self, field.name)) != field.default
         }
-
-
-def _one_of(name: str, value: object, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise UsageError(f"unknown {name} '{value}'", hint=did_you_mean(str(value), known))

@@ -56,10 +56,22 @@ def test_a_summary_has_a_line_a_target() -> None:
     file = io.StringIO()
     print_summary([sample(), minimal()], Console(file=file, width=110, highlight=False))
     lines = file.getvalue().splitlines()
-    assert "top1" in lines[0] and len(lines) == 6
+    assert "top1" in lines[0]
     assert "tflite-int8" in lines[2] and "0.9231" in lines[2] and "verified" in lines[2]
     assert "tflite-fp32" in lines[3] and "not verified" in lines[3]
     assert lines[5] == "  source: top1 0.9243"
+
+
+def test_a_summary_shows_the_recipe_that_all_targets_share_once() -> None:
+    first = sample()
+    rows = {"pruned": {"trained_epochs": 4, "metrics": {"top1": 0.92}, "validation": {}}}
+    record = {**first.history[0], "details": {"controls": rows}, "notes": ["one seed"]}
+    report = replace(first, history=(record,))
+    file = io.StringIO()
+    print_summary([report, replace(report, target="onnx-fp32")], Console(file=file, width=110, highlight=False))
+    text = file.getvalue()
+    assert len(re.findall(r"(?m)^  step ", text)) == 1 and len(re.findall(r"(?m)^  pruned ", text)) == 1
+    assert text.count("prune: one seed") == 1 and text.count("left alone") == 1
 
 
 def test_numbers_read_well() -> None:

@@ -15,15 +15,15 @@ from edgekit.compress.cluster.codebooks import Codebook, bias_codebook, codebook
 from edgekit.compress.cluster.sharing import Sharing
 from edgekit.compress.cluster.step import Cluster
 from edgekit.compress.context import Context
+from edgekit.compress.names import check_names, closest_that_covers
 from edgekit.compress.recording import recorded
 from edgekit.compress.sparsify.weights import find_weights
 from edgekit.compress.tuning import tune
-from edgekit.errors import Unsupported, UsageError
+from edgekit.errors import Unsupported
 from edgekit.ir import Graph, Value
 from edgekit.passes.base import PassRecord
 from edgekit.passes.eliminate import EliminateDead
 from edgekit.passes.fold_batch_norm import FoldBatchNorm
-from edgekit.tables import did_you_mean
 
 #: Said of every clustered network.
 NOT_FASTER = (
@@ -76,18 +76,10 @@ def cluster(step: Cluster, graph: Graph, data: object | None, context: Context) 
 
 
 def _bits(step: Cluster, chosen: Mapping[str, Value], graph: Graph) -> dict[str, int]:
-    """Bits of each weight; the longest name in ``layers`` that covers it counts."""
-    for wish in step.layers:
-        if not any(_covers(wish, name) for name in chosen):
-            raise UsageError(
-                f"'layers' names '{wish}', which is no weight to cluster", where=graph.name, hint=did_you_mean(wish, chosen)
-            )
-    found = {name: [wish for wish in step.layers if _covers(wish, name)] for name in chosen}
-    return {name: step.layers[max(wishes, key=len)] if wishes else step.bits for name, wishes in found.items()}
-
-
-def _covers(wish: str, name: str) -> bool:
-    return name == wish or name.startswith(f"{wish}.")
+    """Bits of each weight; the closest name in ``layers`` counts."""
+    check_names("layers", step.layers, chosen, of="a weight to cluster", where=graph.name)
+    closest = {name: closest_that_covers(step.layers, name) for name in chosen}
+    return {name: step.bits if wish is None else step.layers[wish] for name, wish in closest.items()}
 
 
 def _biases(graph: Graph, chosen: Mapping[str, Value]) -> dict[str, Value]:

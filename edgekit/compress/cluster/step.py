@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from edgekit.checks import Fields
 from edgekit.compress.context import Context
 from edgekit.compress.given import plain
-from edgekit.errors import UsageError
-from edgekit.tables import did_you_mean
 from edgekit.train.distillation.settings import Distillation
 from edgekit.train.settings import Training
 
@@ -59,21 +58,20 @@ class Cluster:
     distillation: Distillation | None = None
 
     def __post_init__(self) -> None:
+        own = Fields("cluster")
+        if not isinstance(self.layers, Mapping):
+            raise own.refusal("layers", f"'layers' is a table, not {self.layers!r}", 'layers = { "fc1" = 5 }')
         for name, bits in {"bits": self.bits, **self.layers}.items():
-            if not isinstance(bits, int) or isinstance(bits, bool) or not 1 <= bits <= MOST_BITS:
-                raise UsageError(f"'{name}' is a whole number of bits from 1 to {MOST_BITS}, not {bits!r}")
-        for name, value, known in (("scope", self.scope, SCOPES), ("grid", self.grid, GRIDS)):
-            if value not in known:
-                raise UsageError(f"unknown {name} '{value}'", hint=did_you_mean(value, known))
-        if not 0 <= self.biases <= MOST_BITS:
-            raise UsageError(f"'biases' is a number of bits from 0 to {MOST_BITS}, not {self.biases}")
-        if not 4 <= self.significant <= 24:
-            raise UsageError(f"'significant' is a number of binary digits from 4 to 24, not {self.significant}")
-        if self.epochs < 0:
-            raise UsageError(f"'epochs' is a number from 0, not {self.epochs}")
-        for name in ("training", "distillation"):
-            if getattr(self, name) is not None and not self.epochs:
-                raise UsageError(f"'{name}' is for the training of the values", hint="epochs = 1")
+            means = f"a whole number of bits from 1 to {MOST_BITS}"
+            own.whole(name, bits, 1, "bits = 4, or layers = { fc1 = 5 }", most=MOST_BITS, means=means)
+        own.word("scope", self.scope, SCOPES)
+        own.word("grid", self.grid, GRIDS)
+        own.whole("biases", self.biases, 0, "biases = 8", most=MOST_BITS, means=f"a number of bits from 0 to {MOST_BITS}")
+        means = "a number of binary digits from 4 to 24"
+        own.whole("significant", self.significant, 4, "significant = 11", most=24, means=means)
+        own.whole("epochs", self.epochs, 0, "epochs = 1")
+        own.names("keep", self.keep)
+        own.training(self, self.epochs, ("training", "distillation"), "of the values", "epochs = 1")
 
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """A copy whose weights have few values and whose history has one record more: its ``details`` have the codebooks.

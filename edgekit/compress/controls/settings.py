@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
+from edgekit.checks import Fields
 from edgekit.compress.given import options_of
-from edgekit.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -35,11 +34,10 @@ class Controls:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "seed"):
-            if (value := getattr(self, name)) < 0:
-                raise UsageError(f"'{name}' of controls is a number from 0, not {value}")
-        if self.lr is not None and not (math.isfinite(self.lr) and self.lr > 0):
-            raise UsageError(f"'lr' of controls is above 0, not {self.lr}")
+        own = Fields("controls")
+        own.whole("epochs", self.epochs, 0, "epochs = 40")
+        own.whole("seed", self.seed, 0, "seed = 1")
+        own.number("lr", self.lr, "above 0", "lr = 0.1", above=0, optional=True)
 
     def options(self) -> dict[str, Any]:
         """The fields that were given."""
@@ -51,10 +49,13 @@ def controls_of(wish: bool | Controls) -> Controls | None:
     return (Controls() if wish else None) if isinstance(wish, bool) else wish
 
 
-def check_controls(controls: bool | Controls, epochs: int) -> None:
-    """UsageError for controls where nothing is trained that they could be compared with."""
+def check_controls(owner: Fields, controls: bool | Controls, epochs: int) -> None:
+    """UsageError for what is neither, and for controls where nothing is trained that they could be compared with."""
+    if not isinstance(controls, bool | Controls):
+        raise owner.refusal("controls", f"'controls' is true or a table, not {controls!r}", "controls = { lr = 0.1 }")
     if controls and not epochs:
-        raise UsageError(
+        raise owner.refusal(
+            "controls",
             "'controls' are trained as long as the pruned network, and this step trains nothing",
-            hint="epochs = 2, or controls = true on the fine_tune step that follows",
+            "epochs = 2, or controls = true on the fine_tune step that follows",
         )

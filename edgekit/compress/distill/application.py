@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from edgekit.compress.context import Context
 from edgekit.compress.distill.ensemble_graph import ensemble_graph
 from edgekit.compress.recording import recorded
-from edgekit.compress.steps import Step
+from edgekit.compress.steps import Step, apply_step
 from edgekit.compress.teachers import load_named
 from edgekit.compress.tuning import Tuned, tune
-from edgekit.errors import UsageError
+from edgekit.errors import EdgekitError, UsageError
 from edgekit.ir import Graph
 from edgekit.train.distillation.peers import MutualObjective
 from edgekit.train.fresh import untrained
@@ -70,10 +70,11 @@ def teacher_assistant(step: TeacherAssistant, graph: Graph, data: object | None,
         if context.say is not None:
             context.say(f"assistant {number} of {len(step.assistants)}")
         here = replace(context, source=teacher).inside(f"assistant-{number}")
-        if isinstance(assistant, Step):
-            start = assistant.apply(context.source, data)
-        else:
-            start = load_named(str(assistant), graph, context)
+        try:
+            start = _assistant(assistant, graph, data, replace(here, source=context.source))
+        except EdgekitError as error:
+            error.where = f"assistant {number}" + (f": {error.where}" if error.where else "")
+            raise
         found.append(tune(start, data, step, step.distillation, here))
         teacher = found[-1].trained.graph
     tuned = tune(graph, data, step, step.distillation, replace(context, source=teacher).inside("student"))
@@ -83,3 +84,11 @@ def teacher_assistant(step: TeacherAssistant, graph: Graph, data: object | None,
     notes = tuple(note for each in (*found, tuned) for note in each.notes)
     said, result = (*warnings, *tuned.warnings), tuned.trained.graph
     return recorded("teacher_assistant", step, graph, result, started, details=details, warnings=said, notes=notes)
+
+
+def _assistant(assistant: object, graph: Graph, data: object | None, context: Context) -> Graph:
+    """The network in between: what a step makes of the source, or one that is loaded."""
+    if not isinstance(assistant, Step):
+        return load_named(str(assistant), graph, context)
+    assert context.source is not None
+    return apply_step(assistant, context.source, data, context.inside("made"))

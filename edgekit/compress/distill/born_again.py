@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgekit.checks import Fields
 from edgekit.compress.context import Context
-from edgekit.errors import UsageError
 from edgekit.train.distillation.settings import SOURCE, Distillation
 from edgekit.train.settings import Training
 
@@ -37,10 +37,10 @@ class BornAgain(Training):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.generations < 1:
-            raise UsageError(f"'generations' is a whole number from 1, not {self.generations}")
+        own = Fields("born_again")
+        own.whole("generations", self.generations, 1, "generations = 2")
         if self.distillation.teachers != (SOURCE,):
-            raise UsageError("the teacher of a generation is the one before", hint='leave teachers at ["source"]')
+            raise own.refusal("teachers", "the teacher of a generation is the one before", 'leave teachers at ["source"]')
 
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """The last generation, or the ensemble; its history has one record more, with every generation's curves.

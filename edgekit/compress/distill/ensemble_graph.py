@@ -31,7 +31,11 @@ def ensemble_graph(graphs: Sequence[Graph]) -> Graph:
     inputs = [merged.add_input(value.name, value.type) for value in graphs[0].inputs]
     for value in graphs[0].outputs:
         if not value.type.is_float:
-            raise Unsupported(f"output '{value.name}' is {value.type}: an ensemble averages floats", where=value.name)
+            raise Unsupported(
+                f"output '{value.name}' is {value.type}: an ensemble averages floats",
+                where=value.name,
+                hint="ensemble = false keeps the last generation; or let the model end before the rounding",
+            )
         if not any(value is x for x in graphs[0].inputs):
             merged.unique_name(value.name)  # kept for the mean, wherever the name is met first
     outputs = [_added(merged, copy.deepcopy(graph), inputs, f"generation{k}.") for k, graph in enumerate(graphs, 1)]

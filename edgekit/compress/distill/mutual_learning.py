@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgekit.checks import Fields
 from edgekit.compress.context import Context
-from edgekit.errors import UsageError
 from edgekit.train.settings import Training
 
 if TYPE_CHECKING:
@@ -32,10 +31,13 @@ class MutualLearning(Training):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.copies < 0 or not self.copies + len(self.peers):
-            raise UsageError("mutual learning needs a peer", hint="copies = 1 trains with one more network of the same form")
-        if not (math.isfinite(self.weight) and self.weight > 0):
-            raise UsageError(f"'weight' is above 0, not {self.weight}")
+        own = Fields("mutual_learning")
+        own.names("peers", self.peers, 'peers = ["net:build"]')
+        hint = "copies = 1 trains with one more network of the same form"
+        own.whole("copies", self.copies, 0, hint)
+        if not self.copies + len(self.peers):
+            raise own.refusal("copies", "mutual learning needs a peer", hint)
+        own.number("weight", self.weight, "above 0", "weight = 1.0", above=0)
 
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """A trained copy whose history has one record more.

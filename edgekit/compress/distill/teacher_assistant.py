@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgekit.checks import Fields
 from edgekit.compress.context import Context
-from edgekit.errors import UsageError
 from edgekit.train.distillation.settings import SOURCE, Distillation
 from edgekit.train.settings import Training
 
@@ -35,20 +35,21 @@ class TeacherAssistant(Training):
     distillation: Distillation = _PLAIN
 
     def __post_init__(self) -> None:
-        from edgekit.compress.steps import Step, parse_steps
+        from edgekit.compress.steps import Step, parse_step
 
         super().__post_init__()
-        made = tuple(parse_steps([item], None)[0] if isinstance(item, Mapping) else item for item in self.assistants)
-        object.__setattr__(self, "assistants", made)
-        if not made:
-            raise UsageError(
-                "no assistant", hint='assistants = [{ step = "prune", macs = 0.75 }], or a network between the two'
-            )
-        for item in made:
-            if not isinstance(item, str) and (isinstance(item, type) or not isinstance(item, Step)):
-                raise UsageError(f"an assistant is a network or a step, not {item!r}", hint="Prune(macs=0.75)")
+        own, hint = Fields("teacher_assistant"), 'assistants = [{ step = "prune", macs = 0.75 }], or a network between the two'
+        if isinstance(self.assistants, str | Mapping) or not self.assistants:
+            raise own.refusal("assistants", "'assistants' is a list of one or more networks or steps", hint)
+        made = []
+        for number, item in enumerate(self.assistants, 1):
+            place = f"teacher_assistant: assistants[{number}]"
+            made.append(parse_step(item, place) if isinstance(item, Mapping) else item)
+            if not isinstance(made[-1], str) and (isinstance(made[-1], type) or not isinstance(made[-1], Step)):
+                raise own.refusal(f"assistants[{number}]", f"an assistant is a network or a step, not {item!r}", hint)
+        object.__setattr__(self, "assistants", tuple(made))
         if self.distillation.teachers != (SOURCE,):
-            raise UsageError("an assistant's teacher is the one before", hint='leave teachers at ["source"]')
+            raise own.refusal("teachers", "an assistant's teacher is the one before", 'leave teachers at ["source"]')
 
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """A trained copy whose history has one record more, with the assistants' curves.

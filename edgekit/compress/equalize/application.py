@@ -90,7 +90,7 @@ def equalize(step: Equalize, graph: Graph, data: object | None, *, root: Path | 
     """See ``Equalize.apply``."""
     started = time.perf_counter()
     if any(value.quant is not None for value in graph.values()):
-        raise Unsupported("equalising a quantised graph", hint="equalise first, quantise afterwards")
+        raise Unsupported("equalising a quantised graph", where=graph.name, hint="equalise first, quantise afterwards")
     batches = inputs_of(graph, data, needed=False, root=root)
     folded, _ = run_passes(graph, EXACT)
     out, done = equalize_graph(folded, batches, relu6=step.replace_relu6, absorb=step.absorb_bias)

@@ -33,6 +33,7 @@ def lottery_ticket(step: LotteryTicket, graph: Graph, data: object | None, conte
     if not isinstance(data, Data) or data.evaluate is None:
         raise UsageError(
             "'lottery_ticket' compares accuracies, and there is nothing to measure them with",
+            where="lottery_ticket",
             hint="edgekit.Data(train=..., evaluate=(x_test, y_test)), or evaluate in edgekit.toml",
         )
     started = time.perf_counter()

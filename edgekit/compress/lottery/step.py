@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgekit.checks import Fields
 from edgekit.compress.context import Context
 from edgekit.compress.given import options_of
-from edgekit.errors import UsageError
-from edgekit.tables import did_you_mean
 from edgekit.train.settings import Training
 
 if TYPE_CHECKING:
@@ -56,18 +55,19 @@ class LotteryTicket:
     keep: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 0 < self.sparsity < 1:
-            raise UsageError(f"'sparsity' is the share of weights that are zero, above 0 to below 1, not {self.sparsity}")
-        for name in ("rounds", "epochs"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"'{name}' is a number from 1, not {getattr(self, name)}")
-        if self.rewind < 0:
-            raise UsageError(f"'rewind' is a number of epochs from 0, not {self.rewind}")
-        if not 0 <= self.output_rate <= 1:
-            raise UsageError(f"'output_rate' is a part from 0 to 1, not {self.output_rate}")
+        own = Fields("lottery_ticket")
+        means = "the share of weights that are zero, above 0 to below 1"
+        own.number("sparsity", self.sparsity, means, "sparsity = 0.95", above=0, below=1)
+        own.whole("rounds", self.rounds, 1, "rounds = 5")
+        own.whole("epochs", self.epochs, 1, "epochs = 5")
+        own.whole("rewind", self.rewind, 0, "rewind = 1", means="a number of epochs from 0")
+        own.number("output_rate", self.output_rate, "a part from 0 to 1", "output_rate = 0.5", least=0, most=1)
+        own.whole("seed", self.seed, 0, "seed = 1")
+        own.names("controls", self.controls, 'controls = ["reinit"]')
         for control in self.controls:
-            if control not in CONTROLS:
-                raise UsageError(f"unknown control '{control}'", hint=did_you_mean(control, CONTROLS))
+            own.word("controls", control, CONTROLS, "control")
+        own.names("layers", self.layers)
+        own.names("keep", self.keep)
 
     def share(self, number: int, *, output: bool = False) -> float:
         """The share of zeros of a layer after a round, counted from 1; of the last layer with ``output``."""

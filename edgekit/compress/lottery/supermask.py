@@ -6,10 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgekit.checks import Fields
 from edgekit.compress.context import Context
 from edgekit.compress.given import options_of
-from edgekit.errors import UsageError
-from edgekit.tables import did_you_mean
 from edgekit.train.settings import Training
 
 if TYPE_CHECKING:
@@ -65,19 +64,24 @@ class Supermask:
     keep: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, known in (("method", METHODS), ("weights", WEIGHTS)):
-            if (word := getattr(self, name)) not in known:
-                raise UsageError(f"unknown {name} '{word}'", hint=did_you_mean(word, known))
+        own = Fields("supermask")
+        own.word("method", self.method, METHODS)
+        own.word("weights", self.weights, WEIGHTS)
         if self.sparsity is not None and self.method != "top_k":
-            raise UsageError("'sparsity' is learned with probabilities", hint='method = "top_k" keeps a given share')
-        if self.sparsity is not None and not 0 < self.sparsity < 1:
-            raise UsageError(f"'sparsity' is the share of weights that are zero, above 0 to below 1, not {self.sparsity}")
-        if self.epochs < 1:
-            raise UsageError(f"'epochs' is a number from 1, not {self.epochs}")
-        if not self.shared or not all(math.isfinite(value) and value for value in self.shared):
-            raise UsageError(f"'shared' are numbers other than 0, not {list(self.shared)}", hint="shared = [0.5, 1.0, 2.0]")
+            hint = 'method = "top_k" keeps a given share'
+            raise own.refusal("sparsity", "'sparsity' is learned with probabilities", hint)
+        means = "the share of weights that are zero, above 0 to below 1"
+        own.number("sparsity", self.sparsity, means, "sparsity = 0.5", above=0, below=1, optional=True)
+        own.whole("epochs", self.epochs, 1, "epochs = 10")
+        own.whole("seed", self.seed, 0, "seed = 1")
+        is_list = isinstance(self.shared, tuple | list) and len(self.shared) > 0
+        if not is_list or not all(isinstance(x, int | float) and math.isfinite(x) and x for x in self.shared):
+            what = f"'shared' are numbers other than 0, not {self.shared!r}"
+            raise own.refusal("shared", what, "shared = [0.5, 1.0, 2.0]")
         if self.shared != SHARED and self.weights != "shared":
-            raise UsageError("'shared' are the values of one weight", hint='weights = "shared"')
+            raise own.refusal("shared", "'shared' are the values of one weight", 'weights = "shared"')
+        own.names("layers", self.layers)
+        own.names("keep", self.keep)
 
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """The untrained network under the learned mask; its record's ``details`` have it beside the one without a mask.

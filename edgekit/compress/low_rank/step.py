@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgekit.checks import Fields
 from edgekit.compress.context import Context
-from edgekit.compress.rewriting.options import Rewriting, check_choice
-from edgekit.errors import UsageError
+from edgekit.compress.rewriting.options import Rewriting
 
 if TYPE_CHECKING:
     from edgekit.ir import Graph
 
 #: Ways of writing a layer; "auto" takes the cheapest of them at the error asked for.
 METHODS = ("auto", "svd", "tucker2", "spatial_svd")
+
+_OWN = Fields("low_rank")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,20 +44,26 @@ class LowRank(Rewriting):
     def __post_init__(self) -> None:
         hint = "energy = 0.9 keeps so much of every weight; macs = 0.5 keeps half the multiply-accumulates"
         self._check("low_rank", ("energy", "rank"), hint)
-        check_choice("method", self.method, METHODS)
-        if self.energy is not None and not 0 < self.energy <= 1:
-            raise UsageError(f"'energy' is the share of a weight's squared norm that is kept, above 0 to 1, not {self.energy}")
+        _OWN.word("method", self.method, METHODS)
+        means = "the share of a weight's squared norm that is kept, above 0 to 1"
+        _OWN.number("energy", self.energy, means, "energy = 0.9", above=0, most=1, optional=True)
         if self.energy is not None and self.judge == "outputs":
-            raise UsageError("'energy' is of weights", hint="give error = ... to bound the error of the outputs")
-        if self.rank is not None and not (0 < self.rank < 1 or (self.rank >= 1 and self.rank == int(self.rank))):
-            raise UsageError(f"'rank' is a share of the full rank below 1, or a whole number from 1, not {self.rank}")
+            raise _OWN.refusal("energy", "'energy' is of weights", "error = 0.3 bounds the error of the outputs")
+        means = "a share of the full rank below 1, or a whole number from 1"
+        _OWN.number("rank", self.rank, means, "rank = 0.25, or rank = 8", above=0, optional=True)
+        if self.rank is not None and self.rank > 1 and self.rank != int(self.rank):
+            raise _OWN.refusal("rank", f"'rank' is {means}, not {self.rank}", "rank = 0.25, or rank = 8")
         if self.rank is not None and self.method == "auto":
-            raise UsageError(
+            raise _OWN.refusal(
+                "rank",
                 "'rank' needs a method: one rank means other errors with each",
-                hint='method = "svd" fits linear layers and convolutions; "tucker2" and "spatial_svd" fit convolutions',
+                'method = "svd" fits linear layers and convolutions; "tucker2" and "spatial_svd" fit convolutions',
             )
-        if self.round_to < 1 or self.iterations < 0:
-            raise UsageError("'round_to' is a number from 1, 'iterations' one from 0")
+        _OWN.whole("round_to", self.round_to, 1, "round_to = 8")
+        if self.rank is not None and self.rank >= 1 and self.rank % self.round_to:
+            what = f"'rank' = {self.rank:g} is no multiple of 'round_to' = {self.round_to}"
+            raise _OWN.refusal("rank", what, "leave round_to out, or give a share: rank = 0.25")
+        _OWN.whole("iterations", self.iterations, 0, "iterations = 10")
 
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """A rewritten graph whose history has one record more.

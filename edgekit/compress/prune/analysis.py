@@ -65,7 +65,7 @@ def analyse(graph: Graph) -> Analysis:
         Unsupported: values are quantised already.
     """
     if any(value.quant is not None for value in graph.values()):
-        raise Unsupported("pruning a quantised graph", hint="prune first, quantise afterwards")
+        raise Unsupported("pruning a quantised graph", where=graph.name, hint="prune first, quantise afterwards")
     choices: dict[tuple[int, int], int] = {}
     best = _label(graph, choices)
     trials = 0

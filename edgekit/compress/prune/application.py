@@ -11,6 +11,7 @@ from typing import Any
 
 from edgekit.compress.context import Context
 from edgekit.compress.gauging.gauge import Gauge
+from edgekit.compress.names import check_names, first_that_covers
 from edgekit.compress.prune.absorbing import absorb
 from edgekit.compress.prune.analysis import Analysis, analyse
 from edgekit.compress.prune.budget import HIGHEST, MEASURES, Choices, how_small, larger_budget, meet, smallest
@@ -28,9 +29,8 @@ from edgekit.compress.prune.rounding import Grid
 from edgekit.compress.prune.selection import between, given_back, select
 from edgekit.compress.prune.step import NEEDS, Prune
 from edgekit.compress.recording import recorded
-from edgekit.errors import OverBudget, UsageError
+from edgekit.errors import OverBudget
 from edgekit.ir import Graph
-from edgekit.tables import did_you_mean
 
 
 def prune(
@@ -64,7 +64,7 @@ def prune(
     )
     if step.training is not None:
         seen = replace(seen, loss=step.training.loss)
-    _check_kept(step, graph)
+    check_names("keep", step.keep, graph.state, of="a parameter or a module with parameters", where=graph.name)
     ranked, scores, reasons = _rank(step, groups, seen)
     keep = limits(analysis)
     before = None if sizes is None else [sizes.get(group.name, len(group)) for group in ranked]
@@ -164,26 +164,10 @@ def _rank(step: Prune, groups: list[Group], seen: Evidence) -> tuple[list[Group]
     return ranked, scores, reasons
 
 
-def _check_kept(step: Prune, graph: Graph) -> None:
-    """UsageError for a name in ``keep`` that is no parameter's and no module's."""
-    names = dict.fromkeys(part for name in graph.state for part in _with_parents(name))
-    for wish in step.keep:
-        if wish not in names:
-            raise UsageError(
-                f"'keep' names '{wish}', which has no parameters", where=graph.name, hint=did_you_mean(wish, names)
-            )
-
-
-def _with_parents(name: str) -> list[str]:
-    """The name, and those of the modules that it is in."""
-    parts = name.split(".")
-    return [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
-
-
 def _kept(step: Prune, group: Group, analysis: Analysis) -> str:
     """The name in ``keep`` of a parameter that makes the group's channels or has one value for each, as a norm's."""
     if not step.keep:
         return ""
     makers = {id(place.value) for place in group.places if place.makes or place.value.type.rank == 1}
     names = [name for name, value in analysis.graph.state.items() if id(value) in makers]
-    return next((k for k in step.keep if any(n == k or n.startswith(f"{k}.") for n in names)), "")
+    return first_that_covers(step.keep, names) or ""

@@ -43,7 +43,9 @@ def evidence(analysis: Analysis, data: object | None, *, labels: bool, seed: int
         source = data.calibration if data.train is None and not labels else data.train
     if source is None:
         raise UsageError(
-            "this way of pruning needs data" + (" with labels" if labels else ""), hint="give data=edgekit.Data(train=...)"
+            "this way of pruning needs data" + (" with labels" if labels else ""),
+            where="prune",
+            hint="give data=edgekit.Data(train=...)",
         )
     specs = [InputSpec(v.name, dtype_name(v.type.dtype), v.type.at(1)[1:]) for v in analysis.graph.inputs]
     source = looked_at(source, [spec.name for spec in specs], root)
@@ -90,5 +92,9 @@ def _starts(graph: Graph, count: int) -> list[slice]:
     if not first.has_batch:
         stretches = [stretch for stretch in stretches if stretch.stop <= count]
         if not stretches:
-            raise InputError(f"{count} samples for a graph of batch {size}", hint=f"give at least {size} samples")
+            raise InputError(
+                f"{count} samples for a graph of batch {size}",
+                where="the training data",
+                hint=f"give at least {size} samples",
+            )
     return stretches

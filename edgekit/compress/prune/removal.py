@@ -17,6 +17,7 @@ from edgekit.errors import Unsupported, UsageError
 from edgekit.ir import Batch, Graph, Value
 from edgekit.ir.cloning import clone
 from edgekit.ir.types import TensorType
+from edgekit.tables import did_you_mean
 
 #: Indices removed: parameter name -> axis -> indices, in the names and indices of the graph before.
 Removed = dict[str, dict[int, tuple[int, ...]]]
@@ -49,15 +50,25 @@ def gone_with(analysis: Analysis, removed: Mapping[str, Mapping[int, Sequence[in
     graph, gone = analysis.graph, np.zeros(len(analysis.root), np.bool_)
     for name, axes in removed.items():
         if name not in graph.state:
-            raise UsageError(f"no parameter '{name}' to remove channels of", hint="names are those of the state_dict")
+            raise UsageError(
+                f"no parameter '{name}' to remove channels of", where=graph.name, hint=did_you_mean(name, graph.state)
+            )
         value = graph.state[name]
         for axis, indices in axes.items():
             size = value.tensor_shape[axis] if -value.type.rank <= axis < value.type.rank else 0
             if any(not 0 <= i < size for i in indices):
-                raise UsageError(f"'{name}' is {value.type}: it has no indices {list(indices)} along axis {axis}")
+                raise UsageError(
+                    f"'{name}' is {value.type}: it has no indices {list(indices)} along axis {axis}",
+                    where=name,
+                    hint=f"axes from 0 to {value.type.rank - 1}, indices from 0 to below the size of the axis",
+                )
             chosen = np.asarray(indices, np.int64)
             if not analysis.free(value, axis)[chosen].all():
-                raise Unsupported(f"cannot remove channels of '{name}' along axis {axis}: {analysis.reason(value, axis)}")
+                raise Unsupported(
+                    f"cannot remove channels of '{name}' along axis {axis}: {analysis.reason(value, axis)}",
+                    where=name,
+                    hint="leave it out; what a prune by ratio removes, and declines, is in its record",
+                )
             gone[analysis.roots(value, axis)[chosen]] = True
     gone = gone[analysis.root]
     for value, axis, roots in analysis.labelled():
@@ -65,6 +76,7 @@ def gone_with(analysis: Analysis, removed: Mapping[str, Mapping[int, Sequence[in
             names = name_of(graph)
             raise Unsupported(
                 f"no channel would be left of '{names[id(value)]}' along axis {axis}",
+                where=names[id(value)],
                 hint="leave one of those that go together",
             )
     return gone

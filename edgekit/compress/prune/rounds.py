@@ -134,7 +134,11 @@ def _amount(step: Prune, graph: Graph, done: float, least: Graph) -> Prune:
         # Only the last round is measured; those before it go by the count at which the budget would be met.
         count = chosen_by(step)
         whole, end = (MEASURES[count](each) for each in (graph, least))
-        by_count: dict[str, Any] = {**dict.fromkeys(MEASURED), "on": "", count: max(whole * (end / max(whole, 1)) ** done, 1 + 1e-9)}
+        by_count: dict[str, Any] = {
+            **dict.fromkeys(MEASURED),
+            "on": "",
+            count: max(whole * (end / max(whole, 1)) ** done, 1 + 1e-9),
+        }
         return step if done == 1 else replace(step, **by_count)
     measure = next(name for name in MEASURES if getattr(step, name) is not None)
     whole, budget = MEASURES[measure](graph), float(getattr(step, measure))

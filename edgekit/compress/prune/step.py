@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from edgekit.checks import Fields
 from edgekit.compress.context import Context
 from edgekit.compress.controls.settings import Controls, check_controls
 from edgekit.compress.given import options_of
-from edgekit.errors import UsageError
-from edgekit.tables import did_you_mean
 from edgekit.train.distillation.settings import Distillation
 from edgekit.train.settings import Training
 
@@ -35,6 +33,10 @@ MEASURED = ("bytes", "instructions", "latency", "latency_ms")
 AMOUNTS = ("ratio", "macs", "parameters", *MEASURED)
 
 
+_OWN = Fields("prune")
+_AMOUNT = "ratio = 0.5 removes half of every group's channels; macs = 0.5 keeps half the multiply-accumulates"
+
+
 @dataclass(frozen=True)
 class Prune:
     """Removes whole channels, neurons, heads and hidden units, with all that is coupled to them.
@@ -56,7 +58,7 @@ class Prune:
         criterion: "fpgm", "l1", "l2", "bn_scale", "random", "apoz" (needs data) or "taylor" (needs labels).
         scope: channels are ranked within their group ("local") or over all ("global").
         round_to: every layer that loses channels keeps a multiple of so many: the width of the target's SIMD registers.
-        keep: parameters (or modules, by the start of the name) whose output channels stay.
+        keep: parameters or modules, by name or pattern (``layer3.*``), whose output channels stay.
         absorb: the mean of what is removed goes into its readers' biases; needs data.
         reestimate: batch-norm statistics are measured again; needs data.
         seed: of the random criterion.
@@ -96,33 +98,37 @@ class Prune:
     def __post_init__(self) -> None:
         given = [name for name in AMOUNTS if getattr(self, name) is not None]
         if len(given) != 1:
-            raise UsageError(
-                f"'prune' takes exactly one amount, not {', '.join(given) or 'none'}",
-                hint="ratio = 0.5 removes half of every group's channels; macs = 0.5 keeps half the multiply-accumulates",
-            )
-        if self.ratio is not None and not 0 <= self.ratio < 1:
-            raise UsageError(f"'ratio' is the share of channels removed, from 0 to below 1, not {self.ratio}")
-        if self.ratio is None and not 0 < getattr(self, given[0]) < math.inf:
-            raise UsageError(f"'{given[0]}' is a share or an amount that is kept, above 0, not {getattr(self, given[0])}")
+            raise _OWN.refusal("", f"'prune' takes exactly one amount, not {', '.join(given) or 'none'}", _AMOUNT)
+        _OWN.number(
+            "ratio",
+            self.ratio,
+            "the share of channels removed, from 0 to below 1",
+            "ratio = 0.5",
+            least=0,
+            below=1,
+            optional=True,
+        )
+        if self.ratio is None:
+            means = "a share or an amount that is kept, above 0"
+            _OWN.number(given[0], getattr(self, given[0]), means, f"{given[0]} = 0.5 keeps half", above=0)
         self._check_measured()
-        if self.criterion not in NEEDS:
-            raise UsageError(f"unknown criterion '{self.criterion}'", hint=did_you_mean(self.criterion, NEEDS))
-        if self.scope not in ("local", "global"):
-            raise UsageError(f"unknown scope '{self.scope}'", hint=did_you_mean(self.scope, ("local", "global")))
-        if self.round_to < 1:
-            raise UsageError(f"'round_to' is a number of channels from 1, not {self.round_to}")
+        _OWN.word("criterion", self.criterion, tuple(NEEDS))
+        _OWN.word("scope", self.scope, ("local", "global"))
+        _OWN.whole("round_to", self.round_to, 1, "round_to = 8", means="a number of channels, whole and from 1")
+        _OWN.names("keep", self.keep)
+        _OWN.whole("seed", self.seed, 0, "seed = 1")
         self._check_rounds()
 
     def _check_measured(self) -> None:
-        if self.latency is not None and self.latency > 1:
-            raise UsageError(f"'latency' is the share that is kept, up to 1, not {self.latency}", hint="latency_ms = 2.5")
+        _OWN.number(
+            "latency", self.latency, "the share that is kept, up to 1", "latency_ms = 2.5 is an amount", most=1, optional=True
+        )
         if self.on and (not self.is_measured or self.bytes is not None):
-            raise UsageError(
-                "'on' says where a budget is measured", hint="instructions = 0.5, latency = 0.5 or latency_ms = 2.5"
-            )
+            hint = "instructions = 0.5, latency = 0.5 or latency_ms = 2.5"
+            raise _OWN.refusal("on", "'on' says where a budget is measured", hint)
         if self.on and (self.instructions is not None) != (self.on.partition(":")[0] == "qemu"):
             what, where = ("instructions", "qemu:cortex-a53") if self.instructions is not None else ("latency", "local")
-            raise UsageError(f"{what} can't be measured on '{self.on}'", hint=f'on = "{where}"')
+            raise _OWN.refusal("on", f"{what} can't be measured on '{self.on}'", f'on = "{where}"')
 
     @property
     def is_measured(self) -> bool:
@@ -130,18 +136,14 @@ class Prune:
         return any(getattr(self, name) is not None for name in MEASURED)
 
     def _check_rounds(self) -> None:
-        if self.rounds < 1:
-            raise UsageError(f"'rounds' is a number from 1, not {self.rounds}")
-        if self.epochs < 0:
-            raise UsageError(f"'epochs' is a number from 0, not {self.epochs}")
-        if not self.sparsity >= 0:
-            raise UsageError(f"'sparsity' is 0 or above, not {self.sparsity}", hint="1e-4, or 1e-5 for networks with shortcuts")
+        _OWN.whole("rounds", self.rounds, 1, "rounds = 4")
+        _OWN.whole("epochs", self.epochs, 0, "epochs = 2")
+        _OWN.number("sparsity", self.sparsity, "0 or above", "1e-4, or 1e-5 for networks with shortcuts", least=0)
         if self.sparsity and self.criterion != "bn_scale":
-            raise UsageError("'sparsity' makes scales of batch norms small", hint='criterion = "bn_scale" ranks by them')
-        trains = [n for n in ("training", "distillation", "sparsity") if getattr(self, n)]
-        if trains and not self.epochs:
-            raise UsageError(f"'{trains[0]}' is for the training after each round", hint="epochs = 2")
-        check_controls(self.controls, self.epochs)
+            what = "'sparsity' makes scales of batch norms small"
+            raise _OWN.refusal("sparsity", what, 'criterion = "bn_scale" ranks by them')
+        _OWN.training(self, self.epochs, ("training", "distillation", "sparsity"), "after each round")
+        check_controls(_OWN, self.controls, self.epochs)
 
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """A smaller graph whose history has one record more.

@@ -82,7 +82,9 @@ def train_quantized(step: QAT, graph: Graph, data: object | None, context: Conte
 
 def _require_float(graph: Graph) -> None:
     if any(value.quant is not None for value in graph.values()):
-        raise Unsupported("training a graph for integers that is quantised already", hint="start from the float graph")
+        raise Unsupported(
+            "training a graph for integers that is quantised already", where=graph.name, hint="start from the float graph"
+        )
 
 
 def _require_types(step: QAT, types: Mapping[str, str]) -> None:

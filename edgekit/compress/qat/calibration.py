@@ -32,7 +32,7 @@ def calibration_batches(graph: Graph, data: object | None, samples: int, root: P
     if isinstance(data, Data):
         source = data.train if data.calibration is None else data.calibration
     if source is None:
-        raise UsageError("quantisation-aware training needs data", hint="give data=edgekit.Data(train=...)")
+        raise UsageError("quantisation-aware training needs data", where="qat", hint="give data=edgekit.Data(train=...)")
     specs = [InputSpec(v.name, dtype_name(v.type.dtype), v.type.at(1)[1:]) for v in graph.inputs]
     arrays = calibration_arrays(looked_at(source, [spec.name for spec in specs], root), specs, root=root, limit=samples)
     first = graph.inputs[0].type
@@ -40,5 +40,9 @@ def calibration_batches(graph: Graph, data: object | None, samples: int, root: P
     if not first.has_batch:
         count -= count % size
         if not count:
-            raise InputError(f"{len(arrays[0])} samples for a graph of batch {size}", hint=f"give at least {size} samples")
+            raise InputError(
+                f"{len(arrays[0])} samples for a graph of batch {size}",
+                where="the training data",
+                hint=f"give at least {size} samples",
+            )
     return [[torch.from_numpy(a[start : min(start + size, count)]) for a in arrays] for start in range(0, count, size)]

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from edgekit.checks import Fields
 from edgekit.compress.context import Context
 from edgekit.compress.given import plain
-from edgekit.errors import UsageError
-from edgekit.tables import did_you_mean
 from edgekit.train.distillation.settings import Distillation
 from edgekit.train.settings import Training
 
@@ -64,21 +63,18 @@ class QAT:
     runtime: str = "litert"
 
     def __post_init__(self) -> None:
+        own = Fields("qat")
         choices = {"weights": WEIGHTS, "start": _STARTS, "observer": _OBSERVERS, "runtime": RUNTIMES}
         for name, known in choices.items():
-            if (value := getattr(self, name)) not in known:
-                raise UsageError(f"unknown {name} '{value}'", hint=did_you_mean(str(value), known))
+            own.word(name, getattr(self, name), known)
+        if not isinstance(self.layers, Mapping):
+            raise own.refusal("layers", f"'layers' is a table, not {self.layers!r}", 'layers = { "fc1" = "int4" }')
         for name, value in self.layers.items():
-            if value not in WEIGHTS:
-                raise UsageError(f"unknown type '{value}' of the weights of '{name}'", hint=did_you_mean(str(value), WEIGHTS))
-        if self.epochs < 0:
-            raise UsageError(f"'epochs' is a number from 0, not {self.epochs}")
-        if not 0 <= self.freeze <= 1:
-            raise UsageError(f"'freeze' is a share from 0 to 1, not {self.freeze}")
-        if not self.frozen_lr > 0:
-            raise UsageError(f"'frozen_lr' is above 0, not {self.frozen_lr}")
-        if self.calibration < 1:
-            raise UsageError(f"'calibration' is a number of samples from 1, not {self.calibration}")
+            own.word("layers", value, WEIGHTS, f"type of the weights of '{name}':")
+        own.whole("epochs", self.epochs, 0, "epochs = 5")
+        own.number("freeze", self.freeze, "a share from 0 to 1", "freeze = 0.3", least=0, most=1)
+        own.number("frozen_lr", self.frozen_lr, "above 0", "frozen_lr = 0.2", above=0)
+        own.whole("calibration", self.calibration, 1, "calibration = 256", means="a number of samples, whole and from 1")
 
     @property
     def frozen_epochs(self) -> int:

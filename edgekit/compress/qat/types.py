@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from edgekit.compress.names import check_names, closest_that_covers
 from edgekit.compress.quantize.borders import WEIGHTED
 from edgekit.compress.quantize.weight_kernels import BY_DEFAULT, kind_of
-from edgekit.errors import UsageError
 from edgekit.ir import Graph, Node
-from edgekit.tables import did_you_mean
 
 
 def weight_types(graph: Graph, default: str, layers: Mapping[str, str], edges: bool) -> dict[str, str]:
@@ -18,7 +17,7 @@ def weight_types(graph: Graph, default: str, layers: Mapping[str, str], edges: b
         graph: quantised.
         default: "int8", "int4" or "int2"; depthwise and transposed convolutions keep 8 bits, because theirs are few bytes,
             lose most, and leave the fast kernels.
-        layers: types by name of a weight, or of a module around it; the longest that fits counts.
+        layers: types by name of a weight, as ``edgekit.compress.names`` takes them; the closest counts.
         edges: first and last layers have 8 bits, unless ``layers`` names them.
 
     Raises:
@@ -27,12 +26,10 @@ def weight_types(graph: Graph, default: str, layers: Mapping[str, str], edges: b
     nodes = [n for n in graph.nodes if isinstance(n.op, WEIGHTED) and n.input(1).is_constant and n.input(1).quant is not None]
     outer = ends(graph, nodes) if edges else set()
     names = [node.input(1).name for node in nodes]
-    for entry in layers:
-        if not any(_holds(entry, name) for name in names):
-            raise UsageError(f"'layers' names '{entry}', which is no layer in integers", hint=did_you_mean(entry, names))
+    check_names("layers", layers, names, of="a layer in integers", where=graph.name)
     found = {}
     for node, name in zip(nodes, names, strict=True):
-        named = max((entry for entry in layers if _holds(entry, name)), key=len, default=None)
+        named = closest_that_covers(layers, name)
         wide = id(node) in outer or kind_of(node) not in BY_DEFAULT
         found[name] = layers[named] if named is not None else "int8" if wide else default
     return found
@@ -52,7 +49,3 @@ def ends(graph: Graph, nodes: list[Node]) -> set[int]:
         if any(id(u) in before or id(u) in weighted for u in users):
             before.add(id(node))
     return {key for key in weighted if key not in after or key not in before}
-
-
-def _holds(module: str, name: str) -> bool:
-    return name == module or name.startswith(f"{module}.")

@@ -53,9 +53,9 @@ def apply(step: Rewriting, plan: Plan, graph: Graph, data: object | None, *, roo
     """See ``Separable.apply`` and ``LowRank.apply``; callables are imported from ``root``."""
     started = time.perf_counter()
     if any(value.quant is not None for value in graph.values()):
-        raise Unsupported("rewriting layers of a quantised graph", hint="rewrite first, quantise afterwards")
+        raise Unsupported("rewriting layers of a quantised graph", where=graph.name, hint="rewrite first, quantise afterwards")
     found, declined = find_layers(graph)
-    layers, unwanted = select(found, step.layers, step.keep, declined)
+    layers, unwanted = select(found, step.layers, step.keep, declined, graph.name)
     looks = step.refit or step.absorb or step.reestimate or step.judge == "outputs"
     batches = inputs_of(graph, data, needed=looks, root=root)
     outputs = bool(batches) and step.judge != "weights" and not plan.of_weights
@@ -103,6 +103,7 @@ def apply(step: Rewriting, plan: Plan, graph: Graph, data: object | None, *, roo
         started,
         declined={**declined, **unwanted, **_left(menus, chosen, plan)},
         warnings=_warnings(plan, served, batches),
+        notes=_capped(plan, served),
         details=details,
     )
 
@@ -114,7 +115,9 @@ def _choose(step: Rewriting, plan: Plan, menus: list[Menu], graph: Graph, measur
     if plan.given is not None:
         return [menu.dishes[0] if menu.dishes else None for menu in menus]
     if plan.bound is None:
-        raise UsageError(f"'{plan.name}' needs an amount")
+        raise UsageError(
+            f"'{plan.name}' needs an amount", where=plan.name, hint="macs = 0.5 keeps half the multiply-accumulates"
+        )
     return by_error(menus, plan.bound, measure)
 
 
@@ -183,6 +186,16 @@ def _left(menus: Sequence[Menu], chosen: Choice, plan: Plan) -> Mapping[str, str
         else:
             out[menu.layer.name] = "the budget is met without it"
     return out
+
+
+def _capped(plan: Plan, served: Sequence[Dish]) -> tuple[str, ...]:
+    """What is said of layers whose full rank is less than what was asked for."""
+    if plan.given is None or plan.given < 1:
+        return ()
+    less = [f"{d.how.layer.name} {' x '.join(map(str, d.candidate.rank))}" for d in served if min(d.how.full) < plan.given]
+    what = "multiplier" if plan.name == "separable" else "rank"
+    said = f"{what} = {plan.given:g} is more than some layers have, which got all of theirs: {', '.join(less)}"
+    return (said,) if less else ()
 
 
 def _warnings(plan: Plan, served: Sequence[Dish], batches: Sequence[object]) -> tuple[str, ...]:

@@ -90,9 +90,13 @@ class Factorization(ABC):
         Ranks are multiples of ``round_to``, or full.
         """
 
-    def given(self, amount: float) -> Rank:
-        """The rank that a number asks for: a share of the full one below 1, else the rank itself, at most full."""
-        return tuple(min(size, max(1, round(amount * size) if amount < 1 else int(amount))) for size in self.full)
+    def given(self, amount: float, round_to: int = 1) -> Rank:
+        """The rank that a number asks for: a share of the full one below 1 (to the nearest multiple of ``round_to``), else the
+        rank itself, at most full.
+        """
+        if amount >= 1:
+            return tuple(min(size, int(amount)) for size in self.full)
+        return tuple(min(size, round_to * max(1, round(amount * size / round_to))) for size in self.full)
 
     def outputs(self, factors: Factors, rows: torch.Tensor) -> torch.Tensor:
         """What the chain makes of patches (n, I * kernel) of its input, without bias: (n, O)."""

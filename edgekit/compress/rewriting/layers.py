@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from edgekit.compress.names import check_names, first_that_covers
 from edgekit.compress.rewriting.layer import CONVOLUTIONS, Layer, names_of
 from edgekit.compress.rewriting.recurrent import find_recurrent
-from edgekit.errors import UsageError
 from edgekit.ir import Graph, Node, Value, ops
-from edgekit.tables import did_you_mean
 
 _TRANSPOSED = (ops.ConvTranspose1d, ops.ConvTranspose2d)
 
@@ -43,33 +42,28 @@ def find_layers(graph: Graph) -> tuple[list[Layer], dict[str, str]]:
 
 
 def select(
-    layers: Sequence[Layer], only: Sequence[str], keep: Sequence[str], declined: dict[str, str]
+    layers: Sequence[Layer], only: Sequence[str], keep: Sequence[str], declined: dict[str, str], where: str
 ) -> tuple[list[Layer], dict[str, str]]:
     """The layers that the user wants rewritten, and why the others are not.
 
-    A name stands for a parameter or for the module that has it, with all modules inside.
+    Names are as ``edgekit.compress.names`` takes them; ``where`` is the graph's, for errors.
 
     Raises:
         UsageError: a name that is no layer's.
     """
-    every = [name for layer in layers for name in layer.names]
-    for wish in (*only, *keep):
-        if not any(_stands_for(wish, name) for name in (*every, *declined)):
-            raise UsageError(f"no layer is called '{wish}'", hint=did_you_mean(wish, every))
+    every = [*(name for layer in layers for name in layer.names), *declined]
+    for option, wishes in (("layers", only), ("keep", keep)):
+        check_names(option, wishes, every, of="a layer", where=where)
     wanted, reasons = [], {}
     for layer in layers:
-        kept = next((wish for wish in keep if any(_stands_for(wish, name) for name in layer.names)), None)
+        kept = first_that_covers(keep, layer.names)
         if kept is not None:
             reasons[layer.name] = f"'{kept}' was to be kept"
-        elif only and not any(_stands_for(wish, name) for wish in only for name in layer.names):
+        elif only and first_that_covers(only, layer.names) is None:
             reasons[layer.name] = "it is not among the layers that were asked for"
         else:
             wanted.append(layer)
     return wanted, reasons
-
-
-def _stands_for(wish: str, name: str) -> bool:
-    return name == wish or name.startswith(f"{wish}.")
 
 
 def _not_alone(graph: Graph, weight: Value, nodes: Sequence[Node]) -> str:

@@ -87,7 +87,7 @@ def make_menu(
         if given is None:
             found = how.candidates(measure, round_to)
         else:
-            rank = how.given(given)
+            rank = how.given(given, round_to)
             found = [how.candidate(rank, how.error_of(how.draft(rank)))]
         dishes = [Dish(how, c, extra=extra_per_channel * how.shapes(c.rank)[0][0]) for c in found]
         cheap = [d for d in dishes if allow_dearer or _is_cheaper(d, layer)]

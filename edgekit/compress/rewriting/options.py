@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from edgekit.checks import Fields
 from edgekit.compress.given import options_of
-from edgekit.errors import UsageError
-from edgekit.tables import did_you_mean
 
 #: Amounts that are kept: a share up to 1.0, an amount above.
 BUDGETS = ("macs", "parameters")
@@ -30,7 +28,7 @@ class Rewriting:
         parameters: parameters kept, likewise.
         error: the relative error that each layer may make; it takes what is cheapest within.
         judge: errors are of "weights", of layers' "outputs" on data, or ("auto") of outputs where data is given.
-        layers: parameters or modules to rewrite; all if empty. keep: those to leave.
+        layers: parameters or modules to rewrite, by name or pattern (``layer3.*``); all if empty. keep: those to leave.
         refit: the last factors are fitted to data by least squares, layer by layer; needs data.
         absorb: the mean of the error goes into the bias, or the batch norm behind; needs data.
         reestimate: batch-norm statistics are measured again at the end; needs data.
@@ -63,18 +61,16 @@ class Rewriting:
             UsageError: no amount or several, one out of range, an unknown word.
         """
         given = [amount for amount in (*BUDGETS, "error", *own) if getattr(self, amount) is not None]
+        check = Fields(name)
         if len(given) != 1:
-            raise UsageError(f"'{name}' takes exactly one amount, not {', '.join(given) or 'none'}", hint=hint)
-        value = getattr(self, given[0])
-        if given[0] in BUDGETS and not value > 0:
-            raise UsageError(f"'{given[0]}' is a share or an amount that is kept, above 0, not {value}")
-        if given[0] == "error" and not 0 <= value < 1:
-            raise UsageError(f"'error' is relative to the layer's weights or outputs, from 0 to below 1, not {value}")
-        check_choice("judge", self.judge, JUDGES)
-        check_choice("init", self.init, INITS)
-
-
-def check_choice(name: str, value: str, known: Sequence[str]) -> None:
-    """UsageError with the nearest known word for an unknown one."""
-    if value not in known:
-        raise UsageError(f"unknown {name} '{value}'", hint=did_you_mean(value, known))
+            raise check.refusal("", f"'{name}' takes exactly one amount, not {', '.join(given) or 'none'}", hint)
+        for budget in BUDGETS:
+            means = "a share or an amount that is kept, above 0"
+            check.number(budget, getattr(self, budget), means, f"{budget} = 0.5 keeps half", above=0, optional=True)
+        means = "relative to the layer's weights or outputs, from 0 to below 1"
+        check.number("error", self.error, means, "error = 0.3", least=0, below=1, optional=True)
+        check.word("judge", self.judge, JUDGES)
+        check.word("init", self.init, INITS)
+        check.names("layers", self.layers)
+        check.names("keep", self.keep)
+        check.whole("seed", self.seed, 0, "seed = 1")

@@ -38,7 +38,7 @@ def inputs_of(graph: Graph, data: object | None, *, needed: bool, root: Path | N
     source = (data.train if data.train is not None else data.calibration) if isinstance(data, Data) else data
     if source is None:
         if needed:
-            raise UsageError("this way of rewriting needs data", hint="give data=edgekit.Data(train=...)")
+            raise UsageError("this way of rewriting needs data", where=graph.name, hint="give data=edgekit.Data(train=...)")
         return []
     specs = [InputSpec(v.name, dtype_name(v.type.dtype), v.type.at(1)[1:]) for v in graph.inputs]
     widest = max(value.type.numel() for value in graph.values() if not value.is_constant)
@@ -50,7 +50,11 @@ def inputs_of(graph: Graph, data: object | None, *, needed: bool, root: Path | N
     if not first.has_batch:
         starts = [start for start in starts if start.stop <= len(arrays[0])]
         if not starts:
-            raise InputError(f"{len(arrays[0])} samples for a graph of batch {size}", hint=f"give at least {size} samples")
+            raise InputError(
+                f"{len(arrays[0])} samples for a graph of batch {size}",
+                where="the training data",
+                hint=f"give at least {size} samples",
+            )
     device = next((v.tensor.device for v in graph.constants() if v.is_trainable), torch.device("cpu"))
     return [[torch.from_numpy(array[start]).to(device) for array in arrays] for start in starts]
 

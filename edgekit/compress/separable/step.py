@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgekit.checks import Fields
 from edgekit.compress.context import Context
-from edgekit.compress.rewriting.options import Rewriting, check_choice
-from edgekit.errors import UsageError
+from edgekit.compress.rewriting.options import Rewriting
 
 if TYPE_CHECKING:
     from edgekit.ir import Graph
 
 #: What may stand between the depthwise and the pointwise convolution.
 BETWEEN = ("none", "bn", "relu", "relu6", "bn_relu", "bn_relu6")
+
+_OWN = Fields("separable")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +43,14 @@ class Separable(Rewriting):
     def __post_init__(self) -> None:
         hint = "error = 0.3 rewrites what comes so close; macs = 0.5 keeps half the multiply-accumulates; multiplier = 1"
         self._check("separable", ("multiplier",), hint)
-        if self.multiplier is not None and self.multiplier < 1:
-            raise UsageError(f"'multiplier' is a number of filters from 1, not {self.multiplier}")
-        if self.highest is not None and (self.highest < 1 or self.multiplier is not None):
-            raise UsageError("'highest' is a number from 1 that limits what macs, parameters or error choose")
-        check_choice("layer between", self.between, BETWEEN)
+        _OWN.whole(
+            "multiplier", self.multiplier, 1, "multiplier = 1", means="a number of filters, whole and from 1", optional=True
+        )
+        _OWN.whole("highest", self.highest, 1, "highest = 1", optional=True)
+        if self.highest is not None and self.multiplier is not None:
+            what = "'highest' limits what macs, parameters or error choose, and 'multiplier' leaves nothing to choose"
+            raise _OWN.refusal("highest", what, "leave one of them out")
+        _OWN.word("between", self.between, BETWEEN, "layer between")
 
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """A rewritten graph whose history has one record more.

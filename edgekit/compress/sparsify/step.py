@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgekit.checks import Fields
 from edgekit.compress.context import Context
 from edgekit.compress.given import options_of
-from edgekit.errors import UsageError
-from edgekit.tables import did_you_mean
 from edgekit.train.distillation.settings import Distillation
 from edgekit.train.settings import Training
 
 if TYPE_CHECKING:
     from edgekit.ir import Graph
+
+_OWN = Fields("sparsify")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Sparsify:
         epochs: of the training after each round.
         training: its other settings; those of ``Training`` by default, and its ``epochs`` do not count.
         distillation: of these trainings.
-        layers: weights (or modules, by the start of the name) to make sparse; all if empty.
+        layers: weights or modules, by name or pattern (``layer3.*``), to make sparse; all if empty.
         keep: those to leave.
     """
 
@@ -46,19 +47,16 @@ class Sparsify:
     keep: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 0 <= self.sparsity < 1:
-            raise UsageError(f"'sparsity' is the share of weights that are zero, from 0 to below 1, not {self.sparsity}")
-        if not 0 <= self.initial <= self.sparsity:
-            raise UsageError(f"'initial' is a share from 0 to 'sparsity' ({self.sparsity}), not {self.initial}")
-        if self.scope not in ("layer", "global"):
-            raise UsageError(f"unknown scope '{self.scope}'", hint=did_you_mean(self.scope, ("layer", "global")))
-        if self.rounds < 1:
-            raise UsageError(f"'rounds' is a number from 1, not {self.rounds}")
-        if self.epochs < 0:
-            raise UsageError(f"'epochs' is a number from 0, not {self.epochs}")
-        for name in ("training", "distillation"):
-            if getattr(self, name) is not None and not self.epochs:
-                raise UsageError(f"'{name}' is for the training after each round", hint="epochs = 2")
+        means = "the share of weights that are zero, from 0 to below 1"
+        _OWN.number("sparsity", self.sparsity, means, "sparsity = 0.9", least=0, below=1)
+        means = f"a share from 0 to 'sparsity' ({self.sparsity})"
+        _OWN.number("initial", self.initial, means, "initial = 0.0", least=0, most=self.sparsity)
+        _OWN.word("scope", self.scope, ("layer", "global"))
+        _OWN.whole("rounds", self.rounds, 1, "rounds = 6")
+        _OWN.whole("epochs", self.epochs, 0, "epochs = 2")
+        _OWN.names("layers", self.layers)
+        _OWN.names("keep", self.keep)
+        _OWN.training(self, self.epochs, ("training", "distillation"), "after each round")
 
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """A copy with zeros whose history has one record more: its ``details`` have the zeros of each layer.

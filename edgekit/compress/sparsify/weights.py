@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from edgekit.compress.names import check_names, first_that_covers
 from edgekit.errors import Unsupported, UsageError
 from edgekit.ir import Graph, Node, Value, ops
-from edgekit.tables import did_you_mean
 
 #: Op -> the places of its weights among its inputs.
 _PLACES: dict[type, tuple[int, ...]] = {
@@ -24,7 +24,7 @@ def find_weights(graph: Graph, layers: Sequence[str], keep: Sequence[str]) -> tu
 
     Args:
         graph: float.
-        layers: names, or starts of names up to a dot; all if empty.
+        layers: names as ``edgekit.compress.names`` takes them; all if empty.
         keep: likewise, of those that stay.
 
     Raises:
@@ -32,7 +32,11 @@ def find_weights(graph: Graph, layers: Sequence[str], keep: Sequence[str]) -> tu
         UsageError: a name that is no weight's, or no weights at all.
     """
     if any(value.quant is not None for value in graph.values()):
-        raise Unsupported("making the weights of a quantised graph sparse", hint="make it sparse first, quantise afterwards")
+        raise Unsupported(
+            "making the weights of a quantised graph sparse",
+            where=graph.name,
+            hint="make it sparse first, quantise afterwards",
+        )
     found: dict[str, Value] = {}
     other: dict[str, str] = {}
     names: dict[int, list[str]] = {}
@@ -45,13 +49,12 @@ def find_weights(graph: Graph, layers: Sequence[str], keep: Sequence[str]) -> tu
         else:
             other[name] = "it is not only a weight of convolutions, linear or recurrent layers"
     known = [name for value in found.values() for name in names[id(value)]]
-    for wish in (*layers, *keep):
-        if not any(covers(wish, name) for name in known):
-            raise UsageError(f"'{wish}' is no weight of the graph", where=graph.name, hint=did_you_mean(wish, known))
+    for option, wishes in (("layers", layers), ("keep", keep)):
+        check_names(option, wishes, known, of="a weight of a layer", where=graph.name)
     for name, value in list(found.items()):
-        if layers and not any(covers(wish, n) for wish in layers for n in names[id(value)]):
+        if layers and first_that_covers(layers, names[id(value)]) is None:
             other[name] = "it is not among 'layers'"
-        elif stays := next((wish for wish in keep for n in names[id(value)] if covers(wish, n)), None):
+        elif stays := first_that_covers(keep, names[id(value)]):
             other[name] = f"'keep' names '{stays}'"
         else:
             continue
@@ -77,8 +80,3 @@ def _multiplies(node: Node, value: Value) -> bool:
     if isinstance(node.op, _RECURRENT):  # the sequence, initial states, then weights and biases
         return min(read) > node.op.STATES
     return all(index in _PLACES.get(type(node.op), ()) for index in read)
-
-
-def covers(wish: str, name: str) -> bool:
-    """A name, or the start of it up to a dot."""
-    return name == wish or name.startswith(f"{wish}.")

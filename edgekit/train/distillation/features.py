@@ -62,7 +62,9 @@ def compared(settings: Distillation, student: Graph, teachers: Sequence[Teacher]
     found: list[Compared] = []
     for index, hint in enumerate(settings.features):
         if any(other.name == hint.name for other in settings.features[:index]):
-            raise UsageError(f"'{hint.name}' stands twice among the features", hint="one loss a value of the student")
+            raise UsageError(
+                f"'{hint.name}' stands twice among the features", where=student.name, hint="one loss a value of the student"
+            )
         value = value_named(student, hint.student, "the student")
         mine, theirs = samples_first(value.type), teachers[hint.of].features[hint.teacher or hint.student]
         try:

@@ -69,7 +69,11 @@ def _matched(student: Graph, index: int, teachers: Sequence[Teacher]) -> Matched
     logits = find_logits(output)
     shape = logits.value.type.at(PROBE)
     if not logits.value.type.is_float:
-        raise Unsupported(f"output '{output.name}' is {output.type}, and only floats are distilled", where=student.name)
+        raise Unsupported(
+            f"output '{output.name}' is {output.type}, and only floats are distilled",
+            where=student.name,
+            hint="let the model end in its scores, before an argmax or a cast",
+        )
     theirs, kinds, axes = [], [logits.kind], [logits.axis]
     for teacher in teachers:
         count, wanted = len(teacher.shapes), len(student.outputs)

@@ -10,7 +10,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from edgekit.errors import UsageError
+from edgekit.errors import InputError, UsageError
 from edgekit.ir import Graph
 from edgekit.train.distillation.ensemble import Mean
 from edgekit.train.distillation.features import Compared, compared
@@ -43,15 +43,21 @@ class DistillationObjective:
         root: Path | None = None,
     ) -> None:
         if len(teachers) != len(settings.teachers):
-            raise UsageError(f"{len(teachers)} teachers for the {len(settings.teachers)} that 'teachers' names")
+            raise UsageError(
+                f"{len(teachers)} teachers for the {len(settings.teachers)} that 'teachers' names",
+                where="distillation: teachers",
+                hint="one network for each name, in their order",
+            )
         if settings.hint_epochs and settings.hint_epochs >= training.epochs > 0:
             raise UsageError(
                 f"'hint_epochs' = {settings.hint_epochs} leaves none of {training.epochs} epochs for the second stage",
+                where="distillation: hint_epochs",
                 hint="more epochs, or fewer hint_epochs",
             )
         if settings.hint_epochs and 0 < training.patience <= settings.hint_epochs:
             raise UsageError(
                 f"'patience' = {training.patience} would end the training within its {settings.hint_epochs} hint_epochs",
+                where="training: patience",
                 hint=f"patience = {settings.hint_epochs + 1} or more: the first stage does not improve predictions",
             )
         self._settings, self._training = settings, training
@@ -101,6 +107,12 @@ class DistillationObjective:
         place = 1 if kind == "numbers" else 0  # outputs as they are, or their logits
         mine = step.outputs[each.index] if place else step.features[each.logits.value.name]
         theirs = [answer[place][at] for answer, at in zip(answers, each.theirs, strict=True)]
+        if kind == "classes" and (mine.dim() < 2 or mine.shape[axis] < 2):
+            raise InputError(
+                f"output '{each.name}' has one number a sample, whose softmax is 1 whatever it is",
+                where="distillation",
+                hint='kind = "numbers" for a quantity, "binary" for a yes or no',
+            )
         if not self._looked:
             self._look(each, kind, axis, mine, theirs)
         return output_loss(kind, mine, theirs, self._settings.temperature, cast(Mean, self._settings.mean), axis)

@@ -61,7 +61,7 @@ class MutualObjective:
             InputError, Unsupported: a peer's inputs or outputs are not the student's, or several processes train.
         """
         if not peers:
-            raise UsageError("mutual learning needs another network")
+            raise UsageError("mutual learning needs another network", where="mutual_learning", hint="copies = 1")
         if torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
             raise Unsupported(
                 "mutual learning runs in one process", where="several processes", hint="start one, or distil from a teacher"

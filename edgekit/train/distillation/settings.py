@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.errors import UsageError
-from edgekit.tables import did_you_mean
+from edgekit.checks import Fields
 
 if TYPE_CHECKING:
     from torch import nn
@@ -61,14 +59,13 @@ class Hint:
     channels: int = 1
 
     def __post_init__(self) -> None:
-        if not self.student:
-            raise UsageError("a hint names a value of the student", hint='student = "layer3.2"; `edgekit inspect` lists them')
-        if self.loss not in FEATURE_LOSSES:
-            raise UsageError(f"unknown loss of features '{self.loss}'", hint=did_you_mean(self.loss, FEATURE_LOSSES))
-        if self.weight is not None and not (math.isfinite(self.weight) and self.weight > 0):
-            raise UsageError(f"'weight' is above 0, not {self.weight}")
-        if self.of < 0:
-            raise UsageError(f"'of' counts the teachers from 0, not {self.of}")
+        own, hint = Fields("features"), 'student = "layer3.2"; `edgekit inspect` lists them'
+        if not isinstance(self.student, str) or not self.student:
+            raise own.refusal("student", "a hint names a value of the student", hint)
+        own.word("loss", self.loss, tuple(FEATURE_LOSSES), "loss of features")
+        own.number("weight", self.weight, "above 0", "weight = 1.0, or none for the loss's own", above=0, optional=True)
+        own.whole("of", self.of, 0, "of = 0 is the first teacher", means="a number that counts the teachers from 0")
+        own.whole("channels", self.channels, 0, "channels = 1", means="the axis of the channels, from 0")
 
     @property
     def name(self) -> str:
@@ -112,26 +109,27 @@ class Distillation:
     kind: str = "auto"
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.temperature) and self.temperature > 0):
-            raise UsageError(f"'temperature' is above 0, not {self.temperature}", hint="2 to 5 for small students, up to 20")
-        if not 0 <= self.alpha <= 1:
-            raise UsageError(f"'alpha' goes from 0 to 1, not {self.alpha}")
-        for name, known in (("mean", MEANS), ("kind", KINDS)):
-            if (value := getattr(self, name)) not in known:
-                raise UsageError(f"unknown {name} '{value}'", hint=did_you_mean(str(value), known))
+        own = Fields("distillation")
+        own.number("temperature", self.temperature, "above 0", "2 to 5 for small students, up to 20", above=0)
+        own.number("alpha", self.alpha, "a share from 0 to 1", "alpha = 0.9", least=0, most=1)
+        own.word("mean", self.mean, MEANS)
+        own.word("kind", self.kind, KINDS)
         if isinstance(self.teachers, str) or not self.teachers:
-            raise UsageError(f"'teachers' is a list of at least one, not {self.teachers!r}", hint='teachers = ["source"]')
+            raise own.refusal(
+                "teachers", f"'teachers' is a list of at least one, not {self.teachers!r}", 'teachers = ["source"]'
+            )
         if self.alpha == 0 and not self.features:
-            raise UsageError("nothing is distilled: alpha is 0 and there are no features", hint="alpha = 0.9")
-        if self.hint_epochs < 0:
-            raise UsageError(f"'hint_epochs' is 0 or above, not {self.hint_epochs}")
+            raise own.refusal("alpha", "nothing is distilled: alpha is 0 and there are no features", "alpha = 0.9")
+        own.whole("hint_epochs", self.hint_epochs, 0, "hint_epochs = 2")
         if self.hint_epochs and not any(feature.loss == "hint" for feature in self.features):
-            raise UsageError("'hint_epochs' without a hint", hint='features = [{ student = "layer2.2", loss = "hint" }]')
+            hint = 'features = [{ student = "layer2.2", loss = "hint" }]'
+            raise own.refusal("hint_epochs", "'hint_epochs' without a hint", hint)
         for feature in self.features:
             if feature.of >= len(self.teachers):
-                raise UsageError(
+                raise own.refusal(
+                    "features",
                     f"the hint on '{feature.student}' is of teacher {feature.of}, and there are {len(self.teachers)}",
-                    hint="'of' counts the teachers from 0",
+                    "'of' counts the teachers from 0",
                 )
 
     def weight_of(self, feature: Hint) -> float:

@@ -104,7 +104,9 @@ class ModuleTeacher(Teacher):
             self.module = copy.deepcopy(module).eval().requires_grad_(False)
         except Exception as error:
             raise InputError(
-                f"the teacher '{name}' cannot be copied: {error}", hint="give it as a graph: edgekit.load(teacher)"
+                f"the teacher '{name}' cannot be copied: {error}",
+                where=name,
+                hint="give it as a graph: edgekit.load(teacher)",
             ) from error
         self._kept: dict[str, Any] = {}
         known = dict(self.module.named_modules())
@@ -140,6 +142,7 @@ class ModuleTeacher(Teacher):
             if not isinstance(tensor, Tensor):
                 raise UsageError(
                     f"'{watch}' of the teacher '{self.name}' gives a {type(tensor).__name__}, not a tensor",
+                    where=self.name,
                     hint="name a submodule that gives a tensor, or give the teacher as a graph: edgekit.load(teacher)",
                 )
         return outputs, outputs, dict(self._kept)

@@ -142,8 +142,8 @@ def test_it_stands_in_a_recipe_by_its_name() -> None:
     ("wrong", "says"),
     [
         ({"sparsity": 0.0}, "above 0 to below 1"),
-        ({"rounds": 0}, "'rounds' is a number from 1"),
-        ({"epochs": 0}, "'epochs' is a number from 1"),
+        ({"rounds": 0}, "'rounds' is a whole number from 1"),
+        ({"epochs": 0}, "'epochs' is a whole number from 1"),
         ({"rewind": -1}, "'rewind' is a number of epochs"),
         ({"output_rate": 2.0}, "'output_rate' is a part"),
         ({"controls": ("reint",)}, "unknown control 'reint'"),

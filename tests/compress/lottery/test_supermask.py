@@ -212,7 +212,7 @@ def test_the_step_reads_from_a_recipe() -> None:
         ({"weights": "constant"}, "unknown weights"),
         ({"method": "bernoulli", "sparsity": 0.5}, "learned with probabilities"),
         ({"method": "top_k", "sparsity": 1.0}, "above 0 to below 1"),
-        ({"epochs": 0}, "a number from 1"),
+        ({"epochs": 0}, "a whole number from 1"),
         ({"weights": "shared", "shared": (0.0,)}, "numbers other than 0"),
         ({"shared": (1.0,)}, "the values of one weight"),
     ],

@@ -84,8 +84,8 @@ def test_a_budget_that_cannot_be_met_is_refused_before_anything_is_trained() -> 
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"rounds": 0}, "'rounds' is a number from 1"),
-        ({"epochs": -1}, "'epochs' is a number from 0"),
+        ({"rounds": 0}, "'rounds' is a whole number from 1"),
+        ({"epochs": -1}, "'epochs' is a whole number from 0"),
         ({"sparsity": 1e-4, "epochs": 1}, "scales of batch norms"),
         ({"sparsity": 1e-4, "criterion": "bn_scale"}, "for the training after each round"),
         ({"training": Training(lr=0.1)}, "for the training after each round"),

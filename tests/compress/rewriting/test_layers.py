@@ -95,7 +95,7 @@ def test_names_stand_for_parameters_and_modules_with_all_inside() -> None:
 
 
 def test_a_name_of_no_layer_is_refused_with_the_nearest() -> None:
-    with pytest.raises(UsageError, match="no layer is called 'steam'"):
+    with pytest.raises(UsageError, match="'steam', which is not a layer"):
         Separable(multiplier=1, layers=("steam",)).apply(cnn())
 
 

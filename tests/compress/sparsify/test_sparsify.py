@@ -155,7 +155,7 @@ def test_layers_and_keep_choose_by_name_or_module() -> None:
     assert kept.history[0].declined == {"head.weight": "'keep' names 'head'"}
     only = ek.Sparsify(sparsity=0.5, layers=("head.weight",)).apply(digits())
     assert (zeros(only, "head.weight"), zeros(only, "conv.weight")) == (192, 0)
-    with pytest.raises(ek.UsageError, match="'heat' is no weight"):
+    with pytest.raises(ek.UsageError, match="'heat', which is not a weight"):
         ek.Sparsify(sparsity=0.5, keep=("heat",)).apply(digits())
     with pytest.raises(ek.UsageError, match="no weight to set to zero"):
         ek.Sparsify(sparsity=0.5, keep=("head", "conv")).apply(digits())
@@ -193,8 +193,8 @@ def test_it_stands_in_a_recipe_by_its_name() -> None:
         ({"sparsity": float("nan")}, "from 0 to below 1"),
         ({"initial": 0.9}, "'initial' is a share"),
         ({"scope": "locally"}, "unknown scope"),
-        ({"rounds": 0}, "'rounds' is a number from 1"),
-        ({"epochs": -1}, "'epochs' is a number from 0"),
+        ({"rounds": 0}, "'rounds' is a whole number from 1"),
+        ({"epochs": -1}, "'epochs' is a whole number from 0"),
         ({"training": TRAINING}, "for the training after each round"),
     ],
 )

@@ -17,7 +17,7 @@ from edgekit.train.distillation import Distillation, Hint
     [
         ({"temperature": 0.0}, "'temperature' is above 0"),
         ({"temperature": float("nan")}, "'temperature' is above 0"),
-        ({"alpha": 1.5}, "'alpha' goes from 0 to 1"),
+        ({"alpha": 1.5}, "'alpha' is a share from 0 to 1"),
         ({"alpha": 0.0}, "nothing is distilled"),
         ({"teachers": ()}, "'teachers' is a list"),
         ({"teachers": "source"}, "'teachers' is a list"),

@@ -26,7 +26,11 @@ def taylor(groups: list[Group], evidence: Evidence) -> list[Scores | NotDefined]
         InputError: labels that do not fit the outputs.
     """
     if evidence.labels is None:
-        raise UsageError("criterion 'taylor' needs labels", hint="give data whose training part has inputs and labels")
+        raise UsageError(
+            "criterion 'taylor' needs labels",
+            where="prune: criterion",
+            hint="give data whose training part has inputs and labels",
+        )
     module = evidence.analysis.graph.module().eval()
     loss_of = TaskLoss(evidence.analysis.graph, evidence.loss)
     parameters = [p for p in module.parameters() if p.is_floating_point()]
