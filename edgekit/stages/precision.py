@@ -160,7 +160,8 @@ def _trained(
     notes = stored_wider(prepared.graph, trained, target)
     _as_unsigned(trained, types.unsigned())
     idle = without_effect(request.quantization, _TRAINED, used=("sensitivity",))
-    return Lowered(trained, plain, (), QuantizationRecord(), (*types.warnings, *idle), notes=notes)
+    warnings = (*types.warnings, *idle, *notes_on_bits(trained, target))
+    return Lowered(trained, plain, (), QuantizationRecord(), warnings, notes=notes)
 
 
 def _in_float(prepared: Prepared, target: Target, request: BuildRequest, types: IoTypes, plan: PrecisionPlan) -> Lowered:
