@@ -62,7 +62,11 @@ NEEDS = (
         'pip install "edgekit[micro]"',
     ),
     Need(
-        "tensorflow", "package", ".keras, .h5 and SavedModel sources", 'pip install "edgekit[tensorflow]"', ("tensorflow-cpu",)
+        "tensorflow",
+        "package",
+        ".keras, .h5 and SavedModel sources (or an environment of its own, named by EDGEKIT_TENSORFLOW_PYTHON)",
+        'pip install "edgekit[tensorflow]"',
+        ("tensorflow-cpu",),
     ),
     Need("accelerate", "package", "steps of a recipe that train", 'pip install "edgekit[train]"'),
     Need(

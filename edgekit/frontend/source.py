@@ -20,14 +20,15 @@ if TYPE_CHECKING:
     from edgekit.ir.graph import Graph
 
 #: What ``load`` reads, for errors.
-SOURCES = "an nn.Module, `package.module:callable`, or a .pt2 (torch.export.save), .onnx, .tflite or .ekg (graph.save) file"
+SOURCES = (
+    "an nn.Module, `package.module:callable`, a .pt2 (torch.export.save), .onnx, .tflite, .keras, .h5 or .ekg (graph.save) "
+    "file, or a SavedModel folder"
+)
 
 _WEIGHTS_ONLY = "a checkpoint has no code: name the model (`package.module:callable`) and pass this file with --weights"
 
 #: Formats that are known by their suffix and not read, with the way round.
 _NOT_READ = {
-    ".keras": "load the PyTorch form of the network",
-    ".h5": "load the PyTorch form of the network",
     **dict.fromkeys((".pt", ".pth", ".th", ".ckpt", ".safetensors", ".npz"), _WEIGHTS_ONLY),
 }
 
@@ -118,8 +119,14 @@ def _load_named(
 
         graph = graph_of_file(path, name=name, input_shapes=input_shapes, batch_axes=batch_axes)
         graph.source = graph.source if weights is None else None
+    elif path.suffix in (".keras", ".h5", ".hdf5") or (path / "saved_model.pb").is_file():
+        from edgekit.frontend.keras.load import graph_of_keras
+
+        graph = graph_of_keras(path, name=name, input_shapes=input_shapes, batch_axes=batch_axes)
+        graph.source = graph.source if weights is None else None
     else:
-        kind = "a SavedModel folder" if path.is_dir() else f"'{path.suffix}' files" if path.suffix else "files without a suffix"
+        kind = "folders that are no SavedModel" if path.is_dir() else "files without a suffix"
+        kind = f"'{path.suffix}' files" if path.suffix and not path.is_dir() else kind
         raise Unsupported(f"edgekit does not read {kind}", where=path, hint=_NOT_READ.get(path.suffix, f"MODEL is {SOURCES}"))
     return _finished(graph, weights)
 

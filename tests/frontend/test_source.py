@@ -110,7 +110,7 @@ def test_a_module_that_is_missing_or_cannot_be_imported_is_named(folder: Path) -
         ek.load(reference(folder, "build", "broken"))
 
 
-@pytest.mark.parametrize("suffix", [".keras", ".h5", ".pth", ".safetensors", ".xyz"])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".xyz"])
 def test_a_format_that_is_not_read_says_which_are(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"net{suffix}"
     path.write_bytes(b"x")

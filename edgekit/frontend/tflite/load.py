@@ -39,22 +39,21 @@ def graph_of_file(
         InputError: no such file, or one that is damaged.
         Unsupported: operators that have no form in the graph, all in one error.
     """
-    content = _content(path)
-    model = read(content, where=path)
-    if not model.main.operators or not model.main.outputs:
-        raise InputError("this TensorFlow Lite file computes nothing", where=path, hint="convert or download it again")
-    return graph_of_model(model, path, name=name, input_shapes=input_shapes, batch_axes=batch_axes)
+    return graph_of_content(_content(path), path, name=name, input_shapes=input_shapes, batch_axes=batch_axes)
 
 
-def graph_of_model(
-    model: Model,
+def graph_of_content(
+    content: bytes,
     path: Path,
     *,
     name: str | None = None,
     input_shapes: Mapping[str, Any] | Sequence[str] | None = None,
     batch_axes: Mapping[str, int | None] | None = None,
 ) -> Graph:
-    """`graph_of_file` of what has been read."""
+    """`graph_of_file` of bytes that came from ``path``."""
+    model = read(content, where=path)
+    if not model.main.operators or not model.main.outputs:
+        raise InputError("this TensorFlow Lite file computes nothing", where=path, hint="convert or download it again")
     names = _input_names(model)
     fixed = _fixed(names, batch_axes)
     shapes = _shapes(model, names, input_shapes, path)

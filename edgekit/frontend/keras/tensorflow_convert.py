@@ -1,0 +1,158 @@
+"""Runs beside TensorFlow, in a process and perhaps an environment of its own: a Keras model or SavedModel to float TFLite.
+
+    python tensorflow_convert.py SOURCE OUTPUT.tflite SHAPES
+
+SHAPES is JSON: ``{"name": [1, 32, 32, 3]}`` for dimensions that the model leaves open; the batch is 1. Imports nothing of
+edgekit. Prints one line of JSON at the end: ``{}``, or an object with ``error``, ``hint`` and ``kind``: "input",
+"unsupported" or "missing".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+class Refused(Exception):
+    """What the user should read: the kind of error, and what to try."""
+
+    def __init__(self, kind: str, what: str, hint: str) -> None:
+        super().__init__(what)
+        self.kind, self.hint = kind, hint
+
+
+def main(source: str, output: str, shapes: dict[str, list[int]]) -> dict[str, str]:
+    """Convert; the outcome as a dictionary."""
+    try:
+        import tensorflow as tf  # type: ignore[import-not-found, unused-ignore]  # of the environment that runs this
+    except ImportError as error:
+        return {"error": "TensorFlow cannot be imported: " + str(error), "kind": "missing", "hint": ""}
+    try:
+        content = converted(tf, Path(source), shapes)
+    except Refused as refused:
+        return {"error": str(refused), "kind": refused.kind, "hint": refused.hint}
+    except Exception as error:
+        return {"error": first_line(error), "kind": "input", "hint": "load the file with TensorFlow itself to see more"}
+    Path(output).write_bytes(content)
+    return {}
+
+
+def converted(tf: Any, source: Path, shapes: dict[str, list[int]]) -> bytes:
+    """The bytes of the float file."""
+    if source.is_dir():
+        function, model = of_saved_model(tf, source, shapes)
+    else:
+        forbid_code(source)
+        function, model = of_keras(tf, source, shapes)
+    from tensorflow.python.framework import convert_to_constants  # type: ignore[import-not-found, unused-ignore]
+
+    # The converter itself would keep Keras 3's variables as variables.
+    frozen = convert_to_constants.convert_variables_to_constants_v2(function)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen], model)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    try:
+        return bytes(converter.convert())
+    except Exception as error:
+        found = sorted(set(re.findall(r"(?:Flex|Custom) ops?: ([\w, ]+)", str(error)))) or sorted(
+            set(re.findall(r"tf\.(\w+)' op", str(error)))
+        )
+        what = "operators without a TFLite form: " + "; ".join(found) if found else first_line(error)
+        hint = "write these layers with others, or cut the model before them"
+        raise Refused("unsupported", "TensorFlow's converter refuses the model: " + what, hint) from error
+
+
+def of_keras(tf: Any, source: Path, shapes: dict[str, list[int]]) -> tuple[Any, Any]:
+    """The model's call with fixed shapes, and the model."""
+    try:
+        model = tf.keras.models.load_model(source, compile=False)
+    except Exception as error:
+        hint = "save it again with the Keras of this TensorFlow (" + tf.__version__ + "), or as a SavedModel"
+        raise Refused("input", "Keras cannot load it: " + first_line(error), hint) from error
+    names = list(getattr(model, "input_names", None) or [tensor.name.split(":")[0] for tensor in model.inputs])
+    specs = [spec(tf, name, t.shape, t.dtype, shapes) for name, t in zip(names, model.inputs, strict=True)]
+    wrapped = tf.function(lambda *tensors: model(list(tensors) if len(tensors) > 1 else tensors[0], training=False))
+    return wrapped.get_concrete_function(*specs), model
+
+
+def of_saved_model(tf: Any, source: Path, shapes: dict[str, list[int]]) -> tuple[Any, Any]:
+    """The serving signature with fixed shapes, and what was loaded."""
+    try:
+        loaded = tf.saved_model.load(str(source))
+    except Exception as error:
+        raise Refused("input", "TensorFlow cannot load it: " + first_line(error), "a folder of tf.saved_model.save") from error
+    signatures = dict(loaded.signatures)
+    if not signatures:
+        raise Refused("input", "the SavedModel has no signature", "save it with signatures=, or with model.export(folder)")
+    key = "serving_default" if "serving_default" in signatures else sorted(signatures)[0]
+    served = signatures[key]
+    _, wanted = served.structured_input_signature
+    names = sorted(wanted)
+    specs = [spec(tf, name, wanted[name].shape, wanted[name].dtype, shapes) for name in names]
+    wrapped = tf.function(lambda *tensors: served(**dict(zip(names, tensors, strict=True))))
+    return wrapped.get_concrete_function(*specs), loaded
+
+
+def spec(tf: Any, name: str, shape: Any, dtype: Any, shapes: dict[str, list[int]]) -> Any:
+    """An input of batch 1 whose other dimensions are fixed."""
+    dims = list(shape)
+    given = shapes.get(name) or (shapes.get("") if "" in shapes else None)
+    if given is not None and len(given) == len(dims):
+        dims = [own if own is not None else other for own, other in zip(dims, given, strict=True)]
+    dims = [1 if axis == 0 and size is None else size for axis, size in enumerate(dims)]
+    if None in dims:
+        text = ",".join("?" if size is None else str(size) for size in dims)
+        hint = "say them: --input-shape " + name + "=" + text + " with numbers for '?'"
+        raise Refused("input", "the model leaves dimensions of its input '" + name + "' open: " + text, hint)
+    return tf.TensorSpec(dims, dtype, name=name)
+
+
+def forbid_code(source: Path) -> None:
+    """Lambda layers hold Python bytecode: a file that has one is not loaded."""
+    if zipfile.is_zipfile(source):
+        with zipfile.ZipFile(source) as archive:
+            config = json.loads(archive.read("config.json"))
+    else:
+        import h5py  # type: ignore[import-not-found, unused-ignore]  # comes with TensorFlow
+
+        with h5py.File(source, "r") as file:
+            text = file.attrs.get("model_config")
+        if text is None:
+            raise Refused("input", "the file has weights and no model", "save the whole model: model.save(path)")
+        config = json.loads(text)
+    found = sorted(set(lambdas(config)))
+    if found:
+        hint = "replace them by layers of Keras, or export a SavedModel: model.export(folder)"
+        raise Refused("unsupported", "Lambda layers hold Python code, which is not run: " + ", ".join(found), hint)
+
+
+def lambdas(config: Any) -> Iterator[str]:
+    """Names of the Lambda layers in a model's configuration."""
+    if isinstance(config, dict):
+        if config.get("class_name") in ("Lambda", "__lambda__"):
+            inner = config.get("config")
+            yield str(inner.get("name", "lambda") if isinstance(inner, dict) else "lambda")
+        for item in config.values():
+            yield from lambdas(item)
+    elif isinstance(config, list):
+        for item in config:
+            yield from lambdas(item)
+
+
+def first_line(error: BaseException) -> str:
+    """The part of an exception's text that says something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300]
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]))))
