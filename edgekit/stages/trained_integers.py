@@ -14,10 +14,14 @@ from edgekit.compress.quantize.weight_kernels import takes
 from edgekit.errors import Unsupported, UsageError
 from edgekit.ir import Graph, Node, QuantParams, Value, ops
 from edgekit.ir.quant import RANGES
+from edgekit.ir.types import where_text
 from edgekit.precision import Precision
 from edgekit.stages.io_types import IoTypes
 from edgekit.stages.preprocessing import Prepared
 from edgekit.target import Target
+
+#: s_x s_w / s_y, from which on XNNPACK refuses a layer, and the file with it.
+_LARGEST_RATIO = 256.0
 
 
 def is_trained(graph: Graph) -> bool:
@@ -75,6 +79,8 @@ def _require_fit(graph: Graph, target: Target) -> None:
             where=f"the recipe's step 'qat', for {target.name}",
             hint="build this target without the step 'qat', or choose one of 8 bits: tflite-int8, tflm-int8, onnx-int8",
         )
+    if target.runtime == "litert":
+        _require_ratios(graph)
     if target.runtime != "tflite-micro":
         return
     for node in graph.nodes:
@@ -84,9 +90,23 @@ def _require_fit(graph: Graph, target: Target) -> None:
             raise _not_for_micro(f"the model keeps '{node.op.name}' in float, for which it has no place among integers", node)
 
 
-def _not_for_micro(reason: str, node: Node) -> Unsupported:
-    from edgekit.ir.types import where_text
+def _require_ratios(graph: Graph) -> None:
+    """Unsupported for a layer of which XNNPACK would load no file."""
+    for node in graph.nodes:
+        if not isinstance(node.op, WEIGHTED):
+            continue
+        x, weight, y = node.input(0).quant, node.input(1).quant, node.output.quant
+        if x is None or weight is None or y is None or x.scale[0] * max(weight.scale) / y.scale[0] < _LARGEST_RATIO:
+            continue
+        raise Unsupported(
+            f"LiteRT takes no sums whose step is {_LARGEST_RATIO:g} times that of the output or more: the training drove "
+            f"'{node.output.name}' there",
+            where=where_text(node.where) or node.name,
+            hint="a smaller lr, or clip_norm = 1.0, in the step 'qat'",
+        )
 
+
+def _not_for_micro(reason: str, node: Node) -> Unsupported:
     return Unsupported(
         f"what was trained does not fit TFLite Micro: {reason}",
         where=where_text(node.where),

@@ -9,6 +9,7 @@ from torch import nn
 
 from edgekit.compress.qat.floors import smallest_steps
 from edgekit.compress.qat.initial import gradient_scale, initial_steps, learns
+from edgekit.compress.qat.widening import widen_outputs
 from edgekit.compress.quantize.borders import WEIGHTED, is_activation
 from edgekit.compress.quantize.groups import Group, Groups, build
 from edgekit.ir import Graph, Node, QuantParams, Value, ops
@@ -52,6 +53,7 @@ class _Attachment:
 
     def run(self) -> Graph:
         graph = self.graph
+        widen_outputs(graph, self.groups, self.types, self.start)
         before = {id(v): v.quant for v in graph.values()}  # constants are looked at after activations have lost theirs
         nodes = [node for node in graph.nodes if any(before[id(v)] is not None and is_activation(v) for v in node.outputs)]
         inputs = {id(node): node.inputs for node in nodes}

@@ -14,14 +14,18 @@ from edgekit.compress.quantize.dynamic_range import RECURRENT, quantize_weights_
 from edgekit.compress.quantize.groups import Groups, build
 from edgekit.compress.quantize.kernel_limits import widen_ranges
 from edgekit.compress.quantize.layers import Layers
+from edgekit.compress.quantize.lockstep import batch_size
 from edgekit.compress.quantize.observers import NEED_HISTOGRAMS, NEED_MOVING, OBSERVERS
 from edgekit.compress.quantize.policy import LITERT, Policy
 from edgekit.compress.quantize.ranges import choose_ranges
 from edgekit.compress.quantize.rounding.layers import AdaRound, Rounded
 from edgekit.compress.quantize.statistics import collect, require_finite
 from edgekit.errors import UsageError
-from edgekit.ir import Graph, Node, QuantParams, ops
+from edgekit.ir import Graph, Node, QuantParams, Value, ops
 from edgekit.precision import PrecisionPlan
+
+#: Below so many samples, calibration is worth a word.
+_FEW = 8
 
 #: How weights may be rounded.
 ROUNDINGS = ("nearest", "adaround")
@@ -97,10 +101,17 @@ def quantize(
 
     Raises:
         InputError: the data makes a value NaN or infinite.
-        UsageError: the plan names a layer that the graph does not have.
+        UsageError: the plan names a layer that the graph does not have, or rounding is to be learned from one sample.
         Unsupported: the runtime allows no float islands and the model needs some.
     """
     options, out = options or PostTraining(), graph.copy()
+    count = sum(batch_size(graph, batch) for batch in batches)
+    if options.rounding == "adaround" and count < 2:
+        raise UsageError(
+            "rounding is learned on one half of the samples and judged on the other, and there is one sample",
+            where="[quantization] rounding",
+            hint='some 500 calibration samples; or rounding = "nearest"',
+        )
     layers = Layers(out, plan, policy)
     default = layers.plan.default.activations
     integer_io = integer_io and default != "float32"
@@ -116,7 +127,7 @@ def quantize(
     require_finite((value for value in out.values() if id(value) in modes.integer), stats)
     groups = build(out, modes.integer, stats, input_params, modes.types)
     ranges, observers = choose_ranges(out, batches, groups, options.observer, options.percentile)
-    warnings = _unseen_inputs(out, modes, groups, ranges)
+    warnings = [*_few(count), *_unseen_inputs(out, modes, groups, ranges)]
     widen_ranges(out, modes, groups, ranges, layers)
     assign_activations(out, modes.integer, groups, ranges)
     assign_constants(out, modes, policy, layers)
@@ -136,12 +147,29 @@ def _is_dynamic(node: Node, layers: Layers) -> bool:
     return isinstance(node.op, RECURRENT) or asked
 
 
+def _few(count: int) -> list[str]:
+    """A sentence where calibration is of so few samples that it says little about others."""
+    if count >= _FEW:
+        return []
+    samples = "1 sample" if count == 1 else f"{count} samples"
+    return [f"ranges are those of {samples}, and so is the error against the source: calibrate with some 100"]
+
+
 def _unseen_inputs(graph: Graph, modes: Modes, groups: Groups, ranges: dict[int, tuple[float, float]]) -> list[str]:
-    """Gives inputs of which calibration saw only zeros the range -1 to 1 instead of none, and says so."""
+    """Gives inputs of which calibration saw only zeros the range -1 to 1 instead of none; names all that never change."""
     warnings = []
     for value in graph.inputs:
-        if id(value) not in modes.integer or (group := groups.of(value)).fixed or ranges[id(group)] != (0.0, 0.0):
+        held = next((v for v in (value, *_converted(value)) if id(v) in modes.integer), None)
+        if held is None or (group := groups.of(held)).fixed:
             continue
-        ranges[id(group)] = (-1.0, 1.0)
-        warnings.append(f"input '{value.name}' is zero in all calibration data: its integers cover -1 to 1")
+        if ranges[id(group)] == (0.0, 0.0):
+            ranges[id(group)] = (-1.0, 1.0)
+            warnings.append(f"input '{value.name}' is zero in all calibration data: its integers cover -1 to 1")
+        elif group.stats is not None and group.stats.low == group.stats.high:
+            warnings.append(f"input '{value.name}' is {group.stats.low:g} in all calibration data: other values are cut off")
     return warnings
+
+
+def _converted(value: Value) -> list[Value]:
+    """What conversions at the border make of an input."""
+    return [node.output for node in value.users if isinstance(node.op, ops.Identity)]

@@ -137,7 +137,7 @@ def test_a_killed_training_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
         pass
 
     recipe = ek.Recipe(
-        [ek.QAT(weights="int4", edges=False, epochs=4, freeze=0.5, training=TINY, distillation=ek.Distillation())]
+        [ek.QAT(epochs=4, freeze=0.5, training=TINY, distillation=ek.Distillation())]
     )
     data = ek.Data(train=blobs())
     undisturbed = recipe.apply(tiny(), data)

@@ -111,7 +111,8 @@ def _problems(node: Node, inputs: Sequence[torch.Tensor], wanted: Sequence[torch
         targets.append(layer.outputs(y, picks))
     if len(rows) == 1:  # positions are numbered sample by sample
         half = len(rows[0]) // 2
-        rows, targets = [rows[0][:half], rows[0][half:]], [targets[0][:half], targets[0][half:]]
+        parts = (slice(half), slice(half, None)) if half else (slice(None), slice(None))  # a single row is all there is
+        rows, targets = [rows[0][part] for part in parts], [targets[0][part] for part in parts]
     activation = str(getattr(node.op, "activation", "none"))
     bias = node.optional(2)
     whole = Problem(
