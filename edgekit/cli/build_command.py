@@ -71,7 +71,8 @@ from edgekit.target import IoType
 def build(**options: Any) -> int:
     """Convert, compress, verify and measure a model.
 
-    MODEL is package.module:callable, or a .pt2 or .ekg file. Without it, the edgekit.toml in this folder or above says what
+    MODEL is package.module:callable, or a .pt2, .onnx, .tflite, .keras, .h5 or .ekg file. Without it, the
+    edgekit.toml in this folder or above says what
     to build; options given here go before it.
     """
     try:

@@ -13,7 +13,7 @@ TEMPLATE = """\
 # What `edgekit build` does in this folder. Paths are relative to this file. A line that begins with # shows a default or
 # an example; remove the # to use it.
 
-model = "model:build"            # package.module:callable, or a .pt2 or .ekg file
+model = "model:build"            # package.module:callable, or a .pt2, .onnx, .tflite, .keras, .h5 or .ekg file
 targets = ["tflite-fp32"]        # `edgekit targets` lists them; int8 targets need calibration data
 # weights = "weights.pt"         # a state_dict for a model given as a callable
 # name = "model"                 # of the artifact

@@ -9,10 +9,10 @@ import re
 from collections.abc import Sequence
 
 #: Last components that name a step of a layer, not the layer.
-_PRODUCTS = ("Conv2D", "depthwise", "conv2d_transpose", "MatMul", "conv1d", "Conv1D")
+_PRODUCTS = ("Conv2D", "depthwise", "conv2d_transpose", "MatMul", "conv1d", "Conv1D", "convolution", "conv_transpose", "lookup")
 
 #: First components that name the whole model.
-_MODEL = re.compile(r"(StatefulPartitionedCall(_\d+)?|PartitionedCall|model(_\d+)?|functional(_\d+)?|sequential(_\d+)?)$")
+_MODEL = re.compile(r"(StatefulPartitionedCall(_\d+)?|PartitionedCall|(model|functional|sequential)(_\d+)*)$")
 
 #: What the converter appends: ``:0`` of an output, and digits behind a component that two tensors share.
 _SUFFIX = re.compile(r"(:\d+|/ReadVariableOp(/resource)?\d*)+$")

@@ -1,0 +1,122 @@
+"""Keras sources: TensorFlow converts in a process of its own, and what goes wrong there is an error of three parts."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import stat
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import edgekit as ek
+from edgekit import InputError, Unsupported, UsageError
+from edgekit.frontend.keras import environment, load
+from tests.frontend.tflite.files import File
+
+SCRIPT = Path(load.__file__).with_name("tensorflow_convert.py")
+
+
+def small() -> bytes:
+    f = File()
+    y = f.op("FULLY_CONNECTED", [f.input(1, 4), f.weight(2, 4), -1], (1, 2), table="FullyConnectedOptions")
+    return f.content(y)
+
+
+def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> Path:
+    """An interpreter that runs ``code`` in place of TensorFlow's part, and a source for it."""
+    program = folder / "python-with-tensorflow"
+    program.write_text(f"#!{sys.executable}\nimport sys\nscript, source, output, shapes = sys.argv[1:]\n{code}\n")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv(environment.VARIABLE, str(program))
+    (folder / "net.keras").write_bytes(b"anything")
+    return folder / "net.keras"
+
+
+def test_what_the_converter_writes_is_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "made.tflite").write_bytes(small())
+    made = tmp_path / "made.tflite"
+    source = stand_in(tmp_path, monkeypatch, f"open(output, 'wb').write(open({str(made)!r}, 'rb').read())\nprint('{{}}')")
+    graph = ek.load(source)
+    assert graph.name == "net" and str(graph.outputs[0].type) == "float32[N,2]"
+    assert "net.keras:0, in FULLY_CONNECTED" in str(graph.nodes[0].where[0])
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "text"),
+    [
+        ('print(\'{"error": "flex", "kind": "unsupported", "hint": "cut"}\')', Unsupported, "flex"),
+        ('print(\'{"error": "old", "kind": "input", "hint": "save again"}\')', InputError, "save again"),
+        ('print(\'{"error": "none", "kind": "missing", "hint": ""}\')', UsageError, "pip install"),
+        ("sys.stderr.write('killed by a bug\\n')\nsys.exit(3)", InputError, "ended with code 3: killed by a bug"),
+        ("print('{}')", InputError, "ended with code 0"),
+        ("print('not JSON')", InputError, "ended with code 0"),
+    ],
+)
+def test_what_goes_wrong_there_is_told(
+    code: str, error: type[ek.EdgekitError], text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = stand_in(tmp_path, monkeypatch, code)
+    with pytest.raises(error) as caught:
+        ek.load(source)
+    assert text in str(caught.value) and "net.keras" in str(caught.value) and caught.value.hint
+
+
+def test_without_tensorflow_the_error_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "net.h5").write_bytes(b"x")
+    monkeypatch.delenv(environment.VARIABLE, raising=False)
+    monkeypatch.setattr(environment, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="not installed") as error:
+        ek.load(tmp_path / "net.h5")
+    assert "edgekit[tensorflow]" in str(error.value) and environment.VARIABLE in str(error.value)
+    monkeypatch.setenv(environment.VARIABLE, "/nowhere/python")
+    with pytest.raises(UsageError, match="which is no program"):
+        ek.load(tmp_path / "net.h5")
+
+
+def test_the_script_stands_alone() -> None:
+    found = {
+        name.split(".")[0]
+        for node in ast.walk(ast.parse(SCRIPT.read_text()))
+        for name in ([a.name for a in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", None) or ""])
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    assert found - set(sys.stdlib_module_names) == {"tensorflow", "h5py"}
+
+
+def test_a_lambda_layer_is_found_wherever_it_stands() -> None:
+    spec = importlib.util.spec_from_file_location("tensorflow_convert", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    before = dict(os.environ)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    os.environ.clear()
+    os.environ.update(before)
+    layer = {"class_name": "Lambda", "config": {"name": "twice", "function": ["4wEAAAA", None, None]}}
+    config = {"class_name": "Functional", "config": {"layers": [{"class_name": "TimeDistributed", "config": {"layer": layer}}]}}
+    assert list(script.lambdas(config)) == ["twice"]
+
+
+@pytest.fixture
+def tensorflow() -> None:
+    if not os.environ.get(environment.VARIABLE) and importlib.util.find_spec("tensorflow") is None:
+        pytest.skip(f"{environment.VARIABLE} names no interpreter with TensorFlow")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tensorflow")
+def test_resnet_8_from_keras_is_the_one_from_its_tflite_file(real_data: Path, tmp_path: Path) -> None:
+    graph = ek.load(real_data / "models" / "resnet8_cifar10.h5")
+    other = ek.load(real_data / "models" / "resnet8_cifar10_fp32.tflite")
+    with np.load(real_data / "cifar10.npz") as arrays:
+        x = arrays["x_train"][:64].astype(np.float32)
+    with torch.no_grad():
+        got, wanted = (g.module().eval()(torch.from_numpy(x)) for g in (graph, other))
+    assert float((got - wanted).abs().max()) < 1e-4
+    built = ek.build(graph, "tflite-int8", calibration=x, output=tmp_path)
+    peer = real_data / "models" / "resnet8_cifar10_int8_tf.tflite"
+    assert built.artifact.stat().st_size < peer.stat().st_size
