@@ -178,5 +178,5 @@ def test_controls_of_a_network_that_was_not_pruned_are_refused_before_anything_i
 
 @pytest.mark.parametrize("wrong", [{"epochs": -1}, {"seed": -1}, {"lr": 0.0}, {"lr": float("nan")}])
 def test_settings_of_controls_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="of controls"):
+    with pytest.raises(UsageError, match=f"'{next(iter(wrong))}' is "):
         Controls(**wrong)

@@ -170,7 +170,7 @@ def test_assistants_by_name_are_loaded(data: tuple[np.ndarray, np.ndarray], teac
         (lambda: MutualLearning(epochs=-1), "'epochs' is a whole number"),
         (lambda: BornAgain(generations=0), "'generations' is a whole number"),
         (lambda: BornAgain(distillation=Distillation(teachers=("net:other",))), "the one before"),
-        (lambda: TeacherAssistant(), "no assistant"),
+        (lambda: TeacherAssistant(), "one or more networks or steps"),
         (lambda: TeacherAssistant(assistants=(3,)), "a network or a step, not 3"),
         (lambda: TeacherAssistant(assistants=("a.ekg",), distillation=Distillation(teachers=("b.ekg",))), "the one before"),
     ],

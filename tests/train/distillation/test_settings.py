@@ -23,7 +23,7 @@ from edgekit.train.distillation import Distillation, Hint
         ({"teachers": "source"}, "'teachers' is a list"),
         ({"mean": "harmonic"}, "unknown mean 'harmonic'"),
         ({"kind": "class"}, "unknown kind 'class'"),
-        ({"hint_epochs": -1}, "'hint_epochs' is 0 or above"),
+        ({"hint_epochs": -1}, "'hint_epochs' is a whole number from 0"),
         ({"hint_epochs": 2}, "'hint_epochs' without a hint"),
         ({"features": (Hint("a", of=1),)}, "is of teacher 1, and there are 1"),
     ],
@@ -39,7 +39,7 @@ def test_what_cannot_be_is_refused(fields: dict[str, Any], message: str) -> None
         ({"student": ""}, "names a value of the student"),
         ({"student": "a", "loss": "atention"}, "unknown loss of features 'atention'"),
         ({"student": "a", "weight": 0.0}, "'weight' is above 0"),
-        ({"student": "a", "of": -1}, "'of' counts the teachers"),
+        ({"student": "a", "of": -1}, "'of' is a number that counts the teachers"),
     ],
 )
 def test_a_hint_that_cannot_be_is_refused(fields: dict[str, Any], message: str) -> None:

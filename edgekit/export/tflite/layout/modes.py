@@ -137,7 +137,7 @@ def follow(forms: Forms, node: Node, axes: Sequence[int] = ()) -> list[Mode]:
         if any(f is not None and len(f.shape) == len(shape) and f.positions(axes) is None for f in inputs):
             continue
         modes.append(Mode(tuple(inputs), tuple(f for f in outputs if f is not None)))
-    return modes
+    return modes or in_source_order(forms, node, node.op)  # of many forms none may suit an operand of another shape
 
 
 def operand_form(form: Form, shape: tuple[int, ...]) -> Form | None:
