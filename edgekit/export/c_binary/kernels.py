@@ -10,99 +10,7 @@ from __future__ import annotations
 from string import Template
 
 from edgekit.export.c_binary.elementwise_kernels import ELEMENTWISE
-
-_GEOMETRY = """\
-/* A window that moves over a picture: sizes of input, output, kernel; steps, padding before, distance between taps; channels
-   that an output channel reads (cg), and output channels that read the same ones (og). */
-typedef struct {
-  int32_t h, w, c, oh, ow, oc, kh, kw, sh, sw, ph, pw, dh, dw, cg, og;
-} window_t;
-"""
-
-_POPCOUNT = """\
-static int32_t ones(uint32_t x) {
-#if defined(__GNUC__) && !defined(EDGEKIT_PORTABLE) && UINT_MAX >= 0xffffffffu
-  return (int32_t)__builtin_popcount((unsigned int)x);
-#else
-  x -= (x >> 1) & 0x55555555u;
-  x = (x & 0x33333333u) + ((x >> 2) & 0x33333333u);
-  x = (x + (x >> 4)) & 0x0f0f0f0fu;
-  return (int32_t)((uint32_t)(x * 0x01010101u) >> 24);
-#endif
-}
-"""
-
-_TAPS = """\
-  int32_t ky, kx, i;
-  for (ky = 0; ky < g->kh; ky++) {
-    const int32_t y = oy * g->sh - g->ph + ky * g->dh;
-    if (y < 0 || y >= g->h) { w += g->kw * $row; continue; }
-    for (kx = 0; kx < g->kw; kx++, w += $row) {
-      const int32_t at = ox * g->sw - g->pw + kx * g->dw;
-      if (at < 0 || at >= g->w) continue;
-      {
-$body
-      }
-    }
-  }
-"""
-
-_SUM_BITS = (
-    """\
-/* Signs times signs: as many as are equal, minus as many as differ. */
-static int32_t sum_bits(const window_t *g, const void *in, const void *weights, int32_t zero, int32_t oy, int32_t ox,
-                        int32_t o) {
-  const int32_t words = (g->cg + 31) / 32, pixel = (g->c + 31) / 32;
-  const uint32_t *x = (const uint32_t *)in + o / g->og * (g->cg / 32);
-  const uint32_t *w = (const uint32_t *)weights + (size_t)o * (size_t)(g->kh * g->kw * words);
-  int32_t pairs = 0, differ = 0;
-"""
-    + Template(_TAPS).substitute(
-        row="words",
-        body="        const uint32_t *p = x + (size_t)(y * g->w + at) * (size_t)pixel;\n"
-        "        for (i = 0; i < words; i++) differ += ones(p[i] ^ w[i]);\n"
-        "        pairs += g->cg;",
-    )
-    + "  (void)zero;\n  return pairs - 2 * differ;\n}\n"
-)
-
-_SUM_BYTES = (
-    """\
-/* Integers times integers. */
-static int32_t sum_bytes(const window_t *g, const void *in, const void *weights, int32_t zero, int32_t oy, int32_t ox,
-                        int32_t o) {
-  const int8_t *x = (const int8_t *)in + o / g->og * g->cg;
-  const int8_t *w = (const int8_t *)weights + (size_t)o * (size_t)(g->kh * g->kw * g->cg);
-  int32_t sum = 0;
-"""
-    + Template(_TAPS).substitute(
-        row="g->cg",
-        body="        const int8_t *p = x + (size_t)(y * g->w + at) * (size_t)g->c;\n"
-        "        for (i = 0; i < g->cg; i++) sum += ((int32_t)p[i] - zero) * w[i];",
-    )
-    + "  return sum;\n}\n"
-)
-
-_SUM_MIXED = (
-    """\
-/* Integers times signs. */
-static int32_t sum_mixed(const window_t *g, const void *in, const void *weights, int32_t zero, int32_t oy, int32_t ox,
-                        int32_t o) {
-  const int32_t words = (g->cg + 31) / 32;
-  const int8_t *x = (const int8_t *)in + o / g->og * g->cg;
-  const uint32_t *w = (const uint32_t *)weights + (size_t)o * (size_t)(g->kh * g->kw * words);
-  int32_t sum = 0;
-"""
-    + Template(_TAPS).substitute(
-        row="words",
-        body="        const int8_t *p = x + (size_t)(y * g->w + at) * (size_t)g->c;\n"
-        "        for (i = 0; i < g->cg; i++) {\n"
-        "          const int32_t v = (int32_t)p[i] - zero;\n"
-        "          sum += (w[i / 32] >> (i % 32)) & 1u ? v : -v;\n"
-        "        }",
-    )
-    + "  return sum;\n}\n"
-)
+from edgekit.export.c_binary.sum_kernels import SUMS
 
 _TO_SIGNS = """\
 /* Signs of sums: +1 from a threshold of each channel on. */
@@ -110,14 +18,16 @@ static void signs_of_$sums(const window_t *g, const void *in, const void *weight
                            uint32_t *out) {
   int32_t oy, ox, o;
   for (oy = 0; oy < g->oh; oy++)
-    for (ox = 0; ox < g->ow; ox++)
+    for (ox = 0; ox < g->ow; ox++) {
+      const taps_t t = taps_at(g, oy, ox);
       for (o = 0; o < g->oc; o += 32, out++) {
         int32_t i;
         uint32_t word = 0;
         for (i = 0; i < 32 && o + i < g->oc; i++)
-          if (sum_$sums(g, in, weights, zero, oy, ox, o + i) >= least[o + i]) word |= (uint32_t)1 << i;
+          if (sum_$sums(g, &t, in, weights, zero, o + i) >= least[o + i]) word |= (uint32_t)1 << i;
         *out = word;
       }
+    }
 }
 """
 
@@ -151,11 +61,13 @@ static void bytes_of_$sums(const window_t *g, const void *in, const void *weight
                            int32_t high, int8_t *out) {
   int32_t oy, ox, o;
   for (oy = 0; oy < g->oh; oy++)
-    for (ox = 0; ox < g->ow; ox++)
+    for (ox = 0; ox < g->ow; ox++) {
+      const taps_t t = taps_at(g, oy, ox);
       for (o = 0; o < g->oc; o++) {
-        const int32_t sum = sum_$sums(g, in, weights, zero, oy, ox, o) * factor[o] + bias[o];
+        const int32_t sum = sum_$sums(g, &t, in, weights, zero, o) * factor[o] + bias[o];
         *out++ = clamped((int64_t)rescale(sum, significand[o], shift[o]) + zero_out, low, high);
       }
+    }
 }
 """
 
@@ -164,9 +76,10 @@ _TO_BYTES_LINEAR = """\
 static void linear_of_$sums(const window_t *g, const void *in, const void *weights, int32_t zero, const int32_t *factor,
                             const int32_t *bias, const double *scale, int32_t zero_out, int32_t low, int32_t high,
                             int8_t *out) {
+  const taps_t t = taps_at(g, 0, 0);
   int32_t o;
   for (o = 0; o < g->oc; o++) {
-    const int32_t sum = sum_$sums(g, in, weights, zero, 0, 0, o) * factor[o] + bias[o];
+    const int32_t sum = sum_$sums(g, &t, in, weights, zero, o) * factor[o] + bias[o];
     volatile double real = (double)sum * scale[o]; /* volatile: rounded to a double, and not fused with what follows */
     volatile double rest;
     int32_t whole;
@@ -249,14 +162,10 @@ static void signs_of_values(const int8_t *in, int32_t pixels, int32_t channels, 
 
 #: Name -> text and the names of what it calls, in an order in which everything is defined before it is called.
 KERNELS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "window_t": (_GEOMETRY, ()),
-    "ones": (_POPCOUNT, ()),
+    **SUMS,
     "floor_shift": (_FLOOR_SHIFT, ()),
     "rescale": (_RESCALE, ("floor_shift",)),
     "clamped": (_CLAMP, ()),
-    "sum_bits": (_SUM_BITS, ("window_t", "ones")),
-    "sum_bytes": (_SUM_BYTES, ("window_t",)),
-    "sum_mixed": (_SUM_MIXED, ("window_t",)),
     **{
         f"{function}_of_{sums}": (Template(text).substitute(sums=sums), (f"sum_{sums}", *calls))
         for function, text, calls in (
