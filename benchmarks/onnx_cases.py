@@ -59,7 +59,9 @@ def node_cases() -> list[Case]:
 
 def _plain(data: Any) -> Any:
     """An array, also of a stored tensor."""
-    return numpy_helper.to_array(data) if isinstance(data, onnx.TensorProto) else data
+    if isinstance(data, onnx.TensorProto):
+        return numpy_helper.to_array(data)
+    return np.asarray(data) if isinstance(data, np.generic) else data
 
 
 def _operator(case: Any, by_name: dict[str, Any]) -> str:

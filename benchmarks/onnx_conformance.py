@@ -83,7 +83,8 @@ def run(case: Case) -> Outcome:
         try:
             graph = graph_of_model(_with_initialisers(case, kept), name=case.name)
         except Unsupported as error:
-            found.update({runtime: found.get(runtime) or ("refused", _line(error)) for runtime in _RUNTIMES})
+            for runtime in _RUNTIMES:
+                found.setdefault(runtime, ("refused", _line(error)))
             continue
         except Exception as error:
             found.update(dict.fromkeys(_RUNTIMES, ("failed", f"loading: {_line(error)}")))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgekit.errors import InputError, Unsupported
 from edgekit.frontend.onnx.tensors import read_tensor
 
@@ -30,7 +32,7 @@ def read_attributes(node: Any, folder: Path | None, where: str) -> dict[str, Any
 def _value(attribute: Any, folder: Path | None, where: str) -> Any:
     match attribute.type:  # AttributeProto.AttributeType
         case 1:
-            return float(attribute.f)
+            return _shortest(attribute.f)
         case 2:
             return int(attribute.i)
         case 3:
@@ -40,13 +42,18 @@ def _value(attribute: Any, folder: Path | None, where: str) -> Any:
         case 5:
             return attribute.g
         case 6:
-            return tuple(float(x) for x in attribute.floats)
+            return tuple(_shortest(x) for x in attribute.floats)
         case 7:
             return tuple(int(x) for x in attribute.ints)
         case 8:
             return tuple(_text(x, where) for x in attribute.strings)
     form = _FORMS.get(attribute.type, f"form {attribute.type}")
     raise Unsupported(f"the attribute '{attribute.name}' is of the form '{form}'", where=where)
+
+
+def _shortest(number: float) -> float:
+    """The shortest decimal that is this number in 32 bits: 1e-05 and not 9.999999747378752e-06."""
+    return float(str(np.float32(number)))
 
 
 def _text(data: bytes, where: str) -> str:

@@ -16,6 +16,10 @@ _LAYERS = (
 )  # fmt: skip
 
 
+#: What edgekit's own files add to the name of a matrix that ONNX wants the other way round. Loading turns it back.
+_TRANSPOSED = "/transposed"
+
+
 def make_state(building: Building) -> None:
     """Puts every weight that the graph reads into its state.
 
@@ -29,7 +33,7 @@ def make_state(building: Building) -> None:
     for key, value in read.items():
         if not value.type.is_float or (key not in weights | statistics and not _is_initialiser(value, building)):
             continue
-        origin = building.weights.get(key, value.name)
+        origin = building.weights.get(key, value.name).removesuffix(_TRANSPOSED)
         if origin != value.name and origin not in names:
             names.add(origin)
             value.name = origin

@@ -119,6 +119,7 @@ class Pad(Op):
         spatial = max((len(self.pads) - i for i, pair in enumerate(self.pads) if pair != (0, 0)), default=0)
         if not spatial:
             return x
+        spatial = max(spatial, len(self.pads) - 2)  # torch pads images along both sides or not at all
         flat = [size for pair in reversed(self.pads[-spatial:]) for size in pair]
         return F.pad(x, flat, mode=self.mode)
 

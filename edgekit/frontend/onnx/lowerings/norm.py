@@ -43,11 +43,20 @@ def batch_norm(
 def instance_norm(ctx: Lowering, x: Value, scale: Value, b: Value, *, epsilon: float = 1e-5) -> Result:
     """Each channel of each sample over its positions."""
     ctx.need(x.type.rank > 2, f"of {x.type}")
+    if _is_plain(ctx, scale, b):
+        return ctx.add(ops.InstanceNorm(eps=epsilon), x, None, None)
     if scale.is_constant and b.is_constant:
         return ctx.add(ops.InstanceNorm(eps=epsilon), x, scale, b)
     shape = (scale.shape[0], *(1,) * (x.type.rank - 2))
     normal = ctx.add(ops.InstanceNorm(eps=epsilon), x, None, None)
     return ctx.add(ops.Add(), ctx.add(ops.Mul(), normal, ctx.reshape(scale, shape)), ctx.reshape(b, shape))
+
+
+def _is_plain(ctx: Lowering, scale: Value, b: Value) -> bool:
+    """Ones and zeros that are no initialisers: exporters write group norms with them."""
+    if not scale.is_constant or not b.is_constant or {id(scale), id(b)} & set(ctx.building.weights):
+        return False
+    return bool((scale.tensor == 1).all()) and not bool(b.tensor.any())
 
 
 @lowers("LayerNormalization")

@@ -45,10 +45,9 @@ def pad(
     if mode != "constant":
         data, pairs = _cropped(ctx, data, pairs)
         for axis, (low, high) in enumerate(pairs):
-            # torch has these modes for the last dimensions alone: the others are mirrored by a gather.
-            if (low, high) != (0, 0):
-                data = _mirrored(ctx, data, axis, low, high, mode) if axis < 2 or rank > 4 or rank < 3 else data
-        pairs = [(0, 0) if axis < 2 or rank > 4 or rank < 3 else pair for axis, pair in enumerate(pairs)]
+            if (low, high) != (0, 0) and not _is_torchs(ctx, data, axis, max(low, high), mode):
+                data = _mirrored(ctx, data, axis, low, high, mode)
+                pairs[axis] = (0, 0)
         if all(pair == (0, 0) for pair in pairs):
             return data
         return ctx.add(ops.Pad(pads=tuple(pairs), mode=_MODES[mode]), data)
@@ -65,6 +64,11 @@ def _cropped(ctx: Lowering, x: Value, pairs: list[tuple[int, int]]) -> tuple[Val
             ctx.need(first < last, f"cuts all of axis {axis} off")
             x = ctx.slice(x, axis, first, last)
     return x, [(max(0, low), max(0, high)) for low, high in pairs]
+
+
+def _is_torchs(ctx: Lowering, x: Value, axis: int, size: int, mode: str) -> bool:
+    """torch has this padding: of the last dimensions, and of a mirror not beyond its other end."""
+    return 2 <= x.type.rank <= 4 and axis >= 1 and (mode == "edge" or size < ctx.fixed(x, axis))
 
 
 def _mirrored(ctx: Lowering, x: Value, axis: int, low: int, high: int, mode: str) -> Value:

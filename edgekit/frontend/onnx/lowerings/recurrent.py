@@ -165,6 +165,7 @@ def _run(
     time = 1 if call.layout else 0
     backwards = call.direction == "reverse"
     x = ctx.add(ops.Flip(axes=(time,)), call.x) if backwards else call.x
+    states = [None if state is None or _is_zero(state) else state for state in states]
     given = [None if state is None else ctx.permute(state, (1, 0, 2)) if call.layout else state for state in states]
     weights = [weight for index in range(call.w.tensor_shape[0]) for weight in _direction(ctx, call, index, order)]
     y, *finals = ctx.add_node(op, x, *given, *weights).outputs
@@ -172,6 +173,13 @@ def _run(
         y = ctx.add(ops.Flip(axes=(time,)), y)
     out = _apart(ctx, y, call)
     return (out, *(ctx.permute(state, (1, 0, 2)) if call.layout else state for state in finals))
+
+
+def _is_zero(state: Value) -> bool:
+    """Zeros of the file, however they were shaped: an absent state is zero too."""
+    while state.producer is not None and isinstance(state.producer.op, ops.Expand | ops.Slice | ops.Reshape | ops.Permute):
+        state = state.producer.input(0)
+    return state.is_constant and not bool(state.tensor.any())
 
 
 def _apart(ctx: Lowering, y: Value, call: _Call) -> Value | None:
