@@ -7,6 +7,10 @@ from edgekit.ir import Graph
 from edgekit.stages.preprocessing import Prepared
 from edgekit.target import Target
 
+#: From this opset on QuantizeLinear may name its output's type. ONNX Runtime 1.31 on x86 does so where it moves one through a
+#: Transpose, then makes the integers unsigned and not the name, and refuses the file: there they are unsigned from the start.
+_NAMES_OUTPUT_TYPES = 21
+
 
 def export(graph: Graph, target: Target, request: BuildRequest, prepared: Prepared) -> bytes:
     """The artifact's bytes.
@@ -16,9 +20,11 @@ def export(graph: Graph, target: Target, request: BuildRequest, prepared: Prepar
     """
     if target.exporter == "onnx":
         from edgekit.export.onnx import export as export_onnx
+        from edgekit.export.onnx import lowest_opset
 
         half = target.quantization.precision.weights == "float16"
-        return export_onnx(graph, preprocessing=prepared.declared, float16=half)
+        unsigned = lowest_opset(graph) >= _NAMES_OUTPUT_TYPES
+        return export_onnx(graph, preprocessing=prepared.declared, float16=half, unsigned=unsigned)
     from edgekit.export.tflite.exporter import export as export_tflite
     from edgekit.export.tflite.options import TfliteOptions
 

@@ -132,13 +132,31 @@ def test_onnx_runtime_runs_the_trained_integers_too(tmp_path: Path) -> None:
     assert np.mean(Artifact(built.artifact.read_bytes()).run(x).argmax(1) == module.argmax(1)) >= 0.99
 
 
+def test_onnx_runtime_loads_4_bit_weights_behind_a_recurrent_layer(tmp_path: Path) -> None:
+    """It moves the rounding of what an LSTM gives through a transposition, which must not cost the file."""
+
+    class Signal(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = torch.nn.LSTM(6, 16, batch_first=True, bidirectional=True)
+            self.head = torch.nn.Linear(32, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.rnn(x)[0][:, -1])  # type: ignore[no-any-return]
+
+    x = np.random.default_rng(0).standard_normal((16, 9, 6)).astype(np.float32)
+    graph = ek.load(Signal().eval(), (torch.zeros(2, 9, 6),))
+    data = ek.Data(train=(x, np.zeros(16, np.int64)))
+    made = ek.QAT(weights="int4", edges=False, epochs=0).apply(graph, data)
+    file = ek.build(made, "onnx-w4a8", calibration=x, output=tmp_path)
+    assert file.report.verification[0].sqnr_db > 60
+
+
 def test_a_killed_training_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     class Killed(BaseException):
         pass
 
-    recipe = ek.Recipe(
-        [ek.QAT(epochs=4, freeze=0.5, training=TINY, distillation=ek.Distillation())]
-    )
+    recipe = ek.Recipe([ek.QAT(epochs=4, freeze=0.5, training=TINY, distillation=ek.Distillation())])
     data = ek.Data(train=blobs())
     undisturbed = recipe.apply(tiny(), data)
     for stop in (2, 1):  # in the part that learns norms, and in the one after

@@ -98,6 +98,14 @@ def test_one_output_of_unknown_meaning_is_refused() -> None:
     assert float(said(run_through(student, said, batch()))["soft_targets"].detach()) > 0
 
 
+def test_classes_of_an_output_with_one_number_a_sample_are_refused() -> None:
+    student, teacher = (graph_of(convolutions(seed, classes=1)) for seed in (1, 2))
+    objective = Distillation(alpha=1.0, kind="classes").objective(student, [teacher])
+    with pytest.raises(InputError, match="output 'classifier' has one number a sample") as caught:
+        objective(run_through(student, objective, batch()))
+    assert 'kind = "numbers"' in str(caught.value.hint)
+
+
 def test_probabilities_in_the_place_of_logits_are_refused() -> None:
     student, teacher = graph_of(convolutions(1)), graph_of(convolutions(2, end="by hand"))
     for first, second, whose in ((student, teacher, "of the teacher 'source'"), (teacher, student, "of the student")):
