@@ -12,7 +12,8 @@ from edgekit.config import InputSettings, is_unnamed
 from edgekit.data.check import InputSpec, raw_scale
 from edgekit.data.sources import calibration_arrays, describe
 from edgekit.errors import ConfigError
-from edgekit.ir import Graph
+from edgekit.ir import Graph, Value
+from edgekit.ir.channel_axis import channel_axis
 from edgekit.ir.types import dtype_name
 from edgekit.stages.feeding import sample_shape, stacking
 from edgekit.tables import did_you_mean
@@ -54,7 +55,7 @@ def input_specs(graph: Graph, settings: Mapping[str, InputSettings]) -> list[Inp
     for value in graph.inputs:
         given = settings.get(value.name, InputSettings())
         shape = sample_shape(value, graph)
-        if given.layout in _TO_CHANNELS_FIRST:
+        if _order(value, given):
             shape = (*shape[1:], shape[0])
         _, assumed = raw_scale(given)
         specs.append(
@@ -67,9 +68,16 @@ def to_graph_layout(arrays: Sequence[Array], graph: Graph, settings: Mapping[str
     """Arrays with their axes in the graph's order."""
     moved = []
     for array, value in zip(arrays, graph.inputs, strict=True):
-        order = _TO_CHANNELS_FIRST.get(settings.get(value.name, InputSettings()).layout or "")
+        order = _order(value, settings.get(value.name, InputSettings()))
         moved.append(np.ascontiguousarray(array.transpose(order)) if order else array)
     return moved
+
+
+def _order(value: Value, settings: InputSettings) -> tuple[int, ...] | None:
+    """How the axes of the user's samples move, None where they stand as the graph has them (one from a channels-last source
+    has its inputs channels-last too).
+    """
+    return _TO_CHANNELS_FIRST.get(settings.layout or "") if channel_axis(value) == 1 else None
 
 
 def load_samples(

@@ -19,6 +19,7 @@ from edgekit.data.check import raw_scale
 from edgekit.errors import ConfigError
 from edgekit.formats.io_metadata import Preprocessing
 from edgekit.ir import Graph, QuantParams, Value, ops
+from edgekit.ir.channel_axis import channel_axis
 
 #: A raw byte as int8: the byte less 128.
 _BYTE = QuantParams("int8", (1.0,), (-128,))
@@ -26,10 +27,11 @@ _BYTE = QuantParams("int8", (1.0,), (-128,))
 
 @dataclass(frozen=True)
 class Affine:
-    """``factor * raw + offset`` per channel (or one number for all)."""
+    """``factor * raw + offset`` per channel (or one number for all); ``axis`` is where the channels stand."""
 
     factor: tuple[float, ...]
     offset: tuple[float, ...]
+    axis: int = 1
 
     @property
     def uniform(self) -> bool:
@@ -46,8 +48,10 @@ class Affine:
         return QuantParams("uint8", (self.factor[0],), (round(zero),))
 
     def apply(self, raw: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Raw samples (axis 1 is the channel where there are several numbers) as the model wants them, float32."""
-        shape = (1, -1, *[1] * (raw.ndim - 2)) if len(self.factor) > 1 else (1,) * raw.ndim
+        """Raw samples as the model wants them, float32."""
+        shape = [1] * raw.ndim
+        if len(self.factor) > 1:
+            shape[self.axis] = -1
         factor, offset = (np.asarray(numbers, np.float64).reshape(shape) for numbers in (self.factor, self.offset))
         return (raw.astype(np.float64) * factor + offset).astype(np.float32)
 
@@ -99,7 +103,8 @@ def affine_of(value: Value, settings: InputSettings) -> Affine | None:
             where=where,
             hint="remove scale, mean and std there",
         )
-    channels = value.tensor_shape[1] if value.type.rank > 2 else 1
+    axis = channel_axis(value)
+    channels = value.tensor_shape[axis] if value.type.rank > 2 else 1
     scale, _ = raw_scale(settings)
     mean, std = _numbers(settings.mean, 0.0), _numbers(settings.std, 1.0)
     count = max(len(mean), len(std))
@@ -109,7 +114,7 @@ def affine_of(value: Value, settings: InputSettings) -> Affine | None:
         )
     mean, std = (numbers * count if len(numbers) == 1 else numbers for numbers in (mean, std))
     factor = tuple(1.0 / (scale * s) for s in std)
-    return Affine(factor, tuple(-m / s for m, s in zip(mean, std, strict=True)))
+    return Affine(factor, tuple(-m / s for m, s in zip(mean, std, strict=True)), axis)
 
 
 def prepare(graph: Graph, settings: Mapping[str, InputSettings], *, bytes_in: Collection[str]) -> Prepared:
@@ -153,15 +158,21 @@ def _insert(graph: Graph, value: Value, affine: Affine) -> None:
     name = f"{value.name}.normalized"
     rank = value.type.rank
     if rank in (3, 4):
-        channels = value.tensor_shape[1]
+        channels = value.tensor_shape[affine.axis]
         spatial = rank - 2
+        to_first, to_last = (0, rank - 1, *range(1, rank - 1)), (0, *range(2, rank), 1)
         factor = torch.tensor(affine.factor, dtype=torch.float32).expand(channels).reshape(channels, 1, *[1] * spatial)
         offset = torch.tensor(affine.offset, dtype=torch.float32).expand(channels)
         kind = ops.Conv2d if rank == 4 else ops.Conv1d
         op: ops.Op = kind(stride=(1,) * spatial, padding=((0, 0),) * spatial, dilation=(1,) * spatial, groups=channels)
         weight = graph.constant(factor.contiguous().clone(), f"{name}.factor")
         bias = graph.constant(offset.contiguous().clone(), f"{name}.offset")
-        result = graph.add(op, value, weight, bias, name=name, before=first)
+        if affine.axis == 1:
+            result = graph.add(op, value, weight, bias, name=name, before=first)
+        else:  # around the op; the transposes cancel those that the readers begin with
+            turned = graph.add(ops.Permute(to_first), value, name=f"{name}.channels_first", before=first)
+            made = graph.add(op, turned, weight, bias, name=f"{name}.product", before=first)
+            result = graph.add(ops.Permute(to_last), made, name=name, before=first)
     else:
         factor_value = graph.constant(torch.tensor(affine.factor[0]), f"{name}.factor")
         scaled = graph.add(ops.Mul(), value, factor_value, name=f"{name}.scaled", before=first)

@@ -142,6 +142,10 @@ def _normalize(
     ``prepare`` made it one depthwise convolution, or a product and a sum of scalars.
     """
     first = value.users[0]
+    turned = isinstance(first.op, ops.Permute)  # channels last: the product stands between two transposes
+    if turned:
+        first = first.output.users[0]
+        first.output.users[0].output.quant = trained
     chain = [first] if isinstance(first.op, WEIGHTED) else [first, first.output.users[0]]
     result = chain[-1].output
     value.quant = None
@@ -149,6 +153,8 @@ def _normalize(
         _between(graph, result, f"{result.name}.quantized").quant = trained
         return
     value.quant = raw_bytes.get(value.name) or activation_params(*_seen(graph, value, samples))
+    if turned:
+        first.input(0).quant = value.quant
     low, high = value.quant.range
     for node in chain:
         result.quant = trained

@@ -11,6 +11,7 @@ from torch import Tensor
 from edgekit.config import is_reference
 from edgekit.errors import InputError, UsageError
 from edgekit.ir import Graph
+from edgekit.ir.channel_axis import channel_axis
 from edgekit.reference import call, load_reference
 
 #: Inputs of a batch and a generator in, such inputs out.
@@ -41,10 +42,14 @@ def augmentation(name: str, graph: Graph, root: Path | None = None) -> Augmentat
             hint='augment = "none", or "package.module:callable"',
         )
 
+    last = {index for index in images if channel_axis(graph.inputs[index]) == 3}
+
     def apply(inputs: list[Tensor], generator: torch.Generator) -> list[Tensor]:
         changed = list(inputs)
         for index in images:
-            changed[index] = flip_crop(inputs[index], generator)
+            image = inputs[index].permute(0, 3, 1, 2) if index in last else inputs[index]
+            made = flip_crop(image, generator)
+            changed[index] = made.permute(0, 2, 3, 1) if index in last else made
         return changed
 
     return apply
