@@ -31,6 +31,9 @@ def declined(analysis: Analysis, groups: list[Group], gone: Gone, reasons: Mappi
             out.setdefault(name, f"only {free} of {len(labels)} channels may go: {analysis.reason(value, axis)}")
         elif not removed:
             out.setdefault(name, _unchosen(group_of.get(id(value)), reasons))
+    for name, value in analysis.graph.state.items():
+        if value.is_trainable and value.type.rank > 1 and not value.users:
+            out.setdefault(name, "no output of the model depends on it")
     return out
 
 

@@ -122,7 +122,7 @@ def meet_measured(analysis: Analysis, allowed: Allowed, candidates: Candidates, 
     count = _count(analysis, candidates, gone)
     reading = gauge(shrink(analysis, gone))
     if not allowed.meets(reading):
-        limit = f"{allowed.amount:.0%} of it" if allowed.is_share else allowed.text(allowed.amount)
+        limit = f"{100 * allowed.amount:g}% of it" if allowed.is_share else allowed.text(allowed.amount)
         raise OverBudget(
             f"pruning cannot bring {allowed.text(gauge.before.value)} to {limit}: {candidates.how_small} "
             f"{allowed.text(reading.value)} were measured",

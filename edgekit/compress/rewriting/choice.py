@@ -57,7 +57,7 @@ def within(menus: Sequence[Menu], measure: str, total: int, budget: float) -> Ch
     if cost > allowed:
         raise OverBudget(
             f"rewriting cannot bring {measure} from {total:,} to {allowed:,.0f}: at the lowest ranks they are {cost:,}",
-            where=measure,
+            where=f"the budget of {measure}",
             hint="a larger budget, fewer layers to keep, or another method; the record of a rewrite by error names what was "
             "declined and why",
         )

@@ -107,6 +107,21 @@ def test_what_is_to_be_kept_is_kept_and_named() -> None:
     assert 0 not in record.removed["3.weight"] and record.declined["3.weight"] == "'3' was to be kept"
 
 
+def test_a_layer_that_no_output_depends_on_is_named() -> None:
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.unused = torch.nn.Linear(4, 8), torch.nn.Linear(8, 2), torch.nn.Linear(8, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.a(x).relu()
+            self.unused(y)
+            return self.b(y)  # type: ignore[no-any-return]
+
+    record = Prune(ratio=0.5).apply(load_source(Net().eval(), (torch.zeros(1, 4),))).history[-1]
+    assert "no output" in record.declined["unused.weight"]
+
+
 def test_the_record_has_what_was_removed_and_what_it_gained() -> None:
     graph = small_graph()
     small = Prune(ratio=0.5, criterion="l1").apply(graph)
