@@ -114,6 +114,7 @@ def _load_named(
         from edgekit.frontend.onnx.load import graph_of_file as graph_of_onnx
 
         graph = graph_of_onnx(path, name=name, input_shapes=input_shapes, batch_axes=batch_axes)
+        graph.source = graph.source if weights is None else None
     elif path.suffix == ".tflite":
         from edgekit.frontend.tflite.load import graph_of_file
 

@@ -7,11 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch.utils import _pytree as pytree
-
 from edgekit.errors import EdgekitError, InputError, Unsupported
 from edgekit.formats.tflite.model import Model, Operator, Signature, Tensor
 from edgekit.formats.tflite.schema_generated import BuiltinOperator as Op
+from edgekit.frontend.call_signature import call_signature
 from edgekit.frontend.tflite import variables
 from edgekit.frontend.tflite.borders import mend
 from edgekit.frontend.tflite.constants import constant_of, element_type, quantization_of
@@ -22,7 +21,6 @@ from edgekit.frontend.tflite.sizes import FOLDS, fold
 from edgekit.frontend.tflite.table import Entry, lowerings
 from edgekit.frontend.torch.problems import Problems
 from edgekit.ir import Graph, TensorType, Value
-from edgekit.ir import Signature as CallSignature
 from edgekit.ir.types import Batch, Dim
 
 #: Operators with weights, whose layer is named in them.
@@ -85,7 +83,7 @@ class Translator:
         self.graph.outputs += variables.final(self.building)
         mend(self.graph)
         self.graph.eliminate_dead()
-        self.graph.signature = _call_signature(self.graph)
+        self.graph.signature = call_signature(self.graph)
         return self.graph
 
     # ------------------------------------------------------------------ inputs and outputs
@@ -248,20 +246,3 @@ class Translator:
             return
         if quant is not None:
             value.quant = quant
-
-
-def _call_signature(graph: Graph) -> CallSignature:
-    """One positional tensor for each input; one tensor, or a tuple."""
-    names = tuple(value.name for value in graph.inputs)
-    arguments = pytree.tree_structure((tuple(range(len(names))), {}))
-    results = pytree.tree_structure(0 if len(graph.outputs) == 1 else tuple(range(len(graph.outputs))))
-    slots = tuple(range(len(graph.outputs)))
-    return CallSignature(
-        names,
-        pytree.treespec_dumps(arguments),
-        pytree.treespec_dumps(results),
-        tuple(range(len(names))),
-        (None,) * len(names),
-        slots,
-        (None,) * len(slots),
-    )
