@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from edgekit.ir import Graph, Node, Value, ops
 
-#: Written between floats: their kernels want both operands under one scale.
-_COMPARISONS = (ops.Equal, ops.NotEqual, ops.Less, ops.LessEqual, ops.Greater, ops.GreaterEqual)
+#: Written between floats: comparisons want both operands under one scale, recurrent layers have no integer form here.
+_IN_FLOAT = (
+    *(ops.Equal, ops.NotEqual, ops.Less, ops.LessEqual, ops.Greater, ops.GreaterEqual),
+    *(ops.Lstm, ops.Gru, ops.Rnn),
+)
 
 
-#: Written between floats: their kernels want both operands under one scale.
-_COMPARISONS = (ops.Equal, ops.NotEqual, ops.Less, ops.LessEqual, ops.Greater, ops.GreaterEqual)
+#: Written between floats: comparisons want both operands under one scale, recurrent layers have no integer form here.
+_IN_FLOAT = (
+    *(ops.Equal, ops.NotEqual, ops.Less, ops.LessEqual, ops.Greater, ops.GreaterEqual),
+    *(ops.Lstm, ops.Gru, ops.Rnn),
+)
 
 
 def mend(graph: Graph) -> None:
@@ -25,7 +31,7 @@ def mend(graph: Graph) -> None:
         given = [v for v in node.inputs if v is not None and not v.is_constant and v.type.is_float]
         results = [v for v in node.outputs if v.type.is_float]
         quantized = [v.quant is not None for v in (*given, *results)]
-        if not given or not any(quantized) or (all(quantized) and not isinstance(node.op, _COMPARISONS)):
+        if not given or not any(quantized) or (all(quantized) and not isinstance(node.op, _IN_FLOAT)):
             continue
         for place, value in enumerate(node.inputs):
             if value is not None and value.quant is not None and not value.is_constant and value.type.is_float:
