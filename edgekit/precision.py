@@ -6,6 +6,7 @@ A layer is named by its weight parameter (``layer3.0.conv1.weight``) or by a mod
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -118,8 +119,10 @@ class PrecisionBudget:
             raise ValueError("'budget' is one of 'bytes', 'min_sqnr_db' and 'max_drop'")
         if self.bytes is not None and self.bytes < 1:
             raise ValueError(f"'bytes' is above 0, not {self.bytes}")
-        if self.max_drop is not None and self.max_drop < 0:
-            raise ValueError(f"'max_drop' is 0 or more, not {self.max_drop}")
+        if self.min_sqnr_db is not None and not math.isfinite(self.min_sqnr_db):
+            raise ValueError(f"'min_sqnr_db' is a number of decibels, not {self.min_sqnr_db}")
+        if self.max_drop is not None and not 0 <= self.max_drop <= 100:
+            raise ValueError(f"'max_drop' is in percentage points, from 0 to 100, not {self.max_drop}")
 
 
 @dataclass(frozen=True)
@@ -129,8 +132,8 @@ class Fallback:
     max_drop: float
 
     def __post_init__(self) -> None:
-        if self.max_drop < 0:
-            raise ValueError(f"'max_drop' is 0 or more, not {self.max_drop}")
+        if not 0 <= self.max_drop <= 100:
+            raise ValueError(f"'max_drop' is in percentage points, from 0 to 100, not {self.max_drop}")
 
 
 def _holds(module: str, name: str) -> bool:

@@ -110,9 +110,15 @@ def fall_back(mixer: Mixer, fallback: Fallback, score: Score | None = None) -> M
     """All layers as they are by default, but as few as it takes in float: those whose rounding costs the outputs most.
 
     Raises:
-        UsageError: no metric.
+        UsageError: no metric, or a runtime without float layers.
         OverBudget: the metric drops more even with all of them in float.
     """
+    if not mixer.policy.islands:
+        raise UsageError(
+            f"{mixer.policy.title} has no float layers to fall back to",
+            where="[quantization] fallback",
+            hint="the target tflite-int8, or the step 'qat' with runtime = \"tflite-micro\"",
+        )
     measured = _needed(score)
     problem = mixer.problem()
     before = measured(mixer.graph)

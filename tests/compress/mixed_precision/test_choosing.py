@@ -158,6 +158,11 @@ def test_what_no_layer_in_float_reaches_is_an_error(graph: Graph) -> None:
         fall_back(mixer(graph), Fallback(0.5), lambda _: float(next(falling)))
 
 
+def test_a_runtime_without_float_layers_has_nothing_to_fall_back_to(graph: Graph, score: Callable[[Graph], float]) -> None:
+    with pytest.raises(UsageError, match="TFLite Micro has no float layers to fall back to"):
+        fall_back(mixer(graph, policy=TFLM), Fallback(1.0), score)
+
+
 def test_a_drop_needs_a_metric(graph: Graph) -> None:
     with pytest.raises(UsageError, match="'max_drop' needs a metric"):
         choose(mixer(graph), PrecisionBudget(max_drop=1.0))
@@ -179,8 +184,16 @@ def test_16_bit_activations_are_priced_at_ten_times_a_float_convolution(graph: G
 
 
 @pytest.mark.parametrize(
-    ("given", "what"), [({}, "one of"), ({"bytes": 5, "max_drop": 1.0}, "one of"), ({"bytes": 0}, "above 0")]
+    ("given", "what"),
+    [
+        ({}, "one of"),
+        ({"bytes": 5, "max_drop": 1.0}, "one of"),
+        ({"bytes": 0}, "above 0"),
+        ({"min_sqnr_db": float("nan")}, "a number of decibels"),
+        ({"max_drop": float("nan")}, "from 0 to 100"),
+        ({"max_drop": 101.0}, "from 0 to 100"),
+    ],
 )
-def test_a_budget_is_exactly_one_figure(given: dict[str, float], what: str) -> None:
+def test_a_budget_is_exactly_one_figure_that_can_be_kept(given: dict[str, float], what: str) -> None:
     with pytest.raises(ValueError, match=what):
         PrecisionBudget(**given)  # type: ignore[arg-type]
