@@ -62,9 +62,21 @@ def show_builds(request: BuildRequest, builds: Sequence[Build]) -> None:
             sys.stdout.write(f"\n  artifacts and reports: {folder}\n")
     for note in dict.fromkeys(note for b in builds if b.report is not None for note in b.report.source.notes):
         sys.stderr.write(f"note: {note}\n")  # those of the source are every target's
+    common = _common_warnings(builds)
+    for warning in common:
+        sys.stderr.write(f"warning: {warning}\n")
     for built in builds:
         of_target = f"{built.target}: " if len(builds) > 1 else ""
         if isinstance(built.error, EdgekitError):
             sys.stderr.write(f"error: {of_target}{built.error}\n")
         for warning in built.report.warnings if built.report else ():
-            sys.stderr.write(f"warning: {of_target}{warning}\n")
+            if warning not in common:
+                sys.stderr.write(f"warning: {of_target}{warning}\n")
+
+
+def _common_warnings(builds: Sequence[Build]) -> list[str]:
+    """What several reports warn of alike (the recipe's steps, above all), in order: it is said once."""
+    reports = [built.report for built in builds if built.report is not None]
+    if len(reports) < 2:
+        return []
+    return [text for text in dict.fromkeys(reports[0].warnings) if all(text in report.warnings for report in reports[1:])]

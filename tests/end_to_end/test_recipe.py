@@ -311,7 +311,7 @@ def test_the_table_training_is_the_default_of_all_trainings(project: Project) ->
 def test_controls_are_in_all_reports(project: Project) -> None:
     tune = 'step = "fine_tune"\nepochs = 1\nbatch_size = 32\ncontrols = true\n'
     recipe = f'\n[[recipe]]\nstep = "prune"\nmacs = 0.5\n\n[[recipe]]\n{tune}'
-    result = written(project, recipe, '["tflite-fp32"]').build("--strict")
+    result = written(project, recipe, '["tflite-fp32"]').build("--strict", "--max-drop", "100")
     assert result.code == 0, result.err  # what the controls say is no failure
     document = report(project, "tflite-fp32")
     jsonschema.validate(document, json.loads(SCHEMA_PATH.read_text()))
@@ -322,3 +322,14 @@ def test_controls_are_in_all_reports(project: Project) -> None:
         assert "fine tune, from scratch, equal epochs" in text and "fine tune, from scratch, equal compute" in text
     for row in rows.values():
         assert f"{row['metrics']['top1']:#.4g}" in result.out
+
+
+def test_what_steps_do_and_warn_of_is_said_once_for_all_targets(project: Project) -> None:
+    recipe = '\n[[recipe]]\nstep = "prune"\nbytes = 0.7\n[[recipe]]\nstep = "sparsify"\nsparsity = 0.5\nkeep = ["he*"]\n'
+    written(project, recipe)
+    result = project.build()
+    assert result.code == 0, result.err
+    assert result.out.count("  prune ") == 1 and result.out.count("bytes of the tflite-int8 file") == 1
+    assert result.err.count("make no dense kernel faster") == 1 and "tflite-int8: sparsify" not in result.err
+    kept = report(project, "tflite-int8")["history"]
+    assert kept[0]["details"]["measured"]["share"] <= 0.7 and "'keep' names 'he*'" in kept[1]["declined"]["head.weight"]
