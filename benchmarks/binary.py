@@ -49,7 +49,7 @@ _ALL = ("0", "3", "6")
 CASES: dict[str, tuple[str, dict[str, Any] | None]] = {
     "MLP, float": ("MLP", None),
     "MLP, BinaryConnect": ("MLP", {"method": "binary_connect", "layers": _ALL}),
-    "MLP, BinaryConnect, drawn": ("MLP", {"method": "binary_connect", "stochastic": True, "layers": _ALL}),
+    "MLP, BinaryConnect, drawn": ("MLP", {"method": "binary_connect", "stochastic": True, "glorot": True, "layers": _ALL}),
     "MLP, BNN": ("MLP", {"method": "bnn", "layers": _ALL}),
     "CNN, float": ("CNN", None),
     "CNN, BNN": ("CNN", {"method": "bnn"}),
