@@ -3,9 +3,11 @@
     python -m benchmarks.keyword_spotter [--speaker N]... [--quick]
 
 A DS-CNN (Zhang et al. 2017, arXiv:1711.07128) hears spoken digits: 10 mel cepstra of 49 frames. Each fold holds one speaker
-out, trains on the others, and compares on the one that nobody has heard: the float network, its calibrated int8 file under
-gzip, and the packed file after ``sparsify``, ``cluster`` and ``qat``. A fold takes some CPU minutes and is recorded in
-``results/keyword_spotter.json`` as it ends. ``--quick`` takes few samples and epochs and records nothing.
+out, trains on the others (at three speeds, moved in time), and compares on the one that nobody has heard: the float network,
+its calibrated int8 file under gzip, and the packed file after ``sparsify``, ``cluster`` and ``qat``. The int8 file is of a
+network that went on training for as many epochs as the recipe has. Features and settings were chosen with speaker 0 held out.
+A fold takes two CPU minutes and is recorded in ``results/keyword_spotter.json`` as it ends. ``--quick`` takes few samples and
+epochs and records nothing.
 """
 
 from __future__ import annotations
@@ -43,22 +45,22 @@ _SHIFT, _SPEEDS = 5, (0.87, 1.0, 1.15)
 _SMALLER, _DROP = 0.55, 0.4
 
 _AUGMENT = {"augment": "benchmarks.keyword_spotter:shifted", "batch_size": 64, "validation": 0.0}
-_FLOAT = ek.Training(optimizer="adam", lr=3e-3, epochs=15, **_AUGMENT)
+_FLOAT = ek.Training(optimizer="adam", lr=3e-3, epochs=10, **_AUGMENT)
 _GENTLE = ek.Training(optimizer="adam", lr=1e-3, **_AUGMENT)
 _TEACHER = ek.Distillation(temperature=3.0, alpha=0.7)
 _DEPTHWISE = tuple(f"blocks.{6 * block}" for block in range(4))
 _RECIPE: tuple[Any, ...] = (
-    ek.Sparsify(sparsity=0.6, rounds=3, epochs=2, keep=_DEPTHWISE, training=_GENTLE, distillation=_TEACHER),
+    ek.Sparsify(sparsity=0.6, rounds=3, epochs=1, keep=_DEPTHWISE, training=_GENTLE, distillation=_TEACHER),
     ek.Cluster(
         bits=4,
         layers=dict.fromkeys(_DEPTHWISE, 5),
         grid="int8",
-        epochs=3,
+        epochs=2,
         training=replace(_GENTLE, lr=5e-4),
         distillation=_TEACHER,
     ),
     ek.QAT(
-        epochs=3,
+        epochs=2,
         freeze=0.5,
         training=ek.Training(optimizer="adam", lr=1e-4, **_AUGMENT),
         distillation=_TEACHER,
@@ -96,8 +98,8 @@ def _separable(channels: int) -> list[nn.Module]:
 def cepstra(waves: Array, rate: int) -> Array:
     """(N, 1, 49, 10) float32: the first mel cepstra of frames of 40 ms every 20 ms, of one second each.
 
-    Every recording is brought to the same loudness first, and silence to 30 dB below it: how near a microphone stood and how
-    much it hissed tells nothing about the digit.
+    Every recording is brought to the same loudness first, and silence to 30 dB below it; then the mean of its loud frames is
+    taken from all of them. How near a microphone stood, and how a voice and a room sound, tells nothing about the digit.
     """
     size, hop = rate // 25, rate // 50
     window = np.hanning(size)
@@ -108,7 +110,9 @@ def cepstra(waves: Array, rate: int) -> Array:
     bands = np.abs(np.fft.rfft(frames)) ** 2 @ _mel(rate, size).T
     energy = np.log(bands + 1e-3 * bands.mean((1, 2), keepdims=True))
     turns = np.cos(np.pi / _MELS * np.outer(np.arange(_CEPSTRA), np.arange(_MELS) + 0.5)) * np.sqrt(2 / _MELS)
-    return (energy @ turns.T)[:, None].astype(np.float32)
+    found = energy @ turns.T
+    loud = np.exp((found[..., :1] - found[..., :1].max(1, keepdims=True)) / _MELS**0.5)
+    return (found - (found * loud).sum(1, keepdims=True) / loud.sum(1, keepdims=True))[:, None].astype(np.float32)
 
 
 def faster(waves: Array, times: float) -> Array:
@@ -189,12 +193,15 @@ def _fold(at: dict[float, Array], y: Array, held_out: NDArray[np.bool_], quick: 
     tune = ek.FineTune(**{**_FLOAT.options(), "epochs": 2 if quick else _FLOAT.epochs})
     graph = tune.apply(blank, ek.Data(train=train))
     graph.history = ()
+    epochs = sum(step.epochs * getattr(step, "rounds", 1) for step in _RECIPE)
+    more = ek.FineTune(**{**_GENTLE.options(), "epochs": 1 if quick else epochs})
+    longer = more.apply(graph, ek.Data(train=train))
     small = ek.Recipe([replace(step, epochs=1) for step in _RECIPE] if quick else _RECIPE).apply(graph, ek.Data(train=train))
     minutes = (time.process_time() - began) / 60
     calibration = train[0][:256]
-    plain, packed = _file(graph, calibration, test), _file(small, calibration, test)
+    plain, packed = _file(longer, calibration, test), _file(small, calibration, test)
     return {
-        "float": _top1(graph, *test),
+        "float": _top1(longer, *test),
         "int8": plain["top1"],
         "int8_bytes": plain["bytes"],
         "int8_gzip": plain["gzip"],
@@ -235,11 +242,14 @@ def _checks(rows: Sequence[Figures]) -> list[Check]:
 def _lines(rows: Sequence[Figures]) -> list[str]:
     """The table of README.md: one row a fold, and their mean."""
     mean = {key: float(np.mean([row[key] for row in rows])) for key in rows[0] if key != "speaker"}
+    lost = [100 * (row["int8"] - row["small"]) for row in rows]
+    missed = [f"Missed: {check}." for check in _checks(rows) if not check.passed]
     return [
         *table([*[_shown(str(row["speaker"]), row) for row in rows], _shown("mean", mean)]),
         "",
-        "Top-1 in percent on the speaker held out (500 recordings each), bytes of files. Small: pruned, clustered, trained",
-        "in integers.",
+        f"Top-1 in percent on the speaker held out (500 recordings each), bytes of files. Small: pruned, clustered, trained in "
+        f"integers. Points lost against int8: {np.mean(lost):.2f}, standard deviation over speakers {np.std(lost):.2f}.",
+        *(["", *missed] if missed else []),
     ]
 
 
