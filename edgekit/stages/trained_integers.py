@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from edgekit.compress.binarize.lowering import lower_trained_binary
+from edgekit.compress.quantize.assign import LARGEST_BIAS
 from edgekit.compress.quantize.borders import WEIGHTED, is_activation
 from edgekit.compress.quantize.params import activation_params, bias_params, span, weight_params
 from edgekit.compress.quantize.weight_kernels import takes
@@ -223,5 +224,15 @@ def _store(graph: Graph, target: Target) -> None:
     for value in graph.constants():
         if value.quant is None or value.quant.dtype not in ("int2", "int4"):
             continue
-        four = dtype == "int4" and all(takes(runtime, node, Precision("int4", "int8")) for node in value.users)
+        narrow = Precision("int4", "int8")
+        four = dtype == "int4" and all(takes(runtime, node, narrow) and _bias_fits(node) for node in value.users)
         value.quant = replace(value.quant, dtype="int4" if four else "int8", narrow=True)
+
+
+def _bias_fits(node: Node) -> bool:
+    """Whether XNNPACK's kernels for 4-bit weights, which hold a bias times 16, have room for it."""
+    bias = node.optional(2)
+    if bias is None or bias.quant is None:
+        return True
+    integers = bias.tensor.detach().abs().double() / torch.tensor(bias.quant.scale, dtype=torch.float64)
+    return bool((integers < 2 * LARGEST_BIAS["int4"]).all())

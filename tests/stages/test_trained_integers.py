@@ -123,3 +123,17 @@ def test_an_integer_input_passes_a_module_without_norms(tmp_path: Path) -> None:
         wanted = result.module().eval()(torch.from_numpy(x)).numpy()
     got = Artifact(file.artifact.read_bytes()).run(x)
     assert np.abs(got - wanted).max() <= 3 * result.outputs[0].quant.scale[0]
+
+
+def test_4_bit_weights_beside_a_bias_that_their_kernels_have_no_room_for_are_stored_in_8_and_named(tmp_path: Path) -> None:
+    graph, (x, _) = trained("int4").copy(), blobs()
+    node = next(n for n in graph.nodes if n.op.name == "linear")
+    bias, weight = node.input(2), node.input(1)
+    with torch.no_grad():
+        bias.data = bias.tensor.detach().clone()
+        bias.data[0] = -1.5e8 * bias.quant.scale[0]
+    file = built(graph, "tflite-w4a8", tmp_path)
+    assert any(weight.name in note and "8-bit" in note for note in file.report.source.notes)
+    wanted = simulate(graph, torch.from_numpy(x)).numpy()
+    steps = np.abs(Artifact(file.artifact).run(x) - wanted) / graph.outputs[0].quant.scale[0]
+    assert steps.max() < 3
