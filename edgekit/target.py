@@ -181,7 +181,8 @@ class Budget:
         memory: anonymous memory that the model adds, the process's resident memory, or its high-water mark.
         model_bytes: size of the artifact file.
         arena_bytes: TFLite Micro's tensor arena.
-        instructions: per inference, counted on the hardware's ``qemu_cpu``.
+        instructions: per inference, counted on the hardware's ``qemu_cpu``; of a file with early exits the worst case.
+        mean_instructions: of a sample in the mean, by the exit rates that the file names; of other files every inference's.
     """
 
     p95_latency_ms: float | None = None
@@ -190,9 +191,10 @@ class Budget:
     model_bytes: int | None = None
     arena_bytes: int | None = None
     instructions: int | None = None
+    mean_instructions: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("p95_latency_ms", "peak_memory_bytes", "model_bytes", "arena_bytes", "instructions"):
+        for name in ("p95_latency_ms", "peak_memory_bytes", "model_bytes", "arena_bytes", "instructions", "mean_instructions"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"'{name}' must be above 0, not {value}")

@@ -112,17 +112,30 @@ def check_arena(artifact: Path, budget: Budget, planned: Arena | None = None) ->
 
 def check_instructions(artifact: Path, device: Device, counted: Count | None = None) -> list[Check]:
     """ARM64 instructions per inference on the device's core, counted under emulation (here, unless they have been before)."""
-    limit, cpu = device.budget.instructions, device.hardware.qemu_cpu
-    if limit is None:
+    cpu = device.hardware.qemu_cpu
+    given = {"instructions": device.budget.instructions, "mean_instructions": device.budget.mean_instructions}
+    limits = {name: limit for name, limit in given.items() if limit is not None}
+    if not limits:
         return []
     if cpu is None:
-        return [_silent("instructions", limit, "instructions", "this device's core is not emulated")]
+        return [_silent(name, limit, "instructions", "this device's core is not emulated") for name, limit in limits.items()]
     try:
         counted = counted if counted and counted.cpu == cpu else count(artifact, cpu)
     except DeviceError as error:
-        return [_refused("instructions", limit, "instructions", error)]
+        return [_refused(name, limit, "instructions", error) for name, limit in limits.items()]
+    return [_instructions(name, limit, counted) for name, limit in limits.items()]
+
+
+def _instructions(name: str, limit: float, counted: Count) -> Check:
+    """The worst case, or what a sample costs in the mean by the exit rates that the file names."""
     reason = f"{counted.cpu}, {counted.runtime}" + ("" if counted.exact else ", within about 1 %")
-    return [_judge("instructions", limit, counted.per_inference, "instructions", reason)]
+    if not counted.paths:
+        return _judge(name, limit, counted.per_inference, "instructions", reason)
+    if name == "instructions":
+        return _judge(name, limit, counted.per_inference, "instructions", f"{reason}, the worst of {len(counted.paths)} exits")
+    if counted.mean is None:
+        return _silent(name, limit, "instructions", "the file does not say how many samples leave at which exit")
+    return _judge(name, limit, counted.mean, "instructions", f"{reason}, by the exit rates that the file names")
 
 
 def check_artifact(path: Path, device: Device) -> list[Check]:

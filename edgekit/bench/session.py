@@ -214,7 +214,7 @@ def _checked(result: Measurement, device: Device, place: Place) -> Measurement:
     budget, cpu = device.budget, device.hardware.qemu_cpu
     counted, planned = result.count, result.arena
     with contextlib.suppress(DeviceError):  # a tool that is missing: the check says so
-        if counted is None and budget.instructions and cpu:
+        if counted is None and (budget.instructions or budget.mean_instructions) and cpu:
             counted = qemu.count(result.artifact, cpu)
     with contextlib.suppress(DeviceError):
         if planned is None and budget.arena_bytes:

@@ -10,6 +10,7 @@ from edgekit.bench.budget import Check
 from edgekit.bench.compare import SCHEMA, Finding
 from edgekit.bench.launch import Memory
 from edgekit.bench.measurement import Latency, Measurement
+from edgekit.bench.qemu.counting import Count
 from edgekit.bench.session import Pair, Session
 from edgekit.bench.statistics import Estimate
 
@@ -63,9 +64,7 @@ def _result(result: Measurement) -> dict[str, Any]:
             "first_us": result.first_us,
             "import_us": result.import_us,
             "memory": _memory(result.memory),
-            "instructions": None
-            if result.count is None
-            else asdict(result.count) | {"calls": list(result.count.calls), "notes": list(result.count.notes)},
+            "instructions": None if result.count is None else _count(result.count),
             "arena": asdict(result.arena) if result.arena else None,
             "soak": None
             if result.soak is None
@@ -76,6 +75,12 @@ def _result(result: Measurement) -> dict[str, Any]:
         "budget": {"checks": [_check(check) for check in result.checks]},
         "warnings": list(result.warnings),
     }
+
+
+def _count(counted: Count) -> dict[str, Any]:
+    """With what the exits of a file come to, where it has any."""
+    found = asdict(counted) | {key: list(getattr(counted, key)) for key in ("calls", "notes", "paths", "rates")}
+    return found | {"mean": counted.mean, "p90": counted.p90}
 
 
 def _latency(latency: Latency | None) -> dict[str, Any] | None:

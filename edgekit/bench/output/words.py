@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgekit.bench.budget import Check, Verdict
 from edgekit.bench.compare import Finding
+from edgekit.bench.qemu.counting import Count
 from edgekit.bench.session import Pair
 from edgekit.bench.statistics import Change, Estimate
 
@@ -87,3 +88,13 @@ def finding_line(finding: Finding) -> str:
         Change.INCONCLUSIVE: "no change shown",
     }[finding.change]
     return f"{where}: {finding.ratio.value - 1:+.1%}{span}: {said}"
+
+
+def paths_line(name: str, counted: Count) -> str:
+    """What the paths through a file with early exits cost, and a sample by the rates that the file names."""
+    paths = " / ".join(f"{cost:,}" for cost in counted.paths)
+    line = f"{name}: instructions by the exit that answers: {paths}; the column shows the worst"
+    if counted.mean is None or counted.p90 is None:
+        return line
+    shares = " / ".join(f"{100 * rate:.0f}" for rate in counted.rates)
+    return f"{line}. {shares} % of its samples leave there: mean {counted.mean:,.0f}, 90th percentile {counted.p90:,}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgekit.bench.qemu.cpu import Cpu, cpu_named
@@ -33,6 +34,8 @@ class Count:
         exact: False where counts may vary a little between processes: ONNX Runtime, several threads, or run through Python.
         output_sha256: hash of the first call's outputs.
         notes: what the runtime complained about that means other kernels than usual (through Python it goes on without them).
+        paths: per inference of each exit of a file with early exits, the whole network last; ``per_inference`` is the worst.
+        rates: share of samples that leave there, as the file says; empty where it says nothing.
     """
 
     per_inference: int
@@ -43,6 +46,24 @@ class Count:
     exact: bool
     output_sha256: str
     notes: tuple[str, ...] = ()
+    paths: tuple[int, ...] = ()
+    rates: tuple[float, ...] = ()
+
+    @property
+    def mean(self) -> float | None:
+        """Of one sample, by the rates; None where there are none."""
+        return sum(rate * cost for rate, cost in zip(self.rates, self.paths, strict=True)) if self.rates else None
+
+    @property
+    def p90(self) -> int | None:
+        """What nine samples of ten cost at most, by the rates."""
+        shares = sorted(zip(self.paths, self.rates, strict=True)) if self.rates else []
+        total = 0.0
+        for cost, rate in shares:
+            total += rate
+            if total >= 0.9 - 1e-9:
+                return cost
+        return None
 
     @property
     def key(self) -> str:
@@ -61,7 +82,8 @@ def count(artifact: Path, cpu: str = "cortex-a53", *, input: Path | None = None,
     Args:
         artifact: a .tflite or .onnx file.
         cpu: the emulated core, one of :data:`edgekit.bench.qemu.cpu.CPUS`.
-        input: raw bytes of all inputs one after the other; by default a fixed sequence of bytes.
+        input: raw bytes of all inputs one after the other; by default a fixed sequence of bytes. Where none is given, a file
+            with early exits is counted on every path and not on the one that such bytes happen to take.
         output: where to write the raw bytes of the first call's outputs.
 
     Raises:
@@ -72,6 +94,12 @@ def count(artifact: Path, cpu: str = "cortex-a53", *, input: Path | None = None,
     core = cpu_named(cpu)
     if not artifact.is_file():
         raise InputError(f"no file '{artifact}'", hint="check the path")
+    if input is None and output is None and (forced := _paths(artifact)):
+        return _worst(forced, artifact, core)
+    return _counted(artifact, core, input, output)
+
+
+def _counted(artifact: Path, core: Cpu, input: Path | None = None, output: Path | None = None) -> Count:
     onnx = artifact.suffix == ".onnx"
     library = ort_library() if onnx else litert_library()
     require(library)
@@ -82,6 +110,34 @@ def count(artifact: Path, cpu: str = "cortex-a53", *, input: Path | None = None,
     except _VariableTensors:  # the C interface does not load these; LiteRT's Python interpreter does
         script = Path(__file__).with_name("python_runner.py")
         return run.count([*python_command(core), str(script)], library, exact=False)
+
+
+def _paths(artifact: Path) -> list[bytes]:
+    """Files that take one path each; nothing where there is but one, or the file can't be read: the runtime says why."""
+    from edgekit.formats.onnx import paths as of_onnx
+    from edgekit.formats.tflite import paths as of_tflite
+
+    with contextlib.suppress(InputError):
+        content = artifact.read_bytes()
+        return of_onnx.forced_paths(content) if artifact.suffix == ".onnx" else of_tflite.forced_paths(content)
+    return []
+
+
+def _worst(forced: list[bytes], artifact: Path, core: Cpu) -> Count:
+    """The count of the most expensive path, with those of all, and what the file says of how often each is taken."""
+    from edgekit.formats.onnx import paths as of_onnx
+    from edgekit.formats.tflite import paths as of_tflite
+
+    said = (of_onnx if artifact.suffix == ".onnx" else of_tflite).rates_of(artifact.read_bytes())
+    rates = said.rates if said is not None and len(said.rates) == len(forced) else ()
+    found = []
+    with tempfile.TemporaryDirectory(prefix="edgekit-paths-") as name:
+        for number, content in enumerate(forced):
+            path = Path(name) / f"{number}{artifact.suffix}"
+            path.write_bytes(content)
+            found.append(_counted(path, core))
+    worst = max(found, key=lambda one: one.per_inference)
+    return replace(worst, paths=tuple(one.per_inference for one in found), rates=rates)
 
 
 class _VariableTensors(Exception):

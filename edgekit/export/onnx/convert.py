@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from edgekit.errors import Unsupported, UsageError
+from edgekit.export.exit_record import exit_rates
 from edgekit.export.onnx import emitters as _all_emitters  # noqa: F401  (fills the table)
 from edgekit.export.onnx.element_types import SINCE
 from edgekit.export.onnx.emission import Emission
@@ -14,6 +15,7 @@ from edgekit.export.onnx.registry import EMITTERS
 from edgekit.export.onnx.writer import Tensor
 from edgekit.export.refusals import Refusals
 from edgekit.export.structure import batch_axis, output_structure
+from edgekit.formats.exit_rates import EXITS_KEY
 from edgekit.formats.io_metadata import IO_KEY, FileTensor, IoRecord, Preprocessing, TensorIo, encode
 from edgekit.ir import ops
 from edgekit.ir.exits import exit_plan
@@ -119,7 +121,8 @@ def export(
         tuple(_describe(tensor, value, batch) for tensor, value in outputs),
         output_structure(graph),
     )
-    entries = {IO_KEY: encode(record).decode(), **(metadata or {})}
+    rates = exit_rates(graph)
+    entries = {IO_KEY: encode(record).decode(), **({EXITS_KEY: rates.encode().decode()} if rates else {}), **(metadata or {})}
     name = name or graph.name
     return serialize(to, inputs, outputs, values=to.unclear(), name=name, opset=opset, metadata=entries, batch=batch)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from edgekit.errors import Unsupported
+from edgekit.export.exit_record import exit_rates
 from edgekit.export.refusals import Refusals, place_of
 from edgekit.export.structure import batch_axis, output_structure
 from edgekit.export.tflite import emitters as _emitters  # noqa: F401 - fills the table
@@ -16,6 +17,7 @@ from edgekit.export.tflite.layout.borders import border_layouts, form_of
 from edgekit.export.tflite.legalize import legalize
 from edgekit.export.tflite.options import TfliteOptions
 from edgekit.export.tflite.registry import EMITTERS, Emitter
+from edgekit.formats.exit_rates import EXITS_KEY
 from edgekit.formats.io_metadata import IO_KEY, FileTensor, IoRecord, Layout, TensorIo, encode
 from edgekit.formats.tflite.memory_plan import with_offline_plan
 from edgekit.formats.tflite.model import Model, Signature, Tensor
@@ -155,7 +157,8 @@ def _assemble(
     )
     main = sheet.subgraph(given, results)
     bodies = tuple(body.subgraph(body.inputs, body.outputs) for body in emission.subgraphs)
-    model = Model((main, *bodies), (signature,), {IO_KEY: encode(record)})
+    rates = exit_rates(graph)
+    model = Model((main, *bodies), (signature,), {IO_KEY: encode(record), **({EXITS_KEY: rates.encode()} if rates else {})})
     return with_offline_plan(model) if options.micro else model
 
 
