@@ -18,7 +18,7 @@ from edgekit.formats.io_metadata import FileTensor
 from edgekit.formats.tflite.model import NUMPY_OF, Model
 from edgekit.formats.tflite.read import read
 from edgekit.runtime.batched import LOOK, Batched
-from edgekit.runtime.larq_environment import INSTALL, VARIABLE, find_python
+from edgekit.runtime.larq_environment import INSTALL, require_python
 
 Array = NDArray[Any]
 
@@ -41,10 +41,7 @@ class LarqProcess:
         Raises:
             UsageError: no environment has larq-compute-engine.
         """
-        program = find_python()
-        if program is None:
-            raise UsageError("Larq Compute Engine is not installed", where=VARIABLE, hint=INSTALL)
-        self._program = program
+        program = self._program = require_python()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         command = [program, "-E", str(Path(__file__).with_name("larq_runner.py"))]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log)

@@ -33,6 +33,14 @@ def find_python() -> str | None:
     return sys.executable if importlib.util.find_spec("larq_compute_engine") is not None else None
 
 
+def require_python() -> str:
+    """``find_python``, or a UsageError that says how the engine is installed."""
+    program = find_python()
+    if program is None:
+        raise UsageError("Larq Compute Engine is not installed", where=VARIABLE, hint=INSTALL)
+    return program
+
+
 def version_in(program: str) -> str | None:
     """The version of larq-compute-engine that a Python has, None where it has none."""
     command = [program, "-c", "from importlib.metadata import version; print(version('larq-compute-engine'))"]

@@ -9,9 +9,16 @@ from edgekit.export.tflite.larq.bits import words
 from edgekit.ir import Graph, Node, ops
 from edgekit.ir.signs import is_thresholded
 from edgekit.report import Layer
+from edgekit.runtime.larq_environment import require_python
 from edgekit.target import Target
 
 _NOTHING = "no layer of this model becomes an operator of Larq Compute Engine: the step 'binarize' makes layers of signs"
+
+
+def require_engine(target: Target) -> None:
+    """UsageError for a target of the engine where it is not: its files would not be verified."""
+    if target.runtime == "larq":
+        require_python()
 
 
 def notes_on_bits(graph: Graph, target: Target) -> tuple[str, ...]:

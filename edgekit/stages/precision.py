@@ -32,7 +32,7 @@ from edgekit.stages.asked import (
     without_effect,
 )
 from edgekit.stages.io_types import IoTypes
-from edgekit.stages.larq import notes_on_bits
+from edgekit.stages.larq import notes_on_bits, require_engine
 from edgekit.stages.mixed import chosen
 from edgekit.stages.preprocessing import Prepared
 from edgekit.stages.trained_integers import is_trained, lower_trained
@@ -90,6 +90,7 @@ def lower(
         UsageError: an integer target without calibration data.
         Unsupported: something has no place in this target.
     """
+    require_engine(target)
     quantization = target.quantization
     if is_trained(prepared.graph):
         return _trained(prepared, target, samples, request, types)
