@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from torch import nn
+
 from edgekit.compress.prune.budget import weight_bytes
 from edgekit.ir import Graph
 from edgekit.ir.history import StepRecord
@@ -31,7 +33,10 @@ def recorded(
     declined: Mapping[str, str] | None = None,
     removed: Mapping[str, Mapping[int, tuple[int, ...]]] | None = None,
 ) -> Graph:
-    """``after`` with the history of ``before`` and one record more.
+    """``after`` with the history of ``before``, one record more, and weights of its own.
+
+    A graph's copy shares tensors with it. What a step returns does not: who trains it in a loop of his own leaves the graph
+    that the step was given, a teacher perhaps, as it is.
 
     Args:
         name: of the step, as in ``[[recipe]]``.
@@ -59,4 +64,15 @@ def recorded(
         details=details,
     )
     after.history = (*before.history, record)
+    _own_tensors(before, after)
     return after
+
+
+def _own_tensors(before: Graph, after: Graph) -> None:
+    """Copies every tensor that the two graphs share."""
+    shared = {value.tensor.untyped_storage().data_ptr() for value in before.constants()}
+    for value in after.constants():
+        old = value.tensor
+        if old.numel() and old.untyped_storage().data_ptr() in shared:
+            data = old.detach().clone()
+            value.data = nn.Parameter(data, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else data

@@ -9,12 +9,16 @@ from typing import Any
 import pytest
 import torch
 
+from edgekit.compress.binarize import Binarize
+from edgekit.compress.cluster import Cluster
 from edgekit.compress.context import Context
+from edgekit.compress.equalize import Equalize
 from edgekit.compress.fine_tune import FineTune
 from edgekit.compress.given import options_of
 from edgekit.compress.lottery import LotteryTicket
 from edgekit.compress.low_rank import LowRank
 from edgekit.compress.prune import Prune, rounds
+from edgekit.compress.separable import Separable
 from edgekit.compress.sparsify import Sparsify
 from edgekit.compress.steps import Step, parse_steps, step_name
 from edgekit.data import Data
@@ -87,3 +91,29 @@ def test_a_record_with_notes_survives_json_and_one_without_reads_as_before() -> 
     assert StepRecord.from_dict(record.as_dict()) == record
     old = {key: value for key, value in record.as_dict().items() if key != "notes"}
     assert StepRecord.from_dict(old).notes == ()
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Prune(ratio=0.5),
+        LowRank(macs=0.6),
+        Separable(error=0.9),
+        Sparsify(sparsity=0.5),
+        Cluster(bits=3),
+        Equalize(),
+        FineTune(epochs=0),
+        Binarize(epochs=0, layers=("*",)),
+    ],
+    ids=lambda step: step_name(step),
+)
+def test_who_trains_a_result_leaves_the_graph_before_as_it_was(step: Step) -> None:
+    """In a loop of one's own, with a teacher that is the network before compression."""
+    graph = digits()
+    before = {name: value.tensor.detach().clone() for name, value in graph.state.items()}
+    x, y = (torch.from_numpy(part) for part in blobs())
+    module = step.apply(graph, DATA).module().train()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    torch.nn.functional.cross_entropy(module(x), y).backward()
+    optimizer.step()
+    assert all(torch.equal(value.tensor, before[name]) for name, value in graph.state.items())
