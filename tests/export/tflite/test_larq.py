@@ -18,9 +18,11 @@ from edgekit.export.tflite.larq import binary_layers, why_not
 from edgekit.export.tflite.larq.bits import differing, encoded, packed_signs
 from edgekit.export.tflite.options import TfliteOptions
 from edgekit.formats.tflite.read import read
-from edgekit.ir import Graph
+from edgekit.ir import Graph, QuantParams
 from edgekit.ir.integer.interpreter import Simulator
 from edgekit.ir.quantized_data import quantize as to_integers
+from edgekit.ir.signs import SIGNS
+from edgekit.ir.text import parse
 from edgekit.runtime.artifact import Artifact
 from edgekit.runtime.larq_environment import VARIABLE, find_python
 from edgekit.runtime.litert import Kernels
@@ -107,6 +109,59 @@ def test_random_chains_differ_by_the_rounding_of_layers_without_a_threshold_alon
     made = ek.Binarize(method=method, epochs=0).apply(graph, ek.Data(train=(x.numpy(), np.zeros(len(x), np.int64))))
     got, wanted = integers_of(lowered(made, x), x.numpy(), "builtin")
     assert np.abs(got - wanted).max() <= 1
+
+
+@needs_engine
+@pytest.mark.parametrize(("padding", "activation"), [(0, "relu6"), (1, "relu"), (1, "none")])
+def test_an_activation_that_saturation_does_not_give_is_written_behind_the_layer(padding: int, activation: str) -> None:
+    torch.manual_seed(0)
+    graph = parse(
+        "graph g(%x: float32[N,40,5,6])\n@w: float32[12,40,3,3] parameter\n@b: float32[12] parameter\n%s = binary_sign(%x)\n"
+        f"%y = conv2d(%s, @w, @b, padding=(({padding}, {padding}), ({padding}, {padding})), activation='{activation}')\n"
+        "return %y"
+    )
+    with torch.no_grad():
+        graph.state["w"].tensor.copy_(torch.where(torch.randn(12, 40, 3, 3) >= 0, 0.254, -0.254))
+        graph.state["b"].tensor.copy_(torch.randn(12))
+    graph.inputs[0].quant = QuantParams("int8", (0.1,), (3,))
+    for node, quant in zip(graph.nodes, (SIGNS, QuantParams("int8", (0.117,), (2,))), strict=True):
+        node.output.quant = quant
+    graph.state["w"].quant = QuantParams("int8", (0.002,), (0,), None, True)
+    graph.state["b"].quant = QuantParams("int32", (0.002,), (0,))
+    counts = read(export(graph, TfliteOptions(larq=True))).op_counts()
+    assert ("MAXIMUM" in counts, "MINIMUM" in counts) == (activation != "none", activation == "relu6")
+    got, wanted = integers_of(graph, np.random.default_rng(0).normal(0, 4, (16, 40, 5, 6)).astype(np.float32), "default")
+    assert np.abs(got - wanted).max() <= 1 and np.mean(got == wanted) > 0.95 and len(np.unique(wanted)) > 20
+
+
+class Signal(nn.Module):
+    """Convolutions over one dimension, the inner two to become binary, with a pool between signs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv1d(2, 20, 3, padding=1), nn.BatchNorm1d(20), nn.ReLU())
+        self.second = nn.Sequential(nn.Conv1d(20, 64, 3, padding=1), nn.BatchNorm1d(64), nn.ReLU(), nn.MaxPool1d(2))
+        self.third = nn.Sequential(nn.Conv1d(64, 24, 3, stride=2, padding=1), nn.BatchNorm1d(24), nn.ReLU())
+        self.last = nn.Linear(24 * 4, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.third(self.second(self.first(x))).flatten(1))
+
+
+@needs_engine
+def test_signals_are_pictures_of_height_one() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(32, 2, 16)
+    made = ek.Binarize(method="bnn", epochs=0).apply(
+        ek.load(Signal().eval(), (x[:1],)), ek.Data(train=(x.numpy(), np.zeros(len(x), np.int64)))
+    )
+    graph = lowered(made, x)
+    counts = read(export(graph, TfliteOptions(larq=True))).op_counts()
+    assert (counts["LceBconv2d"], counts["LceBMaxPool2d"]) == (2, 1)
+    got, wanted = integers_of(graph, x.numpy(), "builtin")
+    assert np.abs(got - wanted).max() <= 1
+    got, wanted = integers_of(thresholds_of(graph), x.numpy(), "default")
+    assert np.array_equal(got, wanted)
 
 
 @needs_engine

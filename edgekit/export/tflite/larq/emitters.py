@@ -8,7 +8,7 @@ from edgekit.export.tflite.constants import order_along, values_of
 from edgekit.export.tflite.emission import Site
 from edgekit.export.tflite.emitters import convolution, linear, movement, pooling
 from edgekit.export.tflite.emitters.padding import plan
-from edgekit.export.tflite.larq import signals
+from edgekit.export.tflite.larq import between
 from edgekit.export.tflite.larq.bits import WORD, encoded
 from edgekit.export.tflite.larq.fit import is_mirrored, mirrored, why_not, windows_of
 from edgekit.export.tflite.larq.layer import Layer, write_layer
@@ -37,7 +37,7 @@ def convolve(site: Site, op: ops.Conv1d | ops.Conv2d) -> None:
     layer = Layer(
         np.flip(weight, tuple(2 + axis for axis in turned)), give, padding, stride, dilation, any(w.needed > 0 for w in windows)
     )
-    bits = signals.reversed_axes(site, signals.packed(site), turned)
+    bits = between.reversed_axes(site, between.packed(site), turned)
     write_layer(site, layer, bits, turned)
 
 
@@ -48,7 +48,7 @@ def multiply(site: Site, op: ops.Linear) -> None:
         return
     read, give = order_along(site.input_form(0), 1), order_along(site.form, 1)
     weight = values_of(site.node.input(1))[give][:, read][:, :, None, None]
-    write_layer(site, Layer(weight, give, Padding.VALID, (1, 1), (1, 1), False), signals.packed_vector(site), [])
+    write_layer(site, Layer(weight, give, Padding.VALID, (1, 1), (1, 1), False), between.packed_vector(site), [])
 
 
 def pool(site: Site, op: ops.MaxPool1d | ops.MaxPool2d) -> None:
@@ -72,15 +72,15 @@ def pool(site: Site, op: ops.MaxPool1d | ops.MaxPool2d) -> None:
         "filter_width": columns.reach,
     }
     shape = (*site.form.physical[:3], site.sheet.tensors[bits].shape[3])
-    out = signals.new(site, shape)
+    out = between.new(site, shape)
     site.sheet.custom("LceBMaxPool2d", [bits], [out], encoded(options))
-    signals.give(site, out)
+    between.give(site, out)
 
 
 def sign(site: Site, op: ops.BinarySign) -> None:
     """LceQuantize, which gives +1 from the zero point on."""
-    out = signals.quantized(site, site.read())
-    signals.give(site, out)
+    out = between.quantized(site, site.read())
+    between.give(site, out)
 
 
 def move(site: Site, op: ops.Reshape | ops.Permute) -> None:
@@ -99,7 +99,7 @@ def move(site: Site, op: ops.Reshape | ops.Permute) -> None:
         movement.move(site, op)
         return
     shape = (*site.form.physical[:-1], site.form.physical[-1] // WORD)
-    signals.give(site, signals.shaped(site, bits, shape))
+    between.give(site, between.shaped(site, bits, shape))
 
 
 #: By class of op, in the place of the emitters for LiteRT.

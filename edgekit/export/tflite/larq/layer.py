@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgekit.export.tflite.constants import values_of
 from edgekit.export.tflite.emission import Site
-from edgekit.export.tflite.larq import signals
+from edgekit.export.tflite.larq import between
 from edgekit.export.tflite.larq.bits import differing, encoded, packed_signs, words
 from edgekit.formats.tflite.model import Options
 from edgekit.formats.tflite.schema_generated import ActivationFunctionType, BuiltinOperator, Padding
@@ -58,7 +58,7 @@ def write_layer(site: Site, layer: Layer, bits: int, turned: Sequence[int]) -> N
     # n + c >= 1 for n = q * sum: the smallest sum that gives +1, rounded up by a floor division of the negative.
     least = -((bias - 1) // layer.magnitude)
     signs = _signs(site, layer, bits, least)
-    signals.give(site, signals.reversed_axes(site, signs, turned))
+    between.give(site, between.reversed_axes(site, signs, turned))
 
 
 def _signs(site: Site, layer: Layer, bits: int, least: NDArray[np.int64]) -> int:
@@ -66,8 +66,8 @@ def _signs(site: Site, layer: Layer, bits: int, least: NDArray[np.int64]) -> int
     if layer.pads:
         # sum - least + 1/2 is never 0, and float32 holds it exactly.
         offset = (0.5 - least).astype(np.float32)
-        return signals.quantized(site, _floats(site, layer, bits, np.ones(len(least), np.float32), offset))
-    out = signals.new(site, (*shape[:3], words(shape[3])))
+        return between.quantized(site, _floats(site, layer, bits, np.ones(len(least), np.float32), offset))
+    out = between.new(site, (*shape[:3], words(shape[3])))
     thresholds = site.sheet.constant(differing(least, int(np.prod(layer.weight.shape[1:]))))
     _convolve(site, layer, [bits, _weight(site, layer), -1, -1, thresholds], out)
     return out
@@ -93,7 +93,7 @@ def _rescaled(
     else:
         out = site.to.like(site.node.output, shape)
         _convolve(site, layer, [bits, _weight(site, layer), site.sheet.constant(factor), site.sheet.constant(offset), -1], out)
-    out = signals.reversed_axes(site, out, turned)
+    out = between.reversed_axes(site, out, turned)
     low, high = activation_range(site.node.op.activation, quant)  # type: ignore[attr-defined]
     for code, table, bound, free in (
         (BuiltinOperator.MAXIMUM, "MaximumMinimumOptions", low, quant.qmin),
