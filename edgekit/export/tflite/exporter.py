@@ -133,9 +133,9 @@ def _outputs(emission: Emission, layouts: dict[str, Layout]) -> list[int]:
 
 
 def _is_widened(value: Value) -> bool:
-    """Kernels of arithmetic give a vector of one for a single number."""
-    arithmetic = (ops.Add, ops.Sub, ops.Mul, ops.Div)
-    return not value.shape and value.producer is not None and isinstance(value.producer.op, arithmetic)
+    """Kernels of single elements give a vector of one for a single number."""
+    exact = (ops.Reshape, ops.Mean, ops.Sum, ops.Amax, ops.Amin, ops.Argmax)
+    return not value.shape and value.producer is not None and not isinstance(value.producer.op, exact)
 
 
 def _assemble(

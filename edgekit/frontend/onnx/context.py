@@ -39,6 +39,8 @@ class Building:
         kept: constants whose ids are used as keys.
         widened: by id, constants that stand in a wider type than the file's, with the name of that.
         read: names that some node or output of the file reads.
+        readers: for each name, the operators that read it (``""`` for an output of the file).
+        held: ids of values whose name in the file stands for their integers.
         room: bytes that computed constants may still have.
     """
 
@@ -47,6 +49,8 @@ class Building:
     kept: list[Value] = field(default_factory=list)
     widened: dict[int, str] = field(default_factory=dict)
     read: set[str] = field(default_factory=set)
+    readers: dict[str, set[str]] = field(default_factory=dict)
+    held: set[int] = field(default_factory=set)
     room: int = ROOM
 
     def is_weight(self, value: Value, name: str) -> None:

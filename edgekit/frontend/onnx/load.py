@@ -8,6 +8,7 @@ from typing import Any
 
 from edgekit.errors import EdgekitError, InputError
 from edgekit.frontend.call_signature import call_signature
+from edgekit.frontend.onnx.absorb import absorb
 from edgekit.frontend.onnx.inputs import input_types
 from edgekit.frontend.onnx.parameters import make_state
 from edgekit.frontend.onnx.read import opset_of, read_model
@@ -103,4 +104,4 @@ def graph_of_model(
     translator.run()
     graph.eliminate_dead()
     make_state(translator.building)
-    return graph
+    return absorb(graph)

@@ -78,11 +78,19 @@ class Translator:
         for tensor in proto.sparse_initializer:
             self.problems.add("", self.where, f"the sparse initialiser '{tensor.values.name}'", "store it as a dense tensor")
         self.building.read = {value.name for value in proto.output} | {n for node in proto.node for n in reads(node)}
+        for name, reader in (
+            *((n, node.op_type) for node in proto.node for n in reads(node)),
+            *((value.name, "") for value in proto.output),
+        ):
+            self.building.readers.setdefault(name, set()).add(reader)
         names: dict[str, _Found] = {value.name: value for value in self.graph.inputs}
         self._body(proto, names, self._opset)
         outputs = [self._output(value.name, names) for value in proto.output]
         self.problems.raise_if_any()
-        self.graph.outputs = [value for value in outputs if value is not None]
+        for name, value in zip((value.name for value in proto.output), outputs, strict=True):
+            if value is not None and value.producer is not None and not self.graph.is_output(value) and value.name != name:
+                value.name = self.graph.unique_name(name)
+            self.graph.outputs += [] if value is None else [value]
 
     def _output(self, name: str, names: Mapping[str, _Found]) -> Value | None:
         found = names.get(name)
