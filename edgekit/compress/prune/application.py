@@ -32,6 +32,9 @@ from edgekit.compress.recording import recorded
 from edgekit.errors import OverBudget
 from edgekit.ir import Graph
 
+#: Groups that an error names.
+_NAMED = 3
+
 
 def prune(
     step: Prune,
@@ -88,15 +91,19 @@ def prune(
             round_to=step.round_to,
             given_back=lambda ratios: given_back(scores, ratios, step.round_to, before),
         )
-        if measure is not None:
-            gone = meet(analysis, measure, getattr(step, measure), choices)
-        else:
-            with ExitStack() as stack:
-                measuring = gauge or stack.enter_context(gauge_of(step, graph, data, context))
-                found = meet_measured(analysis, allowed_by(step), _candidates(step, analysis, choices), measuring)
-                gone, details["measured"] = found.gone, measured_details(step, measuring, found)
-            warnings += unsteady(found.reading)
-            notes.append(measured_note(details["measured"]))
+        try:
+            if measure is not None:
+                gone = meet(analysis, measure, getattr(step, measure), choices)
+            else:
+                with ExitStack() as stack:
+                    measuring = gauge or stack.enter_context(gauge_of(step, graph, data, context))
+                    found = meet_measured(analysis, allowed_by(step), _candidates(step, analysis, choices), measuring)
+                    gone, details["measured"] = found.gone, measured_details(step, measuring, found)
+                warnings += unsteady(found.reading)
+                notes.append(measured_note(details["measured"]))
+        except OverBudget as missed:
+            missed.hint = "; ".join([*_left_alone(reasons), missed.hint or ""])
+            raise
     small = shrink(analysis, gone)
     error = check(analysis, gone, small)
     left = declined(analysis, groups, gone, reasons)
@@ -123,6 +130,12 @@ def prune(
         notes=tuple(notes),
         details=details,
     )
+
+
+def _left_alone(reasons: Mapping[str, str]) -> list[str]:
+    """The first groups that were not ranked, for an error: what a criterion says nothing about, what was to be kept."""
+    named = [f"{name} was left alone ({why})" for name, why in reasons.items()]
+    return [*named[:_NAMED], *([f"{len(named) - _NAMED} more likewise"] if len(named) > _NAMED else [])]
 
 
 def _candidates(step: Prune, analysis: Analysis, choices: Choices) -> Candidates:

@@ -17,7 +17,7 @@ from edgekit.compress.prune.budget import MEASURES
 from edgekit.compress.prune.gauged import chosen_by, gauge_of, measured_again, measured_note
 from edgekit.compress.prune.gone import AllGone
 from edgekit.compress.prune.groups import find_groups
-from edgekit.compress.prune.step import MEASURED, Prune
+from edgekit.compress.prune.step import MEASURED, NEEDS, Prune
 from edgekit.compress.recording import recorded
 from edgekit.compress.tuning import Tuned, tune
 from edgekit.ir import Graph
@@ -43,7 +43,8 @@ class _Pruning:
         self.started = time.perf_counter()
         self.step, self.graph, self.data, self.context, self.gauge = step, graph, data, context, gauge
         self.once = replace(step, rounds=1, epochs=0, training=None, distillation=None, sparsity=0.0, controls=False)
-        quick = replace(self.once, criterion="l1", absorb=False, reestimate=False)
+        criterion = "l1" if NEEDS[step.criterion] else step.criterion
+        quick = replace(self.once, criterion=criterion, absorb=False, reestimate=False)
         self.least = prune(quick, graph, None, context, gauge=gauge)  # raises OverBudget
         self.sizes = {group.name: len(group) for group in find_groups(analyse(graph))}
         self.settings = replace(step.training or Training(), epochs=step.epochs)

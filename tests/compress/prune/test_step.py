@@ -76,6 +76,14 @@ def test_a_budget_that_cannot_be_met_says_what_can() -> None:
         Prune(macs=10).apply(small_graph())
 
 
+@pytest.mark.parametrize("rounds", [{}, {"rounds": 2, "epochs": 1}])
+def test_a_criterion_that_says_nothing_is_the_reason_of_a_missed_budget(rounds: dict[str, int]) -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2)).eval()
+    with pytest.raises(OverBudget) as caught:
+        Prune(macs=0.5, criterion="bn_scale", **rounds).apply(load_source(model, (torch.zeros(1, 4),)), None)
+    assert "0.weight was left alone (no batch norm" in str(caught.value)
+
+
 def test_layers_keep_a_multiple_of_the_simd_width() -> None:
     small = Prune(ratio=0.6, round_to=4).apply(small_graph())  # 8 -> 3.2 -> 4, 12 -> 4.8 -> 8
     assert [small.state[n].tensor_shape[0] for n in ("0.weight", "3.weight")] == [4, 8]
