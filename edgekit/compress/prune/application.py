@@ -24,6 +24,7 @@ from edgekit.compress.prune.groups import Group, find_groups, limits
 from edgekit.compress.prune.measured import Candidates, meet_measured
 from edgekit.compress.prune.oracle import check
 from edgekit.compress.prune.reestimate import reestimate
+from edgekit.compress.prune.refined import refinement_notes
 from edgekit.compress.prune.removal import Gone, removed_by, removed_of_groups, shrink
 from edgekit.compress.prune.rounding import Grid
 from edgekit.compress.prune.selection import between, given_back, select
@@ -127,7 +128,7 @@ def prune(
         removed=removed,
         declined=left,
         warnings=tuple(warnings),
-        notes=tuple(notes),
+        notes=(*notes, *refinement_notes(details)),
         details=details,
     )
 

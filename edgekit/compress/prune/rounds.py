@@ -17,6 +17,7 @@ from edgekit.compress.prune.budget import MEASURES
 from edgekit.compress.prune.gauged import chosen_by, gauge_of, measured_again, measured_note
 from edgekit.compress.prune.gone import AllGone
 from edgekit.compress.prune.groups import find_groups
+from edgekit.compress.prune.refined import refinement_notes
 from edgekit.compress.prune.step import MEASURED, NEEDS, Prune
 from edgekit.compress.recording import recorded
 from edgekit.compress.tuning import Tuned, tune
@@ -82,7 +83,7 @@ class _Pruning:
             removed=removed,
             declined=self.declined,
             warnings=tuple(self.warnings),
-            notes=tuple(self.notes),
+            notes=(*self.notes, *refinement_notes(self.details["rounds"][-1])),
             details=self.details,
         )
 

@@ -64,3 +64,12 @@ def test_statistics_are_those_that_torch_would_gather_in_training() -> None:
 def test_both_need_data() -> None:
     with pytest.raises(UsageError, match="needs data"):
         Prune(ratio=0.5, absorb=True).apply(small_graph())
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_both_are_told(rounds: int) -> None:
+    x = torch.randn(64, 3, 4, 4)
+    step = Prune(ratio=0.5, criterion="l1", absorb=True, reestimate=True, rounds=rounds)
+    notes = step.apply(small_graph(), x).history[-1].notes
+    assert notes[0] == "2 layers took the mean of the removed channels into biases or norms"
+    assert notes[1] == "the statistics of 2 batch norms were measured again"
