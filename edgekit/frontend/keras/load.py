@@ -19,6 +19,9 @@ from edgekit.frontend.keras import environment
 from edgekit.frontend.tflite.load import graph_of_content
 from edgekit.ir import Graph
 
+#: Samples that a model is converted for: a number that other dimensions seldom have. TensorFlow hides a batch of 1.
+_SAMPLES = 7
+
 #: Seconds that a conversion may take.
 _LONGEST = 1800
 
@@ -43,16 +46,24 @@ def graph_of_keras(
     """
     python = environment.interpreter(path)
     shapes = {label: list(shape) for label, shape, _ in parsed_shapes(input_shapes or {})}
+    content = _converted(python, path, shapes, _SAMPLES)
+    try:
+        return graph_of_content(content, path, name=name, batch_axes=batch_axes, samples=_SAMPLES)
+    except EdgekitError:  # no graph for every batch: one for a single sample, or the error that it has
+        return graph_of_content(_converted(python, path, shapes, 1), path, name=name, batch_axes=batch_axes)
+
+
+def _converted(python: str, path: Path, shapes: Mapping[str, list[int]], samples: int) -> bytes:
+    """The bytes of a float file for so many samples."""
     with tempfile.TemporaryDirectory(prefix="edgekit-keras-") as folder:
         output = Path(folder) / "model.tflite"
-        _convert(python, path, output, shapes)
-        content = output.read_bytes()
-    return graph_of_content(content, path, name=name, batch_axes=batch_axes)
+        _convert(python, path, output, shapes, samples)
+        return output.read_bytes()
 
 
-def _convert(python: str, path: Path, output: Path, shapes: Mapping[str, list[int]]) -> None:
+def _convert(python: str, path: Path, output: Path, shapes: Mapping[str, list[int]], samples: int) -> None:
     """Runs the script beside TensorFlow; its last line says what became of it."""
-    command = [python, str(_SCRIPT), str(path.resolve()), str(output), json.dumps(shapes)]
+    command = [python, str(_SCRIPT), str(path.resolve()), str(output), json.dumps(shapes), str(samples)]
     kept = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_LONGEST, env=kept, check=False)

@@ -1,10 +1,9 @@
 """Runs beside TensorFlow, in a process and perhaps an environment of its own: a Keras model or SavedModel to float TFLite.
 
-    python tensorflow_convert.py SOURCE OUTPUT.tflite SHAPES
+    python tensorflow_convert.py SOURCE OUTPUT.tflite SHAPES BATCH
 
-SHAPES is JSON: ``{"name": [1, 32, 32, 3]}`` for dimensions that the model leaves open; the batch is 1. Imports nothing of
-edgekit. Prints one line of JSON at the end: ``{}``, or an object with ``error``, ``hint`` and ``kind``: "input",
-"unsupported" or "missing".
+SHAPES is JSON: ``{"name": [1, 32, 32, 3]}`` for dimensions that the model leaves open. Imports nothing of edgekit. Prints one
+line of JSON at the end: ``{}``, or an object with ``error``, ``hint`` and ``kind``: "input", "unsupported" or "missing".
 """
 
 from __future__ import annotations
@@ -23,6 +22,10 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
+#: Steps of a recurrent layer that are written out one by one.
+LONGEST_UNROLLED = 64
+
+
 class Refused(Exception):
     """What the user should read: the kind of error, and what to try."""
 
@@ -31,14 +34,14 @@ class Refused(Exception):
         self.kind, self.hint = kind, hint
 
 
-def main(source: str, output: str, shapes: dict[str, list[int]]) -> dict[str, str]:
+def main(source: str, output: str, shapes: dict[str, list[int]], batch: int) -> dict[str, str]:
     """Convert; the outcome as a dictionary."""
     try:
         import tensorflow as tf  # type: ignore[import-not-found, unused-ignore]  # of the environment that runs this
     except ImportError as error:
         return {"error": "TensorFlow cannot be imported: " + str(error), "kind": "missing", "hint": ""}
     try:
-        content = converted(tf, Path(source), shapes)
+        content = converted(tf, Path(source), shapes, batch)
     except Refused as refused:
         return {"error": str(refused), "kind": refused.kind, "hint": refused.hint}
     except Exception as error:
@@ -47,13 +50,13 @@ def main(source: str, output: str, shapes: dict[str, list[int]]) -> dict[str, st
     return {}
 
 
-def converted(tf: Any, source: Path, shapes: dict[str, list[int]]) -> bytes:
+def converted(tf: Any, source: Path, shapes: dict[str, list[int]], batch: int) -> bytes:
     """The bytes of the float file."""
     if source.is_dir():
-        function, model = of_saved_model(tf, source, shapes)
+        function, model = of_saved_model(tf, source, shapes, batch)
     else:
         forbid_code(source)
-        function, model = of_keras(tf, source, shapes)
+        function, model = of_keras(tf, source, shapes, batch)
     from tensorflow.python.framework import convert_to_constants  # type: ignore[import-not-found, unused-ignore]
 
     # The converter itself would keep Keras 3's variables as variables.
@@ -71,20 +74,29 @@ def converted(tf: Any, source: Path, shapes: dict[str, list[int]]) -> bytes:
         raise Refused("unsupported", "TensorFlow's converter refuses the model: " + what, hint) from error
 
 
-def of_keras(tf: Any, source: Path, shapes: dict[str, list[int]]) -> tuple[Any, Any]:
+def of_keras(tf: Any, source: Path, shapes: dict[str, list[int]], batch: int) -> tuple[Any, Any]:
     """The model's call with fixed shapes, and the model."""
     try:
         model = tf.keras.models.load_model(source, compile=False)
     except Exception as error:
         hint = "save it again with the Keras of this TensorFlow (" + tf.__version__ + "), or as a SavedModel"
         raise Refused("input", "Keras cannot load it: " + first_line(error), hint) from error
+    unroll(model)
     names = list(getattr(model, "input_names", None) or [tensor.name.split(":")[0] for tensor in model.inputs])
-    specs = [spec(tf, name, t.shape, t.dtype, shapes) for name, t in zip(names, model.inputs, strict=True)]
+    specs = [spec(tf, name, t.shape, t.dtype, shapes, batch) for name, t in zip(names, model.inputs, strict=True)]
     wrapped = tf.function(lambda *tensors: model(list(tensors) if len(tensors) > 1 else tensors[0], training=False))
     return wrapped.get_concrete_function(*specs), model
 
 
-def of_saved_model(tf: Any, source: Path, shapes: dict[str, list[int]]) -> tuple[Any, Any]:
+def unroll(model: Any) -> None:
+    """Sets short recurrent layers to write out their steps: the converter has no other form without a loop for them."""
+    for layer in model._flatten_layers():
+        if hasattr(layer, "unroll") and hasattr(layer, "input"):
+            steps = layer.input.shape[1]
+            layer.unroll = steps is not None and steps <= LONGEST_UNROLLED
+
+
+def of_saved_model(tf: Any, source: Path, shapes: dict[str, list[int]], batch: int) -> tuple[Any, Any]:
     """The serving signature with fixed shapes, and what was loaded."""
     try:
         loaded = tf.saved_model.load(str(source))
@@ -97,20 +109,20 @@ def of_saved_model(tf: Any, source: Path, shapes: dict[str, list[int]]) -> tuple
     served = signatures[key]
     _, wanted = served.structured_input_signature
     names = sorted(wanted)
-    specs = [spec(tf, name, wanted[name].shape, wanted[name].dtype, shapes) for name in names]
+    specs = [spec(tf, name, wanted[name].shape, wanted[name].dtype, shapes, batch) for name in names]
     wrapped = tf.function(lambda *tensors: served(**dict(zip(names, tensors, strict=True))))
     return wrapped.get_concrete_function(*specs), loaded
 
 
-def spec(tf: Any, name: str, shape: Any, dtype: Any, shapes: dict[str, list[int]]) -> Any:
-    """An input of batch 1 whose other dimensions are fixed."""
+def spec(tf: Any, name: str, shape: Any, dtype: Any, shapes: dict[str, list[int]], batch: int) -> Any:
+    """An input of this batch whose other dimensions are fixed."""
     dims = list(shape)
     given = shapes.get(name) or (shapes.get("") if "" in shapes else None)
     if given is not None and len(given) == len(dims):
-        dims = [own if own is not None else other for own, other in zip(dims, given, strict=True)]
-    dims = [1 if axis == 0 and size is None else size for axis, size in enumerate(dims)]
+        dims = [own if own is not None or axis == 0 else given[axis] for axis, own in enumerate(dims)]
+    dims = [batch if axis == 0 and size is None else size for axis, size in enumerate(dims)]
     if None in dims:
-        text = ",".join("?" if size is None else str(size) for size in dims)
+        text = ",".join("?" if size is None else str(size) for size in [1, *dims[1:]])
         hint = "say them: --input-shape " + name + "=" + text + " with numbers for '?'"
         raise Refused("input", "the model leaves dimensions of its input '" + name + "' open: " + text, hint)
     return tf.TensorSpec(dims, dtype, name=name)
@@ -155,4 +167,4 @@ def first_line(error: BaseException) -> str:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]))))
+    print(json.dumps(main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), int(sys.argv[4]))))

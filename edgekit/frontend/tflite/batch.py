@@ -20,13 +20,13 @@ _ELEMENTS = 1 << 25
 _MACS = 1_000_000_000
 
 
-def may_have_batch(model: Model, fixed: frozenset[int] = frozenset()) -> bool:
-    """Every input has one sample, or leaves the number open."""
+def may_have_batch(model: Model, fixed: frozenset[int] = frozenset(), samples: int = 1) -> bool:
+    """Every input has so many samples, or leaves the number open."""
     for index in model.main.inputs:
         tensor = model.main.tensors[index]
         signature = tensor.shape_signature
         is_open = len(signature) == len(tensor.shape) and bool(signature) and signature[0] < 0
-        if index not in fixed and not (tensor.shape and (tensor.shape[0] == 1 or is_open)):
+        if index not in fixed and not (tensor.shape and (tensor.shape[0] == samples or is_open)):
             return False
     return bool(model.main.inputs)
 

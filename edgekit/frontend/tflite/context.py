@@ -52,6 +52,7 @@ class Building:
         graph: what is being built.
         model: the file.
         file: its name, for places.
+        batch: the number of samples that the file was made for.
         held: what stands for each tensor of the main subgraph.
         moved: values in another order, by value and dims.
         parameters: constants that became trainable, by constant and dims.
@@ -67,6 +68,7 @@ class Building:
     parameters: dict[tuple[Value, tuple[int, ...]], Value] = field(default_factory=dict)
     states: dict[str, Held] = field(default_factory=dict)
     folded: int = 0
+    batch: int = 1
 
 
 class Lowering(GraphLowering):
@@ -112,6 +114,10 @@ class Lowering(GraphLowering):
     def is_known(self, x: Value) -> bool:
         """A constant that has not become a parameter."""
         return x.is_constant and not x.is_trainable
+
+    def in_file(self, size: Dim) -> int:
+        """A dimension as the file has it."""
+        return size.multiple * self.building.batch if isinstance(size, Batch) else size
 
     # ------------------------------------------------------------------ adding
 

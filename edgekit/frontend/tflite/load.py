@@ -49,8 +49,16 @@ def graph_of_content(
     name: str | None = None,
     input_shapes: Mapping[str, Any] | Sequence[str] | None = None,
     batch_axes: Mapping[str, int | None] | None = None,
+    samples: int = 1,
 ) -> Graph:
-    """`graph_of_file` of bytes that came from ``path``."""
+    """`graph_of_file` of bytes that came from ``path``.
+
+    A file that was made for several ``samples`` shows where its batch goes, which one for a single sample hides among its
+    dimensions of size 1. It must have a graph with a batch.
+
+    Raises:
+        Unsupported: it has none.
+    """
     model = read(content, where=path)
     if not model.main.operators or not model.main.outputs:
         raise InputError("this TensorFlow Lite file computes nothing", where=path, hint="convert or download it again")
@@ -58,23 +66,25 @@ def graph_of_content(
     fixed = _fixed(names, batch_axes)
     shapes = _shapes(model, names, input_shapes, path)
     graph, reason = None, ""
-    if may_have_batch(model, frozenset(index for index, n in names.items() if n in fixed)):
-        graph, reason = _batched(model, path, shapes, fixed)
+    if may_have_batch(model, frozenset(index for index, n in names.items() if n in fixed), samples):
+        graph, reason = _batched(model, path, shapes, fixed, samples)
+    if graph is None and samples > 1:
+        raise Unsupported(reason or "an input without batch", where=path, hint="convert it for one sample")
     if graph is None:
         graph = Translator(model, path, batched=False, shapes=shapes, fixed=fixed).run()
         if reason:
             graph.notes.append(f"the batch stays that of the file: {reason}")
     graph.name = name or path.stem
-    graph.source = source_of(model, graph)
+    graph.source = source_of(model, graph, samples)
     return graph
 
 
 def _batched(
-    model: Model, path: Path, shapes: Mapping[str, tuple[int, ...]], fixed: frozenset[str]
+    model: Model, path: Path, shapes: Mapping[str, tuple[int, ...]], fixed: frozenset[str], samples: int
 ) -> tuple[Graph | None, str]:
     """The graph with a batch, or why it has none."""
     try:
-        graph = Translator(model, path, batched=True, shapes=shapes, fixed=fixed).run()
+        graph = Translator(model, path, batched=True, shapes=shapes, fixed=fixed, samples=samples).run()
     except EdgekitError as error:
         return None, error.what
     if not all(value.type.has_batch for value in graph.outputs):

@@ -33,31 +33,30 @@ def reshaped(ctx: Lowering, x: Held, shape: Sequence[Dim]) -> Held:
 def resolve(ctx: Lowering, shape: tuple[Dim, ...], wanted: Sequence[Dim]) -> tuple[Dim, ...]:
     """The wanted shape with its -1 filled in, and with the batch where it belongs.
 
-    A file of batch 1 says ``[1, 560]`` where the graph has ``[N, 560]``: the batch goes to the dimension that has as many
+    A file for one sample says ``[1, 560]`` where the graph has ``[N, 560]``: the batch goes to the dimension that has as many
     elements before it as it had.
 
     Raises:
         InputError: the numbers of elements differ.
     """
-    at_one = [d.multiple if isinstance(d, Batch) else d for d in wanted]
-    total = prod(d.multiple if isinstance(d, Batch) else d for d in shape)
-    if at_one.count(-1) > 1 or any(size < -1 for size in at_one):
+    sizes = [ctx.in_file(size) for size in wanted]
+    total = prod(ctx.in_file(size) for size in shape)
+    if sizes.count(-1) > 1 or any(size < -1 for size in sizes):
         raise ctx.damaged(f"a reshape of {list(shape)} to {list(wanted)}")
-    if -1 in at_one:
-        known = prod(size for size in at_one if size != -1)
+    if -1 in sizes:
+        known = prod(size for size in sizes if size != -1)
         if known == 0 or total % known:
             raise ctx.damaged(f"a reshape of {list(shape)} to {list(wanted)}")
-        at_one[at_one.index(-1)] = total // known
-    if prod(at_one) != total:
+        sizes[sizes.index(-1)] = total // known
+    if prod(sizes) != total:
         raise ctx.damaged(f"a reshape of {list(shape)} to {list(wanted)}")
     batch = next((axis for axis, d in enumerate(shape) if isinstance(d, Batch)), None)
     if batch is None:
-        return tuple(at_one)
-    before = prod(d.multiple if isinstance(d, Batch) else d for d in shape[:batch])
-    first = shape[batch]
-    multiple = first.multiple if isinstance(first, Batch) else 1
+        return tuple(sizes)
+    before = prod(ctx.in_file(size) for size in shape[:batch])
     stated = [axis for axis, d in enumerate(wanted) if isinstance(d, Batch)]
-    for axis in stated or range(len(at_one)):
-        if prod(at_one[:axis]) == before and at_one[axis] % multiple == 0:
-            return tuple(Batch(size) if place == axis else size for place, size in enumerate(at_one))
+    count = ctx.building.batch
+    for axis in stated or range(len(sizes)):
+        if prod(sizes[:axis]) == before and sizes[axis] % count == 0:
+            return tuple(Batch(size // count) if place == axis else size for place, size in enumerate(sizes))
     raise ctx.refused(f"a reshape of {list(shape)} to {list(wanted)} mixes samples", "keep the batch a dimension of its own")

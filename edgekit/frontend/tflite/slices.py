@@ -86,7 +86,7 @@ def strided_cuts(
             raise ctx.damaged(f"a slice of more dimensions than {x.shape} has")
         size = x.shape[len(cuts)]
         if isinstance(size, Batch):
-            whole = (no_begin[place] or begin == 0) and (no_end[place] or end in (size, size.multiple)) and stride == 1
+            whole = (no_begin[place] or begin == 0) and (no_end[place] or end in (size, ctx.in_file(size))) and stride == 1
             if not whole or dropped[place]:
                 raise ctx.refused("a slice of samples", "slice within a sample")
             cuts.append(None)

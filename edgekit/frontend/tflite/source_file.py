@@ -26,8 +26,10 @@ class SourceFile:
     anew: a damaged file never reaches a runtime that trusts its files.
     """
 
-    def __init__(self, model: Model, graph: Graph) -> None:
+    def __init__(self, model: Model, graph: Graph, samples: int = 1) -> None:
+        """``samples``: how many the file takes at a time."""
         self._model = model
+        self._at_once = samples
         self._batched = [value.type.has_batch for value in graph.inputs]
         self._rows = [next((d.multiple for d in v.shape if isinstance(d, Batch)), 1) for v in graph.inputs]
 
@@ -38,8 +40,10 @@ class SourceFile:
             results = self._one(arrays)
         else:
             counts = [len(a) // rows for a, batched, rows in zip(arrays, self._batched, self._rows, strict=True) if batched]
-            each = [self._one([self._sample(a, i, n) for n, a in enumerate(arrays)]) for i in range(min(counts))]
-            results = [np.concatenate(parts, 0) for parts in zip(*each, strict=True)]
+            count, size = min(counts), self._at_once
+            parts = [self._one([self._samples(a, start, n) for n, a in enumerate(arrays)]) for start in range(0, count, size)]
+            whole = [np.concatenate(column, 0) for column in zip(*parts, strict=True)]
+            results = [array[: len(array) * count // (len(parts) * size)] for array in whole]
         tensors = tuple(torch.from_numpy(result) for result in results)
         return tensors[0] if len(tensors) == 1 else tensors
 
@@ -47,9 +51,13 @@ class SourceFile:
     def _runner(self) -> LiteRT:
         return LiteRT(write(self._model, names="all"))
 
-    def _sample(self, array: Array, sample: int, place: int) -> Array:
-        rows = self._rows[place]
-        return array[sample * rows : (sample + 1) * rows] if self._batched[place] else array
+    def _samples(self, array: Array, start: int, place: int) -> Array:
+        """As many samples as the file takes, the last one again where there are no more."""
+        if not self._batched[place]:
+            return array
+        rows, size = self._rows[place], self._at_once
+        part = array[start * rows : (start + size) * rows]
+        return np.concatenate([part, *[part[-rows:]] * (size - len(part) // rows)], 0)
 
     def _one(self, arrays: list[Array]) -> list[Array]:
         self._runner.reset()
@@ -74,8 +82,8 @@ class SourceFile:
         return real
 
 
-def source_of(model: Model, graph: Graph) -> SourceFile | None:
+def source_of(model: Model, graph: Graph, samples: int = 1) -> SourceFile | None:
     """The file as a function; None where LiteRT is missing, or where the graph has other inputs (state)."""
     main = model.main
     same = len(main.inputs) == len(graph.inputs) and len(main.outputs) == len(graph.outputs)
-    return SourceFile(model, graph) if same and find_spec("ai_edge_litert") is not None else None
+    return SourceFile(model, graph, samples) if same and find_spec("ai_edge_litert") is not None else None

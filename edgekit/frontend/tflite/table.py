@@ -26,6 +26,7 @@ class Entry:
         inputs: how many inputs it takes at most; None for any number.
         required: how many it needs.
         options: names of the option fields that it heeds; any other that is not at its default is refused.
+        sizes: for each input, and for those beyond, whether sizes that are known may come in place of a tensor.
         refuses: it only says why there is none.
     """
 
@@ -33,7 +34,12 @@ class Entry:
     inputs: int | None
     required: int
     options: frozenset[str]
+    sizes: tuple[bool, ...] = (False,)
     refuses: bool = False
+
+    def takes_sizes(self, place: int) -> bool:
+        """Whether an input may be known sizes; others get them as a constant."""
+        return self.sizes[min(place, len(self.sizes) - 1)]
 
 
 _LOWERINGS: dict[BuiltinOperator, Entry] = {}
@@ -64,7 +70,8 @@ def _entry(function: Callable[..., Result]) -> Entry:
     several = any(p.kind is p.VAR_POSITIONAL for p in parameters)
     options = frozenset(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
     required = sum(p.default is p.empty for p in positional)
-    return Entry(function, None if several else len(positional), required, options)
+    taken = tuple("Sizes" in str(p.annotation) for p in parameters if p.kind is not p.KEYWORD_ONLY)
+    return Entry(function, None if several else len(positional), required, options, taken or (False,))
 
 
 @functools.cache
@@ -84,4 +91,4 @@ def refuses(operators: tuple[BuiltinOperator, ...], reason: str, hint: str) -> N
         raise ctx.refused(reason, hint)
 
     for operator in operators:
-        _LOWERINGS[operator] = Entry(refuse, None, 0, frozenset(), refuses=True)
+        _LOWERINGS[operator] = Entry(refuse, None, 0, frozenset(), (True,), refuses=True)

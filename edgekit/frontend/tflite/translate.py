@@ -46,6 +46,7 @@ class Translator:
         batched: let the first axis of the inputs be the batch, whatever size it has in the file.
         shapes: of inputs whose dimensions the file leaves open, by name.
         fixed: names of inputs without batch.
+        samples: the number of samples that the file was made for.
     """
 
     def __init__(
@@ -56,10 +57,11 @@ class Translator:
         batched: bool,
         shapes: Mapping[str, tuple[int, ...]],
         fixed: frozenset[str] = frozenset(),
+        samples: int = 1,
     ) -> None:
         self.model = model
         self.graph = Graph(path.stem)
-        self.building = Building(self.graph, model, path.name)
+        self.building = Building(self.graph, model, path.name, batch=samples if batched else 1)
         self.problems = Problems(path.name)
         self._batched = batched
         self._shapes = shapes
@@ -181,6 +183,9 @@ class Translator:
             inputs = inputs[: entry.inputs]
         if len(inputs) < entry.required:
             raise ctx.damaged(f"{len(inputs)} inputs, it needs {entry.required}")
+        inputs = [
+            ctx.tensor(x, "input") if isinstance(x, Sizes) and not entry.takes_sizes(i) else x for i, x in enumerate(inputs)
+        ]
         return entry.function(ctx, *inputs, **{name: value for name, value in options.items() if name in entry.options})
 
     def _read(self, index: int) -> Held | Sizes:
@@ -209,6 +214,9 @@ class Translator:
             )
         filled = tensor if tensor.data is not None else replace(tensor, data=bytes(tensor.nbytes))
         data, quant = constant_of(filled)
+        samples = self.building.batch
+        if samples > 1 and data.dim() > 1 and len(data) == samples and bool((data == data[:1]).all()):
+            data = data[:1].clone()  # the same for every sample
         value = self.graph.constant(data, end_name(tensor.name.partition(";")[0]) or "constant")
         value.quant = quant
         return plain(value)
@@ -228,7 +236,7 @@ class Translator:
                 self._adopt(ctx.tensors[index], found.value)
 
     def _check(self, ctx: Lowering, tensor: Tensor, found: Held) -> None:
-        given = tuple(d.multiple if isinstance(d, Batch) else d for d in found.shape)
+        given = tuple(ctx.in_file(size) for size in found.shape)
         open_ends = [size < 0 for size in tensor.shape_signature] if len(tensor.shape_signature) == len(given) else []
         fits = len(given) == len(tensor.shape) and all(
             a == b or (place < len(open_ends) and open_ends[place])

@@ -48,7 +48,7 @@ def initial(building: Building, *, batched: bool) -> dict[str, Held]:
             continue
         tensor = main.tensors[operator.outputs[0]]
         shape: tuple[Dim, ...] = tensor.shape
-        if batched and shape and shape[0] == 1:
+        if batched and shape and shape[0] == building.batch:
             shape = (Batch(1), *shape[1:])
         value = graph.add_input(name.replace("/", "."), TensorType(element_type(tensor), shape))
         value.quant = quantization_of(tensor)

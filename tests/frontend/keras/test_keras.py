@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import os
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def small() -> bytes:
 def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> Path:
     """An interpreter that runs ``code`` in place of TensorFlow's part, and a source for it."""
     program = folder / "python-with-tensorflow"
-    program.write_text(f"#!{sys.executable}\nimport sys\nscript, source, output, shapes = sys.argv[1:]\n{code}\n")
+    program.write_text(f"#!{sys.executable}\nimport sys\nscript, source, output, shapes, batch = sys.argv[1:]\n{code}\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv(environment.VARIABLE, str(program))
     (folder / "net.keras").write_bytes(b"anything")
@@ -120,3 +121,50 @@ def test_resnet_8_from_keras_is_the_one_from_its_tflite_file(real_data: Path, tm
     built = ek.build(graph, "tflite-int8", calibration=x, output=tmp_path)
     peer = real_data / "models" / "resnet8_cifar10_int8_tf.tflite"
     assert built.artifact.stat().st_size < peer.stat().st_size
+
+
+#: Makes a convolutional model as .keras and as SavedModel, a recurrent one and one with a Lambda layer, with their outputs.
+MODELS = """
+import sys
+import numpy as np
+import tensorflow as tf
+
+K, L, folder = tf.keras, tf.keras.layers, sys.argv[1]
+tf.random.set_seed(0)
+random = np.random.RandomState(0)
+image = K.Input((16, 16, 3), name="image")
+x = L.Conv2D(8, 3, strides=2, padding="same")(image)
+norm = L.BatchNormalization()
+x = L.ReLU()(norm(x))
+y = L.Conv2D(8, 1)(L.DepthwiseConv2D(3, padding="same", depth_multiplier=2)(x))
+x = L.Add()([x, y])
+z = L.MaxPool2D(3, 2, padding="same")(L.Conv2DTranspose(4, 3, strides=2, padding="same")(x))
+x = L.Dense(5, activation="softmax", name="head")(L.Flatten()(L.Concatenate()([x, z])))
+model = K.Model(image, x)
+norm.set_weights([random.rand(8) + 0.5, random.randn(8), random.randn(8), random.rand(8) + 0.5])
+model.save(folder + "/convolutional.keras")
+model.export(folder + "/saved", verbose=False)
+recurrent = K.Sequential([K.Input((12, 6)), L.LSTM(5, return_sequences=True), L.GRU(4), L.Dense(2)])
+recurrent.save(folder + "/recurrent.keras")
+K.Sequential([K.Input((4,)), L.Lambda(lambda t: t * 2), L.Dense(2)]).save(folder + "/lambda.keras")
+for name, made, shape in (("image", model, (5, 16, 16, 3)), ("sequence", recurrent, (5, 12, 6))):
+    x = random.randn(*shape).astype("f4")
+    np.savez(folder + "/" + name + ".npz", x=x, y=made(x).numpy())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tensorflow")
+def test_keras_models_and_saved_models_compute_what_keras_computes(tmp_path: Path) -> None:
+    python = environment.interpreter("test")
+    subprocess.run([python, "-c", MODELS, str(tmp_path)], check=True, capture_output=True, timeout=600)
+    for source, samples in (("convolutional.keras", "image"), ("saved", "image"), ("recurrent.keras", "sequence")):
+        graph = ek.load(tmp_path / source)
+        with np.load(tmp_path / f"{samples}.npz") as arrays:
+            x, y = arrays["x"], arrays["y"]
+        with torch.no_grad():
+            got = graph.module().eval()(torch.from_numpy(x)).numpy()
+        np.testing.assert_allclose(got, y, atol=1e-5)
+        np.testing.assert_allclose(graph.source(torch.from_numpy(x)).numpy(), y, atol=1e-5)
+    with pytest.raises(Unsupported, match="Lambda layers hold Python code, which is not run: lambda"):
+        ek.load(tmp_path / "lambda.keras")

@@ -10,8 +10,8 @@ from tests.frontend.tflite.files import File
 
 Case = Callable[[File], list[int]]
 
-#: LiteRT's reference kernels lack these operators.
-WITHOUT_REFERENCE = ("ELU", "CEIL", "ROUND", "GELU", "SIGN")
+#: LiteRT's reference kernels lack these operators; that of the last leaves the window's last channel out.
+WITHOUT_REFERENCE = ("ELU", "CEIL", "ROUND", "GELU", "SIGN", "LOCAL_RESPONSE_NORMALIZATION")
 
 CASES: dict[str, Case] = {}
 
@@ -108,6 +108,16 @@ for _name in ("MAX_POOL_2D", "AVERAGE_POOL_2D"):
         f"{_name.lower()}_same_2_stride_1": pool(_name, 2, 1, 0, 6, 6),
         f"{_name.lower()}_same_4_stride_3": pool(_name, 4, 3, 0, 8, 3),
     }
+
+CASES["l2_pool_2d_same"] = pool("L2_POOL_2D", 3, 2, 0, 8, 4)
+
+
+@case
+def local_response_normalization(f: File) -> list[int]:
+    options = {"radius": 2, "bias": 1.5, "alpha": 0.5, "beta": 0.75}
+    table = "LocalResponseNormalizationOptions"
+    return [f.op("LOCAL_RESPONSE_NORMALIZATION", [f.input(1, 3, 4, 7)], (1, 3, 4, 7), table=table, **options)]
+
 
 # ---------------------------------------------------------------------- products
 
@@ -414,6 +424,26 @@ def an_embedding(f: File) -> list[int]:
 
 
 @case
+def one_hot(f: File) -> list[int]:
+    on, off = f.constant(np.float32(2.0)), f.constant(np.float32(-1.0))
+    return [
+        f.op("ONE_HOT", [f.input(1, 3, type="i4"), f.ints(np.int32(5)), on, off], (1, 3, 5), table="OneHotOptions", axis=-1)
+    ]
+
+
+@case
+def positions_of_a_length(f: File) -> list[int]:
+    x = f.input(1, 4, 3)
+    shape = f.op("SHAPE", [x], (3,), type="i4", table="ShapeOptions", out_type=2)
+    one = f.ints([1])
+    options = {"table": "StridedSliceOptions", "shrink_axis_mask": 1}
+    length = f.op("STRIDED_SLICE", [shape, one, f.ints([2]), one], (), type="i4", **options)
+    numbers = f.op("RANGE", [f.ints(np.int32(0)), length, f.ints(np.int32(1))], (4,), type="i4", table="RangeOptions")
+    column = f.op("RESHAPE", [f.op("CAST", [numbers], (4,), table="CastOptions"), f.ints(4, 1)], (4, 1))
+    return [f.op("ADD", [x, column], (1, 4, 3), table="AddOptions")]
+
+
+@case
 def tiled(f: File) -> list[int]:
     return [f.op("TILE", [f.input(1, 2, 3), f.ints(1, 3, 2)], (1, 6, 6))]
 
@@ -532,6 +562,17 @@ def lstm(time_major: bool) -> Case:
 
 
 CASES |= {"lstm": lstm(False), "lstm_time_major": lstm(True)}
+
+
+@case
+def bidirectional_lstm(f: File) -> list[int]:
+    x, weights = f.input(1, 6, 3), []
+    for _ in range(2):
+        weights += [*(f.weight(4, 3) for _ in range(4)), *(f.weight(4, 4) for _ in range(4)), -1, -1, -1]
+        weights += [*(f.weight(4) for _ in range(4)), -1, -1]
+    inputs = [x, *weights, *(f.state(1, 4) for _ in range(4)), *[-1] * 9]
+    options = {"fused_activation_function": 4, "merge_outputs": True, "time_major": False}
+    return [f.op("BIDIRECTIONAL_SEQUENCE_LSTM", inputs, (1, 6, 8), table="BidirectionalSequenceLSTMOptions", **options)]
 
 
 @case

@@ -50,12 +50,12 @@ def test_everything_that_cannot_be_translated_is_refused_at_once(tmp_path: Path)
     x = f.input(1, 6, 4)
     a = f.op("WHERE", [x], (3, 3), type="i8", table="WhereOptions")
     b = f.op("SVDF", [x, f.weight(4, 4), f.weight(4, 2), f.weight(4), f.state(1, 8)], (1, 4), table="SVDFOptions", rank=1)
-    c = f.op("LOCAL_RESPONSE_NORMALIZATION", [f.op("RELU", [x], (1, 6, 4))], (1, 6, 4))
+    c = f.op("SEGMENT_SUM", [f.op("RELU", [x], (1, 6, 4)), f.ints([0])], (1, 6, 4))
     with pytest.raises(Unsupported) as error:
         load_bytes(f.content(a, b, c), tmp_path)
     text = str(error.value)
-    assert "'LOCAL_RESPONSE_NORMALIZATION'" in text and "depends on the data" in text and "keeps its past" in text
-    for place in ("net.tflite:0, in WHERE", "net.tflite:1, in SVDF", "net.tflite:3, in LOCAL_RESPONSE_NORMALIZATION"):
+    assert "'SEGMENT_SUM'" in text and "depends on the data" in text and "keeps its past" in text
+    for place in ("net.tflite:0, in WHERE", "net.tflite:1, in SVDF", "net.tflite:3, in SEGMENT_SUM"):
         assert place in text
     assert "try:" in text and "cut the model before it" in text
 

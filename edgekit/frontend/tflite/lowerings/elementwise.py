@@ -8,7 +8,7 @@ from edgekit.formats.tflite.schema_generated import BuiltinOperator as Op
 from edgekit.formats.tflite.schema_generated import TensorType
 from edgekit.frontend.tflite.constants import DTYPES
 from edgekit.frontend.tflite.context import Lowering
-from edgekit.frontend.tflite.held import Held, Sizes
+from edgekit.frontend.tflite.held import Held, Sizes, plain
 from edgekit.frontend.tflite.table import Result, lowers
 from edgekit.ir import ops
 from edgekit.ir.types import dtype_name
@@ -117,3 +117,15 @@ def l2_normalization(ctx: Lowering, x: Held, *, fused_activation_function: int =
     length = ctx.add(ops.Sqrt(), total)
     floor = ctx.add(ops.Maximum(), length, ctx.scalar(1e-6, torch.float32))
     return ctx.activated(Held(ctx.add(ops.Div(), x.value, floor), x.order), fused_activation_function)
+
+
+@lowers(Op.ONE_HOT)
+def one_hot(ctx: Lowering, indices: Held, depth: Held | Sizes, on_value: Held, off_value: Held, *, axis: int = -1) -> Result:
+    """``on`` where the place along a new last axis is the index, else ``off``."""
+    count = ctx.one(depth, "a depth")
+    ctx.need(axis in (-1, indices.rank), f"along axis {axis}", "a new last axis")
+    ctx.count_constant(max(count, 0))
+    index = ctx.plain(indices)
+    places = ctx.constant(torch.arange(count).to(index.type.dtype), "places")
+    same = ctx.add(ops.Equal(), ctx.reshape(index, (*index.shape, 1)), places)
+    return plain(ctx.add(ops.Where(), same, ctx.plain(on_value), ctx.plain(off_value)))

@@ -112,3 +112,38 @@ def _average_by_hand(
     ones = torch.ones(1, 1, *spatial(ctx, x))
     correction = 1.0 / plain.run(padding.run(ones))
     return ctx.add(ops.Mul(), ctx.add(plain, ctx.add(padding, x)), ctx.constant(correction, "counts"))
+
+
+@lowers(Op.L2_POOL_2D)
+def l2_pool_2d(
+    ctx: Lowering,
+    input: Held,
+    *,
+    padding: int = 0,
+    stride_w: int = 0,
+    stride_h: int = 0,
+    filter_width: int = 0,
+    filter_height: int = 0,
+    fused_activation_function: int = 0,
+) -> Result:
+    """The root of the mean of squares."""
+    squares = Held(ctx.add(ops.Square(), input.value), input.order)
+    options = {"stride_w": stride_w, "stride_h": stride_h, "filter_width": filter_width, "filter_height": filter_height}
+    mean = average_pool_2d(ctx, squares, padding=padding, **options)
+    assert isinstance(mean, Held)
+    return ctx.activated(Held(ctx.add(ops.Sqrt(), mean.value), mean.order), fused_activation_function)
+
+
+@lowers(Op.LOCAL_RESPONSE_NORMALIZATION)
+def local_response_normalization(
+    ctx: Lowering, input: Held, *, radius: int = 0, bias: float = 0.0, alpha: float = 0.0, beta: float = 0.0
+) -> Result:
+    """x / (bias + alpha * sum of squares of the channels within the radius) ** beta (Krizhevsky et al. 2012)."""
+    x, window = ctx.channels_first(input), 2 * radius + 1
+    ctx.need(x.type.rank == 4 and 0 <= radius < 1 << 12, f"of {input.shape} with a radius of {radius}")
+    height, width = spatial(ctx, x)
+    flat = ctx.reshape(ctx.add(ops.Square(), x), (x.shape[0], 1, x.shape[1], height * width))
+    mean = ctx.add(ops.AvgPool2d((window, 1), (1, 1), (radius, 0)), flat)
+    scaled = ctx.add(ops.Mul(), ctx.reshape(mean, x.shape), ctx.scalar(float(alpha) * window, torch.float32))
+    total = ctx.add(ops.Add(), scaled, ctx.scalar(float(bias), torch.float32))
+    return ctx.channels_last(ctx.add(ops.Div(), x, ctx.add(ops.Pow(), total, ctx.scalar(float(beta), torch.float32))))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from edgekit.formats.tflite.schema_generated import BuiltinOperator as Op
+from edgekit.frontend.tflite.constants import DTYPES
 from edgekit.frontend.tflite.context import Lowering
 from edgekit.frontend.tflite.held import Held, Sizes, plain
 from edgekit.frontend.tflite.reshaping import reshaped, resolve
 from edgekit.frontend.tflite.sizes import of_dims
 from edgekit.frontend.tflite.table import Result, lowers
 from edgekit.ir import Value, ops
+from edgekit.ir.types import Batch, Dim
 
 
 @lowers(Op.RESHAPE)
@@ -75,10 +78,10 @@ def tile(ctx: Lowering, x: Held, multiples: Held | Sizes) -> Result:
 
 @lowers(Op.BROADCAST_TO)
 def broadcast_to(ctx: Lowering, x: Held, shape: Held | Sizes) -> Result:
-    """To a shape; where the file says 1 for the batch, the batch."""
-    wanted = ctx.dims(shape, "a shape")
+    """To a shape; where the file says its own number of samples, the batch."""
+    wanted = _with_batch(ctx, ctx.dims(shape, "a shape"))
     present = (*(1,) * (len(wanted) - x.rank), *x.shape)
-    full = [a if b == 1 else b for a, b in zip(present, wanted, strict=True)]
+    full = [a if b in (1, ctx.in_file(a)) else b for a, b in zip(present, wanted, strict=True)]
     return plain(ctx.expand(ctx.plain(x), full))
 
 
@@ -87,7 +90,13 @@ def fill(ctx: Lowering, dims: Held | Sizes, value: Held) -> Result:
     """A tensor full of one number, which must be known."""
     ctx.need(ctx.is_known(value.value), "with a number that the model computes")
     number = value.value.tensor.reshape(-1)[0].item()
-    return plain(ctx.filled(ctx.dims(dims, "a shape"), number, value.value.type.dtype))
+    return plain(ctx.filled(_with_batch(ctx, ctx.dims(dims, "a shape")), number, value.value.type.dtype))
+
+
+def _with_batch(ctx: Lowering, shape: list[Dim]) -> list[Dim]:
+    """A shape that begins with the file's number of samples begins with the batch; 1 says nothing and broadcasts."""
+    samples = ctx.building.batch
+    return [Batch(1), *shape[1:]] if samples > 1 and shape and shape[0] == samples else shape
 
 
 @lowers(Op.REVERSE_V2)
@@ -121,3 +130,12 @@ def _exchanged(ctx: Lowering, x: Value, first: int, second: int) -> Value:
     """Channel a * second + b of x (N, first * second, H, W) goes to b * first + a."""
     apart = ctx.reshape(x, (x.shape[0], first, second, *x.shape[2:]))
     return ctx.reshape(ctx.permute(apart, (0, 2, 1, 3, 4)), x.shape)
+
+
+@lowers(Op.RANGE)
+def range_(ctx: Lowering, start: Held | Sizes, limit: Held | Sizes, delta: Held | Sizes) -> Result:
+    """Integers that are known while the file is read."""
+    numbers = range(ctx.one(start, "a start"), ctx.one(limit, "a limit"), ctx.one(delta, "a step"))
+    ctx.count_constant(len(numbers))
+    kind = DTYPES[ctx.tensors[ctx.operator.outputs[0]].type]
+    return plain(ctx.constant(torch.tensor(list(numbers), dtype=kind), "range"))

@@ -9,7 +9,7 @@ from edgekit.frontend.tflite.reshaping import reshaped
 from edgekit.frontend.tflite.slices import Cut, cut_out, strided_cuts
 from edgekit.frontend.tflite.table import Result, lowers
 from edgekit.ir import ops
-from edgekit.ir.types import Batch, Dim
+from edgekit.ir.types import Batch
 
 
 @lowers(Op.SLICE)
@@ -21,7 +21,7 @@ def slice_(ctx: Lowering, x: Held, begin: Held | Sizes, size: Held | Sizes) -> R
     cuts: list[Cut | None] = []
     for start, count, whole in zip(starts, counts, x.shape, strict=True):
         if isinstance(whole, Batch) or isinstance(count, Batch) or isinstance(start, Batch):
-            ctx.need(start == 0 and count in (whole, whole_at_one(whole), -1), "of samples", "slice within a sample")
+            ctx.need(start == 0 and count in (whole, ctx.in_file(whole), -1), "of samples", "slice within a sample")
             cuts.append(None)
             continue
         stop = whole if count == -1 else start + count
@@ -29,11 +29,6 @@ def slice_(ctx: Lowering, x: Held, begin: Held | Sizes, size: Held | Sizes) -> R
             raise ctx.damaged(f"the elements {start} to {stop} of {whole}")
         cuts.append(Cut(start, stop, 1))
     return cut_out(ctx, x, cuts)
-
-
-def whole_at_one(size: Dim) -> int:
-    """A dimension at batch 1."""
-    return size.multiple if isinstance(size, Batch) else size
 
 
 @lowers(Op.STRIDED_SLICE)
