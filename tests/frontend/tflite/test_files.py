@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import edgekit as ek
 from edgekit import InputError, Unsupported
 from edgekit.formats.tflite.model import Options
 from edgekit.frontend.tflite.sparse import dense
+from edgekit.frontend.tflite.table import lowerings
 from edgekit.ir import N
 from edgekit.ir.types import where_text
 from tests.frontend.tflite.files import File, load_bytes
@@ -143,3 +145,11 @@ def test_a_file_that_is_none_says_so(tmp_path: Path) -> None:
     path.write_bytes(b"no flatbuffer at all")
     with pytest.raises(InputError, match="not a TensorFlow Lite file"):
         ek.load(path)
+
+
+def test_the_documents_list_the_operators_that_are_read() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "sources.md").read_text()
+    found = re.search(r"\*\*Operators\*\* that are read \((\d+)\).*?\n\n(.*?)\n\n", text, re.DOTALL)
+    assert found is not None
+    listed = re.findall(r"`(\w+)`", found[2])
+    assert listed == sorted(op.name for op, entry in lowerings().items() if not entry.refuses) and int(found[1]) == len(listed)
