@@ -62,6 +62,13 @@ def torch_ops() -> tuple[str, ...]:
     return tuple(sorted({str(overload.overloadpacket) for overload in lowerings()}))
 
 
+def onnx_operators() -> tuple[str, ...]:
+    """Names of the operators of ONNX files that are read, beside those that ONNX defines by them."""
+    from edgekit.frontend.onnx.table import lowerings as onnx_lowerings
+
+    return tuple(sorted({*onnx_lowerings(), "If"}))
+
+
 def _rewritten() -> set[type[Op]]:
     """Ops that TFLite's lowerings replace."""
     kinds: set[type[Op]] = set()

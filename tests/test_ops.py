@@ -42,3 +42,4 @@ def test_the_command_prints_a_table_or_json(capsys: pytest.CaptureFixture[str]) 
     assert main(["ops", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["schema"] == "edgekit.ops/1" and len(document["graph"]) == len(OPS) - 2
+    assert {"Conv", "LSTM", "Resize"} <= set(document["onnx"])

@@ -11,12 +11,13 @@ import click
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def ops(as_json: bool) -> None:
-    """List the supported ops: PyTorch's that are read, and the graph's with their form in every runtime."""
-    from edgekit.op_support import supported_ops, torch_ops
+    """List the supported ops: PyTorch's and ONNX's that are read, and the graph's with their form in every runtime."""
+    from edgekit.op_support import onnx_operators, supported_ops, torch_ops
 
-    known, sources = supported_ops(), torch_ops()
+    known, sources, onnx = supported_ops(), torch_ops(), onnx_operators()
     if as_json:
-        document = {"schema": "edgekit.ops/1", "graph": [dataclasses.asdict(op) for op in known], "torch": list(sources)}
+        read = {"torch": list(sources), "onnx": list(onnx)}
+        document = {"schema": "edgekit.ops/1", "graph": [dataclasses.asdict(op) for op in known], **read}
         click.echo(json.dumps(document, indent=2))
         return
     from rich.box import SIMPLE_HEAD
@@ -42,3 +43,5 @@ def ops(as_json: bool) -> None:
     console.print(f"\n[bold]{len(sources)} PyTorch ops are read[/bold] [dim](in-place forms of them too)[/dim]")
     names = ", ".join(name.removeprefix("aten.") for name in sources)
     console.print(f"  {names}", soft_wrap=not console.is_terminal)
+    console.print(f"\n[bold]{len(onnx)} ONNX operators are read[/bold] [dim](opset 6 to the newest)[/dim]")
+    console.print(f"  {', '.join(onnx)}", soft_wrap=not console.is_terminal)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -11,6 +12,8 @@ from edgekit.frontend.onnx.table import Result, lowers
 from edgekit.ir import Value, ops
 
 Axes = Operand | Sequence[int] | None
+#: Elements that TopK gives at most: each takes four ops.
+_MOST_TAKEN = 16
 
 
 def _over(
@@ -184,3 +187,35 @@ def cum_sum(ctx: Lowering, x: Value, axis: Operand, *, exclusive: int = 0, rever
         y = ctx.slice(ctx.add(ops.Pad(pads=pads), y), at, 0, size)
     y = _cast_back(ctx, ctx.add(ops.Cumsum(axis=at), y), x.type.dtype)
     return ctx.add(ops.Flip(axes=(at,)), y) if reverse else y
+
+
+@lowers("TopK")
+def top_k(
+    ctx: Lowering,
+    x: Value,
+    k: Operand | int | None = None,
+    *,
+    axis: int = -1,
+    largest: int = 1,
+    sorted: int = 1,
+) -> Result:
+    """The few largest, one after the other: each is taken out before the next is looked for. Of equal ones the first wins."""
+    (count,) = ctx.ints(1 if k is None else k, "k")
+    at = ctx.axis(axis, x.type.rank)
+    size = ctx.fixed(x, at)
+    ctx.need(0 < count <= min(size, _MOST_TAKEN), f"takes {count} of {size} elements", "take some of them behind the model")
+    ctx.need(x.type.is_float, "of integers", "cast to float32 first")
+    y = x if largest else ctx.add(ops.Neg(), x)
+    line = tuple(size if each == at else 1 for each in range(x.type.rank))
+    places = ctx.constant(torch.arange(size).reshape(line), "places")
+    taken = ctx.scalar(-math.inf, x.type.dtype)
+    values, indices = [], []
+    for turn in range(count):
+        index = ctx.add(ops.Argmax(axis=at, keepdim=True), y)
+        values.append(ctx.add(ops.Amax(axes=(at,), keepdim=True), y))
+        indices.append(index)
+        if turn < count - 1:
+            y = ctx.add(ops.Where(), ctx.add(ops.Equal(), places, index), taken, y)
+    found = values[0] if count == 1 else ctx.add(ops.Concat(axis=at), *values)
+    where = indices[0] if count == 1 else ctx.add(ops.Concat(axis=at), *indices)
+    return found if largest else ctx.add(ops.Neg(), found), where
