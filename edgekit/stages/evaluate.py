@@ -98,10 +98,10 @@ def evaluate(
 
         return measure(lambda raw: run(raw)[0], what, specs, user_predict=user_predict, root=root)
 
-    scores = [scored(run) for run in (on_source, on_graph, on_artifact)]
+    before, after, written = (scored(run) for run in (on_source, on_graph, on_artifact))
     return tuple(
-        Evaluation(name, *(score.get(name) for score in scores), max_drop if index == 0 else None)
-        for index, name in enumerate(scores[0])
+        Evaluation(name, before[name], after.get(name), written.get(name), max_drop if index == 0 else None)
+        for index, name in enumerate(before)
     )
 
 
