@@ -232,7 +232,8 @@ class Translator:
         for index, found in zip(ctx.operator.outputs, results, strict=True):
             self.building.held[index] = found
             if isinstance(found, Held):
-                self._check(ctx, ctx.tensors[index], found)
+                if type(found) is Held:  # not one that the file holds in parts
+                    self._check(ctx, ctx.tensors[index], found)
                 self._adopt(ctx.tensors[index], found.value)
 
     def _check(self, ctx: Lowering, tensor: Tensor, found: Held) -> None:

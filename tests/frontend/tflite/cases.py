@@ -71,6 +71,26 @@ def depthwise_multiplier_2(f: File) -> list[int]:
     return [f.op("DEPTHWISE_CONV_2D", [x, w, b], (1, 6, 6, 6), table="DepthwiseConv2DOptions", **options)]
 
 
+def spread(name: str, weight: tuple[int, ...], table: str, **fields: int) -> Case:
+    """A convolution of dilation 2 over an image (1, 7, 6, 3), as TensorFlow writes it: SAME, with a crop."""
+
+    def make(f: File) -> list[int]:
+        x, block, w, b = f.input(1, 7, 6, 3), f.ints(2, 2), f.weight(*weight), f.weight(6)
+        parts = f.op("SPACE_TO_BATCH_ND", [x, block, f.ints([[2, 3], [2, 2]])], (4, 6, 5, 3))
+        options = {"padding": 1, "stride_h": 1, "stride_w": 1, "fused_activation_function": 1}
+        channels = weight[0] if name == "CONV_2D" else weight[3]
+        y = f.op(name, [parts, w, b], (4, 4, 3, channels), table=table, **{**options, **fields})
+        return [f.op("BATCH_TO_SPACE_ND", [y, block, f.ints([[0, 1], [0, 0]])], (1, 7, 6, channels))]
+
+    return make
+
+
+CASES |= {
+    "conv_of_parts": spread("CONV_2D", (6, 3, 3, 3), "Conv2DOptions"),
+    "depthwise_of_parts": spread("DEPTHWISE_CONV_2D", (1, 3, 3, 6), "DepthwiseConv2DOptions", depth_multiplier=2),
+}
+
+
 def transposed(kernel: int, stride: int, padding: int, out: int) -> Case:
     def make(f: File) -> list[int]:
         x, w, b = f.input(1, 4, 4, 3), f.weight(5, kernel, kernel, 3), f.weight(5)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from edgekit.formats.tflite.schema_generated import BuiltinOperator as Op
+from edgekit.formats.tflite.schema_generated import Padding
 from edgekit.frontend.tflite.context import Lowering
 from edgekit.frontend.tflite.held import Held
+from edgekit.frontend.tflite.lowerings.dilation import Spread
 from edgekit.frontend.tflite.table import Result, lowers
 from edgekit.frontend.tflite.windows import pads, spatial
 from edgekit.ir import Value, ops
@@ -31,8 +35,8 @@ def conv_2d(
     if not isinstance(depth, int) or not isinstance(channels, int) or depth < 1 or channels % depth:
         raise ctx.damaged(f"a filter {filter.shape} for {input.shape}")
     weight = ctx.parameter(ctx.plain(filter), "weight", (0, 3, 1, 2))
-    stride, dilation = (stride_h, stride_w), (dilation_h_factor, dilation_w_factor)
-    return _convolved(ctx, x, weight, bias, padding, stride, dilation, channels // depth, fused_activation_function)
+    window = Window(padding, (stride_h, stride_w), (dilation_h_factor, dilation_w_factor))
+    return _convolved(ctx, input, x, weight, bias, window, channels // depth, fused_activation_function)
 
 
 @lowers(Op.DEPTHWISE_CONV_2D)
@@ -57,23 +61,31 @@ def depthwise_conv_2d(
     if not isinstance(channels, int) or not isinstance(results, int) or channels < 1 or results < 1 or results % channels:
         raise ctx.damaged(f"a filter {filter.shape} for {input.shape}")
     weight = ctx.parameter(ctx.plain(filter), "weight", (3, 0, 1, 2))
-    stride, dilation = (stride_h, stride_w), (dilation_h_factor, dilation_w_factor)
-    return _convolved(ctx, x, weight, bias, padding, stride, dilation, channels, fused_activation_function)
+    window = Window(padding, (stride_h, stride_w), (dilation_h_factor, dilation_w_factor))
+    return _convolved(ctx, input, x, weight, bias, window, channels, fused_activation_function)
+
+
+@dataclass(frozen=True)
+class Window:
+    """How a convolution slides: SAME or VALID, and (height, width) of stride and dilation."""
+
+    padding: int
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
 
 
 def _convolved(
-    ctx: Lowering,
-    x: Value,
-    weight: Value,
-    bias: Held | None,
-    padding: int,
-    stride: tuple[int, int],
-    dilation: tuple[int, int],
-    groups: int,
-    fused: int,
+    ctx: Lowering, input: Held, x: Value, weight: Value, bias: Held | None, window: Window, groups: int, fused: int
 ) -> Held:
-    reach = [(int(k) - 1) * d + 1 for k, d in zip(weight.shape[2:], dilation, strict=True)]
-    op = ops.Conv2d(stride, pads(ctx, x, padding, reach, stride), dilation, groups)
+    if isinstance(input, Spread):
+        plain = (window.padding, window.stride, window.dilation) == (Padding.VALID, (1, 1), (1, 1))
+        ctx.need(plain and input.around is not None, "over parts of an image, with padding, strides or dilation of its own")
+        assert input.around is not None
+        op = ops.Conv2d((1, 1), input.around, input.block, groups)
+        made = ctx.channels_last(ctx.with_activation(op, fused, x, weight, ctx.bias(bias, x, weight, 0)))
+        return Spread(made.value, made.order, input.block, None)
+    reach = [(int(k) - 1) * d + 1 for k, d in zip(weight.shape[2:], window.dilation, strict=True)]
+    op = ops.Conv2d(window.stride, pads(ctx, x, window.padding, reach, window.stride), window.dilation, groups)
     return ctx.channels_last(ctx.with_activation(op, fused, x, weight, ctx.bias(bias, x, weight, 0)))
 
 
