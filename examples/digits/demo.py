@@ -21,7 +21,7 @@ PACKAGES = {"litert": "ai_edge_litert", "onnxruntime": "onnxruntime", "tflite-mi
 
 def verifiable_targets() -> list[str]:
     """Targets whose runtime is installed here, without those for binary networks."""
-    targets = [target for target in map(Target.load, target_names()) if not target.name.endswith("-binary")]
+    targets = [target for target in map(Target.load, target_names()) if not target.name.endswith(("-binary", "-lce"))]
     return [target.name for target in targets if importlib.util.find_spec(PACKAGES[target.runtime])]
 
 

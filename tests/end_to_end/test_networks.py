@@ -153,7 +153,7 @@ def source_of(name: str, project: Project) -> nn.Module:
 
 def target_names() -> tuple[str, ...]:
     """Without those that are made for binary networks alone."""
-    return tuple(name for name in all_targets() if not name.endswith("-binary"))
+    return tuple(name for name in all_targets() if not name.endswith(("-binary", "-lce")))
 
 
 @pytest.mark.parametrize("name", CASES)
