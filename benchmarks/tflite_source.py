@@ -2,9 +2,10 @@
 
     python -m benchmarks.tflite_source [--only NAME]...
 
-Loads MLPerf Tiny's ResNet-8, MobileNetV1 and autoencoder and a small LSTM from their float files, builds int8 and float files
-and compares them with LiteRT running the source; then loads TensorFlow's int8 files and writes them again, which must give
-the same integers. Records ``results/tflite_source.json`` and the table of README.md.
+Loads MLPerf Tiny's ResNet-8 (from TFLite and from Keras), MobileNetV1 and autoencoder and a small LSTM from their float files,
+builds int8 and float files and compares them with LiteRT running the source; then loads TensorFlow's int8 files and writes
+them again, which must give the same integers. Records ``results/tflite_source.json`` and the table of README.md. The Keras
+file needs ``EDGEKIT_TENSORFLOW_PYTHON`` (docs/sources.md).
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Source:
     Attributes:
         name: for the command line.
         title: as people call it.
-        file: the float file in the folder of models, "" for none.
+        file: the float file in the folder of models.
         peer: TensorFlow's int8 file, "" for none.
     """
 
@@ -53,7 +54,7 @@ class Source:
 
     def samples(self, count: int, seed: int) -> Array:
         """Inputs as the file takes them."""
-        if self.name == "resnet8":
+        if self.name.startswith("resnet8"):
             with np.load(DATA / "cifar10.npz") as arrays:
                 images = arrays["x_train"]
             return images[np.random.default_rng(seed).choice(len(images), count, replace=False)].astype(np.float32)
@@ -68,13 +69,14 @@ class Source:
 
 
 SOURCES = (
-    Source("resnet8", "ResNet-8", "resnet8_cifar10_fp32", "resnet8_cifar10_int8_tf"),
-    Source("mobilenet", "MobileNetV1-0.25", "mobilenet_v1_025_vww_fp32", "mobilenet_v1_025_vww_int8_tf"),
-    Source("autoencoder", "FC autoencoder", "autoencoder_ad_fp32", "autoencoder_ad_int8_tf"),
-    Source("lstm", "LSTM", "lstm_mnist_fp32"),
+    Source("resnet8", "ResNet-8", "resnet8_cifar10_fp32.tflite", "resnet8_cifar10_int8_tf"),
+    Source("resnet8_h5", "ResNet-8 of Keras", "resnet8_cifar10.h5", "resnet8_cifar10_int8_tf"),
+    Source("mobilenet", "MobileNetV1-0.25", "mobilenet_v1_025_vww_fp32.tflite", "mobilenet_v1_025_vww_int8_tf"),
+    Source("autoencoder", "FC autoencoder", "autoencoder_ad_fp32.tflite", "autoencoder_ad_int8_tf"),
+    Source("lstm", "LSTM", "lstm_mnist_fp32.tflite"),
 )
 AGAIN = (
-    *(source.peer for source in SOURCES if source.peer),
+    *dict.fromkeys(source.peer for source in SOURCES if source.peer),
     "dscnn_kws_int8_tf",
     "streaming_wakeword_int8_tf",
 )
@@ -108,7 +110,7 @@ def main() -> int:
 
 def from_float(source: Source, folder: Path) -> list[Figures]:
     """Rows of the files that are built from a float file."""
-    path = DATA / "models" / f"{source.file}.tflite"
+    path = DATA / "models" / source.file
     graph = ek.load(path)
     held_out = source.samples(_HELD_OUT, 2)
     wanted = graph.source(torch.from_numpy(held_out)).numpy()
@@ -131,7 +133,7 @@ def from_float(source: Source, folder: Path) -> list[Figures]:
         if target in ("tflite-int8", "tflm-int8") and source.peer:
             peer = DATA / "models" / f"{source.peer}.tflite"
             row |= {f"peer_{key}": value for key, value in _of_file(peer).items()} | {"peer_bytes": peer.stat().st_size}
-        if source.name == "resnet8":
+        if source.name.startswith("resnet8"):
             row |= _accuracy(graph, built.artifact)
         rows.append(row)
     return rows

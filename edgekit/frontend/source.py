@@ -47,7 +47,8 @@ def load(
 
     Args:
         model: an ``nn.Module``, ``"package.module:callable"`` (returns a module, or a module and its example inputs), the path
-            of a ``.pt2`` or ``.ekg`` file, or an exported program.
+            of a ``.pt2``, ``.onnx``, ``.tflite``, ``.keras``, ``.h5`` or ``.ekg`` file or of a SavedModel folder, or an
+            exported program. docs/sources.md says what is read of each.
         example_inputs: a tuple of the positional arguments, one tensor, or a dict by parameter name; arrays will do. Their
             values do not matter, their shapes and types do. The batch (axis 0) may be 1.
         weights: a checkpoint to load first: torch (``weights_only``), safetensors or ``.npz``, recognised by content.
