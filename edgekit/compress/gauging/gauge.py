@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
 from edgekit.compress.gauging.candidate import FileMaker
 from edgekit.compress.gauging.kept import Kept
-from edgekit.compress.gauging.meters import Meter, Reading
+from edgekit.compress.gauging.meters import Latency, Meter, Reading
 from edgekit.ir import Graph
 
 
@@ -18,7 +19,7 @@ class Gauge:
 
     Attributes:
         what: of the files, in a few words.
-        before: the reading of the graph that the step was given.
+        before: the reading of the graph that the step was given; measured when it is first asked for.
         whole: its multiply-accumulates, or what else candidates are chosen by.
     """
 
@@ -36,7 +37,7 @@ class Gauge:
             whole: what candidates are chosen by, of this graph; its multiply-accumulates by default.
 
         Raises:
-            EdgekitError: the graph cannot be exported or measured; nothing has been trained yet.
+            EdgekitError: the graph cannot be exported; nothing has been trained yet.
         """
         self.whole = graph.macs if whole is None else whole
         self._file, self._meter, self._kept = file, meter, Kept(kept)
@@ -44,14 +45,25 @@ class Gauge:
         try:
             self.what = ""
             self._base = self._write(graph)
-            self.before = self._read(self._base)
         except BaseException:
             self._folder.cleanup()
             raise
 
+    @cached_property
+    def before(self) -> Reading:
+        """See above."""
+        return self._read(self._base)
+
     def __call__(self, graph: Graph) -> Reading:
         """The reading of a candidate."""
         return self._read(self._write(graph))
+
+    def glance(self, graph: Graph) -> Reading:
+        """A reading of a candidate that is quick, and rough where that takes less than the reading itself."""
+        path = self._write(graph)
+        if self._kept.get(path.stem) is None and isinstance(self._meter, Latency):
+            return self._meter.glance(self._base, path)
+        return self._read(path)
 
     def __enter__(self) -> Gauge:
         return self

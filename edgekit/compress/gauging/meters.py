@@ -74,12 +74,21 @@ class Latency:
     LAUNCHES, AT_MOST = 10, 25
     #: Least seconds of timed calls of a launch.
     SECONDS = 0.5
+    #: Seconds, launches and most launches of a reading that only tells what is far from a budget.
+    GLANCE = (0.1, 2, 2)
 
     def __init__(self, on: str) -> None:
         self._on = on
 
     def __call__(self, base: Path, candidate: Path) -> Reading:
         """See ``Meter``."""
+        return self._timed(base, candidate, self.SECONDS, self.LAUNCHES, self.AT_MOST)
+
+    def glance(self, base: Path, candidate: Path) -> Reading:
+        """Rough: from few launches."""
+        return self._timed(base, candidate, *self.GLANCE)
+
+    def _timed(self, base: Path, candidate: Path, seconds: float, launches: int, at_most: int) -> Reading:
         from edgekit.bench.execute import Arm
         from edgekit.bench.launch import Request
         from edgekit.bench.rounds import Stopping
@@ -88,8 +97,8 @@ class Latency:
 
         files: Sequence[Path] = (base,) if base == candidate else (base, candidate)
         python = sys.executable if self._on == "local" else "python3"
-        request = Request(seconds=self.SECONDS)
-        stopping = Stopping(launches=self.LAUNCHES, at_most=self.AT_MOST)
+        request = Request(seconds=seconds)
+        stopping = Stopping(launches=launches, at_most=at_most)
         with open_transport(self._on) as transport:
             session = measure(transport, [Arm(path) for path in files], request, stopping, python=python)
         result = session.results[-1]

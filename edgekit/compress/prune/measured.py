@@ -19,6 +19,9 @@ MOST = 8
 #: A cost that is so near below the budget, relative to it, ends the search.
 NEAR = 0.01
 
+#: A rough reading that is so many times the budget needs no other.
+FAR = 2.0
+
 #: A guess stays so far, relative to the gap, from the ends that were measured already.
 _MARGIN = 0.1
 
@@ -66,6 +69,9 @@ class Measuring(Protocol):
 
     def __call__(self, graph: Graph) -> Reading:
         """The reading of a candidate."""
+
+    def glance(self, graph: Graph) -> Reading:
+        """Likewise, and rough where that is quicker."""
 
 
 @dataclass
@@ -116,19 +122,15 @@ def meet_measured(analysis: Analysis, allowed: Allowed, candidates: Candidates, 
         OverBudget: the budget is missed even with all removed that may go.
         EdgekitError: what a measurement raises.
     """
+    gone = candidates.smallest()
+    small = shrink(analysis, gone)
+    if allowed.cost(rough := gauge.glance(small)) > FAR * allowed.amount:
+        raise _over(analysis, allowed, candidates, rough)
     if allowed.meets(gauge.before):
         return Found(candidates.within(gauge.whole), gauge.before)
-    gone = candidates.smallest()
-    count = _count(analysis, candidates, gone)
-    reading = gauge(shrink(analysis, gone))
+    count, reading = _count(analysis, candidates, gone), gauge(small)
     if not allowed.meets(reading):
-        limit = f"{100 * allowed.amount:g}% of it" if allowed.is_share else allowed.text(allowed.amount)
-        raise OverBudget(
-            f"pruning cannot bring {allowed.text(gauge.before.value)} to {limit}: {candidates.how_small} "
-            f"{allowed.text(reading.value)} were measured",
-            where=f"prune of {analysis.graph.name}",
-            hint=candidates.larger,
-        )
+        raise _over(analysis, allowed, candidates, reading)
     found = Found(gone, reading, [(count, reading)])
     dear, cheap = (gauge.whole, allowed.cost(gauge.before)), (count, allowed.cost(reading))
     while len(found.readings) < MOST and cheap[1] < allowed.amount * (1 - NEAR):
@@ -143,6 +145,17 @@ def meet_measured(analysis: Analysis, allowed: Allowed, candidates: Candidates, 
         else:
             dear = (count, allowed.cost(reading))
     return found
+
+
+def _over(analysis: Analysis, allowed: Allowed, candidates: Candidates, reading: Reading) -> OverBudget:
+    """The error for a budget that the smallest network misses."""
+    limit = f"{100 * allowed.amount:g}%" if allowed.is_share else allowed.text(allowed.amount)
+    found = allowed.text(reading.value) + (f", {100 * reading.share:.3g}%," if allowed.is_share else "")
+    return OverBudget(
+        f"pruning cannot bring the {allowed.measure} to {limit}: {candidates.how_small} {found} were measured",
+        where=f"prune of {analysis.graph.name}",
+        hint=candidates.larger,
+    )
 
 
 def _guess(dear: tuple[int, float], cheap: tuple[int, float], amount: float) -> float:

@@ -103,12 +103,12 @@ def test_an_amount_and_milliseconds_are_held_against_the_value_and_a_latency_aga
 def test_a_network_within_the_budget_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in = StandIn(lambda macs: macs)
     small = Prune(instructions=1.0).apply(net(), context=with_meter(monkeypatch, stand_in))
-    assert small.macs == net().macs and stand_in.measured == 0
+    assert small.macs == net().macs and stand_in.measured <= 1  # the smallest, which says what can be met
 
 
 def test_a_budget_that_no_pruning_meets_is_refused_with_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     context = with_meter(monkeypatch, StandIn(lambda macs: 1_000_000 + macs))
-    with pytest.raises(OverBudget, match=r"bring 1,456,320 instructions to 50% of it: .* 1,001,156 instructions were"):
+    with pytest.raises(OverBudget, match=r"bring the instructions to 50%: .* 1,001,156 instructions, 68\.7%, were"):
         Prune(instructions=0.5).apply(net(), context=context)
 
 
@@ -181,7 +181,7 @@ def test_in_a_build_bytes_are_those_of_the_first_targets_artifact(tmp_path: Path
 
 def test_an_impossible_budget_is_refused_after_one_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in = StandIn(lambda macs: 5 + macs / 1e6)
-    with pytest.raises(OverBudget, match=r"to 1e-09 ms: with one channel left .* 5.001 ms were measured"):
+    with pytest.raises(OverBudget, match=r"latency to 1e-09 ms: with one channel left .* 5.001 ms were measured"):
         Prune(latency_ms=1e-9).apply(net(), context=with_meter(monkeypatch, stand_in))
     assert stand_in.measured == 1
 
@@ -241,6 +241,12 @@ def test_instructions_are_counted_on_the_emulated_core_and_met(tmp_path: Path) -
     (tmp_path / "small.tflite").write_bytes(PlainFile(small, data, None)(small).content)
     assert qemu.count_instructions(tmp_path / "small.tflite", "cortex-a53") == found["after"]
     assert 0.4 * found["before"] < found["after"] <= 0.6 * found["before"]
+
+
+def test_a_latency_that_is_far_out_of_reach_is_refused_at_a_glance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meters.Latency, "__call__", lambda *_: pytest.fail("timed at length"))
+    with pytest.raises(OverBudget, match="were measured"):
+        Prune(latency_ms=1e-9, rounds=2, epochs=1).apply(net(), Data(train=blobs()))
 
 
 @pytest.mark.slow
