@@ -29,6 +29,9 @@ from edgekit.ir.exits import exit_plan
 from edgekit.train.batches import Feeding
 from edgekit.train.samples import open_samples
 
+#: What the last exit is called in a record.
+THE_END = "end"
+
 #: Held out samples below which a threshold is hardly more than a guess.
 _FEW = 500
 
@@ -95,8 +98,8 @@ def _with_choice(graph: Graph, end: str, count: int, step: EarlyExit) -> tuple[G
     last = values[end]
     heads = [next(n.output for n in graph.nodes if n.optional(1) is graph.state[f"exits.{i}.weight"]) for i in range(count)]
     op = ops.ChooseExit(step.score, (1.0,) * count, (CLOSED,) * count)
-    choice = graph.add(op, *heads, last, name="early_exit", where=last.producer.where if last.producer else ())
-    graph.replace(last, choice)  # which takes the name: outputs keep theirs
+    choice = graph.add(op, *heads, last, name=f"{end}.last", where=last.producer.where if last.producer else ())
+    graph.replace(last, choice)  # the two exchange names: outputs keep theirs
     graph.sort()
     return graph, [*heads, last]
 
@@ -118,7 +121,7 @@ def _decide(
     places = range(len(names))
     seen = observed.seen(step.score, temperatures, shares, places)
     thresholds = choose(seen, Goal.of(step))
-    found = summary(seen, thresholds, [*names, exits[-1].name], macs)
+    found = summary(seen, thresholds, [*names, THE_END], macs)
     for row, z, t, threshold in zip(found["exits"], logits, temperatures, thresholds, strict=False):
         row |= {
             "temperature": t,
@@ -151,7 +154,7 @@ def _evaluated(
     if observed is None:
         return {"curve": curve(chosen_on, chosen_on)}
     seen = observed.seen(step.score, policy.temperatures, shares, places)
-    found = summary(seen, np.array(policy.thresholds), [*names, exits[-1].name], macs)
+    found = summary(seen, np.array(policy.thresholds), [*names, THE_END], macs)
     return {"evaluation": found, "curve": curve(chosen_on, seen)}
 
 

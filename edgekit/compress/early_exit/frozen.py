@@ -1,7 +1,8 @@
 """Heads on a network that stays as it is.
 
-What a head without a convolution reads is a few numbers a sample: it is computed once for all samples, and the heads are
-trained on that. Otherwise, and where samples are augmented, the frozen network runs in every step, as far as the last exit.
+What heads read of the training samples is computed once, and the heads are trained on that: means where they begin with
+pooling, the values themselves before a convolution. Where that is more than memory should hold, and where samples are
+augmented, the frozen network runs in every step, as far as the last exit.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from edgekit.train.batches import Feeding, Samples
 from edgekit.train.loop import train
 from edgekit.train.trained import Trained
 
-#: Numbers of one sample above which they are not kept in memory.
-_MOST_KEPT = 8192
+#: Bytes of what heads read of all training samples, above which they are not kept in memory.
+_MOST_KEPT = 1 << 30
 
 
 def attach(graph: Graph, places: Sequence[Value], classes: int, step: EarlyExit) -> list[Value]:
@@ -63,31 +64,38 @@ def train_heads(
     values = {value.name: value for value in graph.values()}
     classes = int(values[end].tensor_shape[1])
     settings = replace(step.settings(), validation=0.0, patience=0)
+    kept = _is_kept(step, values, places, samples.count)
     objective = ExitLoss(
         tuple(range(len(places))),
         (1.0,) * len(places),
         step.self_distillation,
         step.temperature,
-        None if _is_kept(step, values, places) else len(places),
+        None if kept else len(places),
         settings.label_smoothing,
     )
     standards: list[tuple[Tensor, Tensor]] = []
-    if _is_kept(step, values, places):
+    if kept:
         heads, source, standards = _on_features(step, graph, places, end, classes, samples, feeding)
     else:
         heads, source = _on_network(step, graph, places, end, classes), data
     trained = train(heads, source, settings, objective, folder=context.folder, say=context.say, root=context.root)
     parameters = {name: value.tensor.detach() for name, value in trained.graph.state.items() if name.startswith("exits.")}
     for number, (mean, scale) in enumerate(standards):
+        if step.head.channels:
+            convolution = parameters[f"exits.{number}.conv.weight"]
+            parameters[f"exits.{number}.conv.weight"] = convolution / scale.reshape(1, -1, *[1] * (convolution.dim() - 2))
+            continue
         weight = parameters[f"exits.{number}.weight"] / scale
         parameters[f"exits.{number}.weight"] = weight
         parameters[f"exits.{number}.bias"] = parameters[f"exits.{number}.bias"] - weight @ mean
     return parameters, trained
 
 
-def _is_kept(step: EarlyExit, values: dict[str, Value], places: Sequence[str]) -> bool:
-    numbers = sum(values[name].tensor_shape[1] * step.head.pool**2 for name in places)
-    return not step.head.channels and step.settings().augment == "none" and numbers <= _MOST_KEPT
+def _is_kept(step: EarlyExit, values: dict[str, Value], places: Sequence[str], samples: int) -> bool:
+    read = [values[name] for name in places]
+    whole, means = (v.type.numel() for v in read), (v.tensor_shape[1] * step.head.pool**2 for v in read)
+    numbers = sum(whole if step.head.channels else means)
+    return step.settings().augment == "none" and 4 * numbers * samples <= _MOST_KEPT
 
 
 def _on_features(
@@ -96,18 +104,44 @@ def _on_features(
     """A graph of the heads alone, and what they read of every training sample, standardised; and by what mean and scale."""
     whole = graph.copy()
     values = {value.name: value for value in whole.values()}
-    features = [pooled(whole, values[name], step.head, f"exits.{number}") for number, name in enumerate(places)]
+    _refuse_unreadable(step, graph, places, classes)
+    features = [values[name] for name in places]
+    if not step.head.channels:
+        features = [pooled(whole, value, step.head, f"exits.{number}") for number, value in enumerate(features)]
     told = [values[end]] if step.self_distillation else []
     read, targets = values_of(whole, [*features, *told], samples.batches(0), feeding)
-    standards = [(x.mean(0), x.std(0).clamp_min(1e-6)) for x in read[: len(places)]]
-    read[: len(places)] = [(x - mean) / scale for x, (mean, scale) in zip(read, standards, strict=False)]
+    standards = [_standard(x, step) for x in read[: len(places)]]
+    for x, (mean, scale) in zip(read, standards, strict=False):
+        around = [1] * (x.dim() - 2)
+        x.sub_(mean.reshape(1, -1, *around)).div_(scale.reshape(1, -1, *around))
     heads = Graph("exits")
     generator = torch.Generator().manual_seed(step.settings().seed)
-    inputs = [heads.add_input(f"x{number}", TensorType(x.dtype, (N, x.shape[1]))) for number, x in enumerate(read)]
-    heads.outputs = [
-        classifier(heads, x, classes, f"exits.{number}", generator) for number, x in enumerate(inputs[: len(places)])
-    ]
+    inputs = [heads.add_input(f"x{number}", TensorType(x.dtype, (N, *x.shape[1:]))) for number, x in enumerate(read)]
+    for number, value in enumerate(inputs[: len(places)]):
+        name = f"exits.{number}"
+        if step.head.channels:
+            value = pooled(heads, convolved(heads, value, step.head, name, generator), step.head, name)
+        heads.outputs.append(classifier(heads, value, classes, name, generator))
     return heads, (tuple(x.numpy() for x in read), torch.cat(targets).numpy()), standards
+
+
+def _refuse_unreadable(step: EarlyExit, graph: Graph, places: Sequence[str], classes: int) -> None:
+    """Raises what attaching the heads to the network would: a graph of heads alone does not know what sequences hold."""
+    scratch = graph.copy()
+    values = {value.name: value for value in scratch.values()}
+    attach(scratch, [values[name] for name in places], classes, step)
+
+
+def _standard(x: Tensor, step: EarlyExit) -> tuple[Tensor, Tensor]:
+    """Mean and scale of features (samples, features) or channels, which the trained layer takes into its weights.
+
+    What hardly varies counts as a tenth of the mean deviation, so that no weight explodes. A convolution meets zeros at its
+    edges, so what it reads keeps its mean.
+    """
+    over = [0, *range(2, x.dim())]
+    deviations = x.std(over)
+    mean = torch.zeros_like(deviations) if step.head.channels else x.mean(over)
+    return mean, deviations.clamp_min(max(0.1 * float(deviations.mean()), 1e-6))
 
 
 def _on_network(step: EarlyExit, graph: Graph, places: Sequence[str], end: str, classes: int) -> Graph:

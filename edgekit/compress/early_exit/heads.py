@@ -86,8 +86,8 @@ def features_last(value: Value) -> bool:
 
 
 def _weight(graph: Graph, shape: tuple[int, ...], name: str, generator: torch.Generator) -> Value:
-    """He's normal start: variance 2 / fan-in, half of it where no ReLU follows."""
+    """He's normal start for convolutions, variance 2 / fan-in; next to nothing for the last layer: no class is preferred."""
     fan_in = math.prod(shape[1:])
-    gain = 2.0 if len(shape) > 2 else 1.0
+    gain = 2.0 if len(shape) > 2 else 0.01
     data = torch.randn(shape, generator=generator) * math.sqrt(gain / fan_in)
     return graph.add_state(name, nn.Parameter(data))

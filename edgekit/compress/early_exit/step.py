@@ -76,7 +76,8 @@ class EarlyExit:
         score: "confidence", "entropy" or "margin" of the calibrated probabilities; an exit answers above its threshold.
         max_drop: points (hundredths) of top-1 that may be lost beside the whole network; the mean cost is made least.
         mean_cost: mean share of the whole network's MACs that a sample may cost; top-1 is made largest. Instead of max_drop.
-        caution: standard errors of the measured drop that are added to it before it is held against ``max_drop``.
+        caution: standard errors of the measured drop that are added to it before it is held against ``max_drop``: thresholds
+            that are the best of many on some samples are worse on others.
 
     Raises:
         UsageError: a field that can't be.
@@ -95,7 +96,7 @@ class EarlyExit:
     score: str = "confidence"
     max_drop: float | None = None
     mean_cost: float | None = None
-    caution: float = 1.0
+    caution: float = 2.0
 
     def __post_init__(self) -> None:
         self._check_places()

@@ -13,6 +13,7 @@ import edgekit as ek
 from edgekit import ConfigError, Unsupported, UsageError
 from edgekit.compress.early_exit.heads import features_last
 from edgekit.compress.early_exit.places import cuts, find
+from edgekit.compress.quantize.sensitivity import logits
 from edgekit.compress.steps import parse_steps
 from edgekit.export.tflite.exporter import export
 from edgekit.ir import Graph, ops
@@ -68,7 +69,7 @@ def test_only_heads_change_and_the_files_do_what_the_record_says(network: Graph)
     record = exits.history[-1]
     shown = record.details["evaluation"]
     assert sum(row["rate"] for row in shown["exits"]) == pytest.approx(1.0)
-    assert shown["exits"][0]["rate"] > 0.2 and shown["exits"][-1]["rate"] > 0.02
+    assert shown["exits"][0]["rate"] > 0.2
     assert record.details["held_out"]["top1"] >= record.details["held_out"]["top1_of_last"] - 0.01
     assert shown["top1"] == pytest.approx(record.metrics["top1"][1])
     assert shown["cost"]["mean"] < 0.95 * shown["cost"]["worst"]
@@ -78,6 +79,7 @@ def test_only_heads_change_and_the_files_do_what_the_record_says(network: Graph)
         want = exits.module().eval()(torch.from_numpy(x)).numpy()
     assert np.abs(Artifact(export(run_passes(exits, EXACT)[0])).run(x) - want).max() < 1e-4
     page = exit_section([record.as_dict()])
+    assert [row["name"] for row in shown["exits"]] == ["first.2", "second.1", "end"]
     assert "first" not in str(record.warnings) and "<svg" in page and "Early exits" in page
 
 
@@ -109,6 +111,22 @@ def test_a_head_with_a_convolution_is_trained_on_the_frozen_network(network: Gra
     assert exits.state["exits.0.conv.weight"].tensor_shape == (6, 8, 3, 3)
 
 
+@pytest.mark.parametrize("channels", [0, 6])
+def test_what_heads_read_is_computed_once_to_the_same_end(
+    network: Graph, channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The heads in the graph give what their training ended with, however they were trained."""
+    step = ek.EarlyExit(at=("first", "second"), head=ek.Head(pool=2, channels=channels), epochs=4, max_drop=2.0)
+    data = noisy(800)
+    kept = step.apply(network, data)
+    monkeypatch.setattr("edgekit.compress.early_exit.frozen._MOST_KEPT", 0)
+    run = step.apply(network, data)
+    losses = [graph.history[-1].details["training"]["epochs"][-1]["terms"]["exit_0"] for graph in (kept, run)]
+    assert losses[0] < losses[1] + 0.05  # standardised, they learn no slower
+    found = [graph.history[-1].details["held_out"]["exits"][0]["nll_before"] for graph in (kept, run)]
+    assert abs(found[0] - losses[0]) < 0.4 and abs(found[1] - losses[1]) < 0.4
+
+
 def test_all_can_be_trained_together(network: Graph) -> None:
     step = ek.EarlyExit(at=(0.3,), freeze=False, epochs=2, weights=(0.5, 1.0), self_distillation=0.3, max_drop=2.0)
     exits = step.apply(network, noisy(800))
@@ -123,6 +141,18 @@ def test_places_are_found_by_themselves(network: Graph) -> None:
     plan = exit_plan(exits)
     assert plan is not None and len(plan.regions) == 1
     assert set(exits.state) - set(network.state) == {"exits.0.weight", "exits.0.bias"}
+
+
+def test_parity_is_of_the_logits_of_all_exits(network: Graph, tmp_path: Path) -> None:
+    exits = ek.EarlyExit(at=("first",), head=ek.Head(pool=2), epochs=5, max_drop=2.0).apply(network, noisy(1500))
+    assert [value.name for value in logits(exits)] == ["exits.0", "head.last"]
+    x, y = noisy(300, seed=5)
+    for target in ("tflite-int8", "onnx-int8"):
+        build = ek.build(exits, target, calibration=x[:100], evaluate=(x, y), output=tmp_path, name="net")
+        (row,) = [found for found in build.report.evaluation if found.metric == "top1"]
+        assert row.artifact is not None and row.source is not None and row.artifact > row.source - 0.03
+        assert ek.run(build.artifact, x[:7]).shape == (7, 4)
+        assert "Early exits" in (build.artifact.parent / "report.html").read_text()
 
 
 def test_a_sample_goes_through_a_quantised_file_as_through_the_simulation(network: Graph) -> None:
