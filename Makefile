@@ -1,4 +1,4 @@
-# make setup | demo | test | lint | test-slow | nightly
+# make setup | demo | test | lint | test-slow | nightly | lce
 #
 # PYTHON       the interpreter to start from (3.11 to 3.13, with venv); by default python3 if it is one, else the newest such
 # TORCH_INDEX  a package index with PyTorch's CPU wheels, where pip's own choice would be a CUDA build (Linux)
@@ -16,7 +16,7 @@ STAMP  := $(VENV)/.edgekit-ready
 # One process per core computes with one thread: two pools of threads on two cores slow each other down.
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest $(if $(CI),-p no:cacheprovider,)
 
-.PHONY: setup demo test test-slow nightly lint clean
+.PHONY: setup demo test test-slow nightly lint clean lce
 
 setup: $(STAMP)
 
@@ -45,6 +45,13 @@ lint: setup
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+
+# Larq Compute Engine, for the target tflite-lce and its tests: it needs Python 3.9 to 3.11 and numpy below 2.
+LCE_PYTHON ?= python3.11
+lce:
+	test -x $(VENV)/lce/bin/python || $(LCE_PYTHON) -m venv $(VENV)/lce
+	$(VENV)/lce/bin/python -m pip install --quiet 'larq-compute-engine==0.16.0' 'numpy<2'
+	@echo "export EDGEKIT_LCE_PYTHON=$(CURDIR)/$(VENV)/lce/bin/python"
 
 clean:
 	rm -rf build dist edgekit-out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
