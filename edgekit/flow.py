@@ -188,6 +188,10 @@ def _job(
         from edgekit.compress.steps import parse_steps
 
         steps = parse_steps(request.recipe, request.config_file, request.training) if steps is None else steps
+    if steps:
+        from edgekit.stages.ahead import require_use
+
+        require_use(steps, targets, request)
     return _Job(request, targets, device, calibration, evaluation, say, steps or (), train)
 
 
