@@ -229,9 +229,10 @@ def _as_error(kind: str, message: str, where: str) -> EdgekitError:
         )
     if kind == "unsupported":
         what = f"the runtime lacks an op of the model: {text}"
-        return Unsupported(
-            what, where=where, hint="a newer runtime on the device, or a target whose ops it has (`edgekit ops`)"
-        )
+        hint = "a newer runtime on the device, or a target whose ops it has (`edgekit ops`)"
+        if "custom op: Lce" in text:
+            hint = "Larq Compute Engine has it, in which nothing is timed here; tflite-int8 is the same network for LiteRT"
+        return Unsupported(what, where=where, hint=hint)
     if kind == "input":
         return InputError(text, where=where, hint="--input FILE.npz with one array per input, named like the inputs")
     if kind == "golden output":

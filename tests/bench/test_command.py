@@ -160,6 +160,7 @@ def test_instructions_are_counted_and_called_a_cost(model: Path, capsys: pytest.
         (["EMPTY"], 2, "the file is empty"),
         (["CUT"], 2, "cannot read the model"),
         (["CUSTOM"], 4, "lacks an op of the model"),
+        (["LARQ"], 4, "Larq Compute Engine has it"),
     ],
 )
 def test_what_goes_wrong_is_said_in_three_parts_with_the_right_code(
@@ -168,9 +169,10 @@ def test_what_goes_wrong_is_said_in_three_parts_with_the_right_code(
     cut, custom = model.with_name("cut.tflite"), model.with_name("custom.tflite")
     cut.write_bytes(model.read_bytes()[:-500])
     custom.write_bytes(unary(BuiltinOperator.CUSTOM, custom="NobodysOp"))
-    empty = model.with_name("empty.onnx")
+    larq, empty = model.with_name("larq.tflite"), model.with_name("empty.onnx")
+    larq.write_bytes(unary(BuiltinOperator.CUSTOM, custom="LceQuantize"))
     empty.touch()
-    named = {"MODEL": str(model), "CUT": str(cut), "CUSTOM": str(custom), "EMPTY": str(empty)}
+    named = {"MODEL": str(model), "CUT": str(cut), "CUSTOM": str(custom), "LARQ": str(larq), "EMPTY": str(empty)}
     found, out, err = bench(capsys, *[named.get(word, word) for word in arguments], *QUICK)
     assert (found, out) == (code, ""), err
     assert err.startswith("error: ") and words in err and "  try:   " in err
