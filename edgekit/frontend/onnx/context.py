@@ -22,7 +22,7 @@ Operand = Value | Sizes
 
 #: Bytes that constants may have which are computed while loading, beside twice those that are in the file: a file of a few
 #: bytes can ask for any number.
-ROOM = 2**28
+ROOM = 2**27
 #: Elements of a vector of sizes.
 _LONGEST = 2**20
 

@@ -53,12 +53,13 @@ def call(
     Raises:
         Unsupported: the node has inputs or attributes that the operator does not know, or lacks some.
     """
-    positional, takes_sizes, spread = _parameters(function)
+    positional, spread = _parameters(function)
     given: list[Any] = []
     for index, x in enumerate(inputs):
         ctx.need(index < len(positional) or spread, f"has {len(inputs)} inputs; edgekit knows {len(positional)}")
-        wants_sizes = takes_sizes[min(index, len(takes_sizes) - 1)]
-        given.append(x if x is None or wants_sizes else ctx.tensor(x))
+        name, annotation = positional[min(index, len(positional) - 1)]
+        ctx.need(x is not None or "None" in annotation, f"lacks its input '{name}'")
+        given.append(x if x is None or "Operand" in annotation else ctx.tensor(x))
     while given and given[-1] is None and not spread:
         given.pop()
     try:
@@ -69,9 +70,9 @@ def call(
 
 
 @functools.cache
-def _parameters(function: Callable[..., Result]) -> tuple[tuple[str, ...], tuple[bool, ...], bool]:
-    """Names of the inputs, whether each takes sizes, and whether the last takes any number."""
+def _parameters(function: Callable[..., Result]) -> tuple[tuple[tuple[str, str], ...], bool]:
+    """Names and annotations of the inputs, and whether the last takes any number."""
     parameters = list(inspect.signature(function).parameters.values())[1:]
     inputs = [p for p in parameters if p.kind is not p.KEYWORD_ONLY]
     spread = any(p.kind is p.VAR_POSITIONAL for p in inputs)
-    return tuple(p.name for p in inputs), tuple("Operand" in str(p.annotation) for p in inputs) or (False,), spread
+    return tuple((p.name, str(p.annotation)) for p in inputs), spread

@@ -28,16 +28,18 @@ def _attempt_all(seed: int, count: int, pipe: Any) -> None:
     import torch
 
     torch.set_num_threads(1)
-    data = hostile.good()
-    assert hostile.attempt(data) == "loaded"
+    files = (hostile.good(), hostile.recurrent())
+    assert [hostile.attempt(data) for data in files] == ["loaded", "loaded"]
     hostile.limit_memory()
     kinds: collections.Counter[str] = collections.Counter()
-    for index, mutant in enumerate(hostile.mutations(data, count, seed)):
-        try:
-            kinds[hostile.attempt(mutant)] += 1
-        except Exception as error:
-            pipe.send(f"mutant {index} of seed {seed}: {type(error).__name__}: {error}")
-            return
+    for data in files:
+        for change in (hostile.mutations, hostile.structural):
+            for index, mutant in enumerate(change(data, count // 4, seed)):
+                try:
+                    kinds[hostile.attempt(mutant)] += 1
+                except Exception as error:
+                    pipe.send(f"{change.__name__}, mutant {index} of seed {seed}: {type(error).__name__}: {error}")
+                    return
     pipe.send(kinds)
 
 
@@ -60,7 +62,7 @@ def outcome(seed: int, count: int) -> collections.Counter[str]:
 
 def test_mutated_files_load_or_are_refused() -> None:
     kinds = outcome(seed=1, count=200)
-    assert set(kinds) <= {"loaded", "InputError", "Unsupported"} and kinds["InputError"] > 100
+    assert set(kinds) <= {"loaded", "InputError", "Unsupported"} and min(kinds.values()) > 10
 
 
 @pytest.mark.slow

@@ -11,13 +11,17 @@ from edgekit.frontend.onnx.context import Lowering, Operand
 from edgekit.frontend.onnx.table import Result, lowers
 from edgekit.ir import Value, ops
 
-Axes = Operand | Sequence[int] | None
 #: Elements that TopK gives at most: each takes four ops.
 _MOST_TAKEN = 16
 
 
 def _over(
-    ctx: Lowering, x: Value, axes: Axes, keepdims: int, noop: int, reduction: Callable[[Value, tuple[int, ...]], Value]
+    ctx: Lowering,
+    x: Value,
+    axes: Operand | Sequence[int] | None,
+    keepdims: int,
+    noop: int,
+    reduction: Callable[[Value, tuple[int, ...]], Value],
 ) -> Value:
     """A reduction over the axes that a node names: all of them without any, or none with ``noop_with_empty_axes``."""
     found = ctx.axes(axes, x.type.rank)
@@ -40,13 +44,17 @@ def _sum(ctx: Lowering, x: Value, axes: tuple[int, ...], keepdims: int) -> Value
 
 
 @lowers("ReduceSum")
-def reduce_sum(ctx: Lowering, data: Value, axes: Axes = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0) -> Result:
+def reduce_sum(
+    ctx: Lowering, data: Value, axes: Operand | Sequence[int] | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
+) -> Result:
     """Sum."""
     return _over(ctx, data, axes, keepdims, noop_with_empty_axes, lambda x, a: _sum(ctx, x, a, keepdims))
 
 
 @lowers("ReduceMean")
-def reduce_mean(ctx: Lowering, data: Value, axes: Axes = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0) -> Result:
+def reduce_mean(
+    ctx: Lowering, data: Value, axes: Operand | Sequence[int] | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
+) -> Result:
     """Arithmetic mean."""
     ctx.need(data.type.is_float, f"of {data.type}", "cast to float32 first")
 
@@ -57,18 +65,29 @@ def reduce_mean(ctx: Lowering, data: Value, axes: Axes = None, *, keepdims: int 
 
 
 @lowers("ReduceMax")
-def reduce_max(ctx: Lowering, data: Value, axes: Axes = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0) -> Result:
+def reduce_max(
+    ctx: Lowering, data: Value, axes: Operand | Sequence[int] | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
+) -> Result:
     """Largest element."""
     return _extreme(ctx, data, axes, keepdims, noop_with_empty_axes, ops.Amax)
 
 
 @lowers("ReduceMin")
-def reduce_min(ctx: Lowering, data: Value, axes: Axes = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0) -> Result:
+def reduce_min(
+    ctx: Lowering, data: Value, axes: Operand | Sequence[int] | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
+) -> Result:
     """Smallest element."""
     return _extreme(ctx, data, axes, keepdims, noop_with_empty_axes, ops.Amin)
 
 
-def _extreme(ctx: Lowering, data: Value, axes: Axes, keepdims: int, noop: int, op: type[ops.Amax] | type[ops.Amin]) -> Value:
+def _extreme(
+    ctx: Lowering,
+    data: Value,
+    axes: Operand | Sequence[int] | None,
+    keepdims: int,
+    noop: int,
+    op: type[ops.Amax] | type[ops.Amin],
+) -> Value:
     def extreme(x: Value, a: tuple[int, ...]) -> Value:
         if not a:
             return x
@@ -81,13 +100,17 @@ def _extreme(ctx: Lowering, data: Value, axes: Axes, keepdims: int, noop: int, o
 
 
 @lowers("ReduceL1")
-def reduce_l1(ctx: Lowering, data: Value, axes: Axes = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0) -> Result:
+def reduce_l1(
+    ctx: Lowering, data: Value, axes: Operand | Sequence[int] | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
+) -> Result:
     """Sum of sizes."""
     return _over(ctx, data, axes, keepdims, noop_with_empty_axes, lambda x, a: _sum(ctx, ctx.add(ops.Abs(), x), a, keepdims))
 
 
 @lowers("ReduceL2")
-def reduce_l2(ctx: Lowering, data: Value, axes: Axes = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0) -> Result:
+def reduce_l2(
+    ctx: Lowering, data: Value, axes: Operand | Sequence[int] | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
+) -> Result:
     """Root of the sum of squares."""
 
     def norm(x: Value, a: tuple[int, ...]) -> Value:
@@ -99,7 +122,7 @@ def reduce_l2(ctx: Lowering, data: Value, axes: Axes = None, *, keepdims: int = 
 
 @lowers("ReduceSumSquare")
 def reduce_sum_square(
-    ctx: Lowering, data: Value, axes: Axes = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
+    ctx: Lowering, data: Value, axes: Operand | Sequence[int] | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
 ) -> Result:
     """Sum of squares."""
     return _over(ctx, data, axes, keepdims, noop_with_empty_axes, lambda x, a: _sum(ctx, ctx.add(ops.Square(), x), a, keepdims))
@@ -107,7 +130,7 @@ def reduce_sum_square(
 
 @lowers("ReduceLogSum")
 def reduce_log_sum(
-    ctx: Lowering, data: Value, axes: Axes = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
+    ctx: Lowering, data: Value, axes: Operand | Sequence[int] | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
 ) -> Result:
     """Logarithm of the sum."""
     return _over(ctx, data, axes, keepdims, noop_with_empty_axes, lambda x, a: ctx.add(ops.Log(), _sum(ctx, x, a, keepdims)))
@@ -115,7 +138,7 @@ def reduce_log_sum(
 
 @lowers("ReduceLogSumExp")
 def reduce_log_sum_exp(
-    ctx: Lowering, data: Value, axes: Axes = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
+    ctx: Lowering, data: Value, axes: Operand | Sequence[int] | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
 ) -> Result:
     """max + log(sum(exp(x - max))), which cannot overflow."""
 
@@ -132,7 +155,9 @@ def reduce_log_sum_exp(
 
 
 @lowers("ReduceProd")
-def reduce_prod(ctx: Lowering, data: Value, axes: Axes = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0) -> Result:
+def reduce_prod(
+    ctx: Lowering, data: Value, axes: Operand | Sequence[int] | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
+) -> Result:
     """Slice by slice: the graph has no op for it, and the dimensions are few where networks use it."""
 
     def product(x: Value, a: tuple[int, ...]) -> Value:
