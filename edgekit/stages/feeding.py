@@ -93,10 +93,11 @@ def fed(samples: Sequence[Array], graph: Graph, size: int) -> Iterator[list[Arra
     for start in range(0, count, size):
         chosen = np.arange(start, start + size if fixed else min(start + size, count)).clip(max=count - 1)
         yield [
-            np.ascontiguousarray(
+            np.asarray(  # and not ascontiguousarray, which makes a vector of a single number
                 array[start]
                 if axis is None
-                else np.moveaxis(array[chosen] if rows == 1 else array[start * rows : (chosen[-1] + 1) * rows], 0, axis)
+                else np.moveaxis(array[chosen] if rows == 1 else array[start * rows : (chosen[-1] + 1) * rows], 0, axis),
+                order="C",
             )
             for array, (axis, rows) in zip(samples, places, strict=True)
         ]

@@ -111,3 +111,21 @@ def test_a_file_that_means_one_sample_keeps_it_and_says_why(tmp_path: Path) -> N
     mixed = model([node("ReduceMax", ["x"], ["m"], axes=[0], keepdims=1), node("Sub", ["x", "m"], ["y"])], {"x": [1, 4]}, ["y"])
     graph = ek.load(save(mixed, tmp_path))
     assert graph.inputs[0].shape == (1, 4) and "runs over the batch" in graph.notes[0]
+
+
+def test_an_input_that_is_a_single_number_goes_through_a_build(tmp_path: Path) -> None:
+    proto = model([node("Mul", ["x", "gain"], ["y"])], {"x": ["n", 4], "gain": []}, ["y"])
+    for target in ("onnx-fp32", "tflite-fp32"):
+        built = ek.build(save(proto, tmp_path), target=target, output=tmp_path / "out")
+        assert all(row["passed"] for row in built.report.as_dict()["verification"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["onnx-fp32", "tflite-fp32"])
+def test_silero_vad_becomes_files_that_give_what_its_own_gives(real_data: Path, tmp_path: Path, target: str) -> None:
+    path = real_data / "models" / "silero_vad_16k.onnx"
+    if not path.exists():
+        pytest.skip("EDGEKIT_DATA has no silero_vad_16k.onnx")
+    graph = ek.load(path, input_shapes=["input=1,576", "state=2,1,128"])
+    (row,) = ek.build(graph, target=target, output=tmp_path).report.as_dict()["verification"]
+    assert row["against"] == "source" and row["sqnr_db"] > 100
