@@ -37,14 +37,17 @@ _FINAL = (ops.Softmax, ops.Sigmoid, ops.LogSoftmax, ops.Argmax, ops.Identity)
 
 
 def logits(graph: Graph) -> list[Value]:
-    """The float outputs, each once; of a final softmax, sigmoid or argmax, its input."""
+    """The float outputs, each once; of a final softmax, sigmoid or argmax, its input; of a choice between exits, all exits."""
     found: dict[Value, None] = {}
-    for value in graph.outputs:
-        producer = value.producer
-        while producer is not None and isinstance(producer.op, _FINAL):
-            value = producer.input(0)
-            producer = value.producer
-        if value.type.is_float:
+    waiting = list(graph.outputs)
+    while waiting:
+        value = waiting.pop(0)
+        node = value.producer
+        if node is not None and isinstance(node.op, _FINAL):
+            waiting.insert(0, node.input(0))
+        elif node is not None and isinstance(node.op, ops.ChooseExit):
+            waiting[:0] = [node.input(index) for index in range(len(node.inputs))]
+        elif value.type.is_float:
             found[value] = None
     return list(found)
 
