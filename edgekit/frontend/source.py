@@ -114,7 +114,8 @@ def _load_named(
     elif path.suffix == ".onnx":
         from edgekit.frontend.onnx.load import graph_of_file as graph_of_onnx
 
-        graph = graph_of_onnx(path, name=name, input_shapes=input_shapes, batch_axes=batch_axes)
+        shapes = input_shapes or _shapes_of(example_inputs)
+        graph = graph_of_onnx(path, name=name, input_shapes=shapes, batch_axes=batch_axes)
         graph.source = graph.source if weights is None else None
     elif path.suffix == ".tflite":
         from edgekit.frontend.tflite.load import graph_of_file
@@ -131,6 +132,16 @@ def _load_named(
         kind = f"'{path.suffix}' files" if path.suffix and not path.is_dir() else kind
         raise Unsupported(f"edgekit does not read {kind}", where=path, hint=_NOT_READ.get(path.suffix, f"MODEL is {SOURCES}"))
     return _finished(graph, weights)
+
+
+def _shapes_of(examples: Any) -> list[str] | dict[str, tuple[int, ...]] | None:
+    """The shapes of example inputs: by name, or in their order."""
+    if examples is None:
+        return None
+    if isinstance(examples, Mapping):
+        return {name: tuple(example.shape) for name, example in examples.items()}
+    given = examples if isinstance(examples, tuple | list) else (examples,)
+    return [",".join(map(str, example.shape)) for example in given]
 
 
 def _load_object(

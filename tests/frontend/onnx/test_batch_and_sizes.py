@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+import edgekit as ek
 from edgekit import InputError, Unsupported
 from edgekit.ir.types import Batch, N
-from tests.frontend.onnx.models import array, assert_as_in_runtime, load, model, node, rand, run
+from tests.frontend.onnx.models import array, assert_as_in_runtime, load, model, node, rand, run, save
 
 INT = np.int64
 
@@ -59,7 +62,7 @@ def test_the_batch_is_found_by_its_name_on_other_axes() -> None:
     assert load(proto).inputs[0].shape == (2, N, 4)
 
 
-def test_other_free_sizes_are_told_together_and_taken_from_input_shapes() -> None:
+def test_other_free_sizes_are_told_together_and_taken_from_input_shapes_or_examples(tmp_path: Path) -> None:
     proto = model(
         [node("Relu", ["x"], ["y"]), node("Relu", ["z"], ["w"])],
         {"x": ["N", 3, "height", "width"], "z": ["N", "time"]},
@@ -70,6 +73,9 @@ def test_other_free_sizes_are_told_together_and_taken_from_input_shapes() -> Non
     assert "--input-shape" in (error.value.hint or "")
     graph = load(proto, input_shapes=["x=1,3,8,10", "z=1,7"])
     assert [value.shape for value in graph.inputs] == [(N, 3, 8, 10), (N, 7)]
+    path = save(proto, tmp_path)
+    for examples in ((rand(2, 3, 8, 10), rand(2, 7)), {"z": rand(2, 7), "x": rand(2, 3, 8, 10)}):
+        assert [value.shape for value in ek.load(path, examples).inputs] == [(N, 3, 8, 10), (N, 7)]
     with pytest.raises(InputError, match="axis 1 of the input 'x' is 3 in the file, not 4"):
         load(proto, input_shapes=["x=1,4,8,10", "z=1,7"])
     with pytest.raises(InputError, match="no input 'q'"):
