@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from edgekit.errors import InputError, Unsupported
+from edgekit.errors import InputError
 from edgekit.formats.tflite.model import Model, Operator, Subgraph, Tensor
 from edgekit.formats.tflite.schema_generated import ActivationFunctionType
 from edgekit.frontend.lowering import GraphLowering
@@ -211,7 +211,13 @@ class Lowering(GraphLowering):
         return self.building.parameters[key]
 
     def bias(self, bias: Held | None, x: Value, weight: Value, axis: int) -> Value | None:
-        """The bias of a product as a parameter; ``axis`` is where the weight's output channels stand."""
+        """The bias of a product as a parameter; ``axis`` is where the weight's output channels stand.
+
+        Raises:
+            InputError: it has not one number per output channel. Kernels trust that it has.
+        """
+        if bias is not None and bias.shape != (weight.shape[axis],):
+            raise self.damaged(f"a bias {list(bias.shape)} beside a weight {list(weight.shape)}")
         signed(self.graph, weight, axis)
         made = None if bias is None else self.parameter(self.plain(bias), "bias")
         match_bias(x, weight, made)
@@ -320,6 +326,3 @@ def _moved(quant: QuantParams | None, op: Op) -> QuantParams | None:
     if quant is None or quant.axis is None:
         return quant
     return replace(quant, axis=op.dims.index(quant.axis)) if isinstance(op, ops.Permute) else None
-
-
-__all__ = ["Building", "Lowering", "Unsupported"]

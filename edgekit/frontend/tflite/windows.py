@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from edgekit.formats.tflite.schema_generated import Padding
 from edgekit.frontend.tflite.context import Lowering
 from edgekit.ir import Value
+
+#: Strides and windows beyond these, and padded inputs of more elements, are nobody's network; kernels overflow on them.
+_LARGEST_STEP = 1 << 15
+_LARGEST_PADDED = 1 << 27
 
 
 def spatial(ctx: Lowering, x: Value) -> tuple[int, int]:
@@ -29,9 +34,15 @@ def pads(
     """Padding (low, high) of height and width for windows that reach over so many elements."""
     if padding not in (Padding.SAME, Padding.VALID):
         raise ctx.damaged(f"padding {padding}")
-    if min(*stride, *reach) < 1:
+    if min(*stride, *reach) < 1 or max(*stride, *reach) > _LARGEST_STEP:
         raise ctx.damaged(f"strides {tuple(stride)} of windows of {tuple(reach)}")
     if padding == Padding.VALID:
         return (0, 0), (0, 0)
     height, width = (same(size, r, s) for size, r, s in zip(spatial(ctx, x), reach, stride, strict=True))
+    padded = (
+        x.type.numel(1)
+        // max(prod(spatial(ctx, x)), 1)
+        * prod(size + sum(pair) for size, pair in zip(spatial(ctx, x), (height, width), strict=True))
+    )
+    ctx.need(padded <= _LARGEST_PADDED, f"over {x.type} with windows of {tuple(reach)}")
     return height, width

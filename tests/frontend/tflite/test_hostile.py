@@ -25,6 +25,7 @@ SECONDS, BYTES = 5.0, 1 << 30
 
 #: Files to damage: shapes that are computed, weights, integers, states, parts.
 NAMES = (
+    *("conv_of_parts", "one_hot", "positions_of_a_length", "bidirectional_lstm", "local_response_normalization"),
     *("an_image_flattened_into_a_product", "a_shape_computed_while_running", "lstm", "split_of_given_sizes", "depth_to_space"),
     *("strided_slice_with_masks", "resize_bilinear_legacy_up", "transpose_conv_3_stride_2_same", "mirror_symmetric"),
     *("average_pool_2d_same_2_stride_1", "tiled", "batch_matmul_of_two", "stacked_and_unstacked", "broadcast"),
@@ -108,6 +109,22 @@ def test_a_tensor_that_is_read_before_it_is_computed_is_damage(tmp_path: Path) -
     path = tmp_path / "net.tflite"
     path.write_bytes(file.content(y))
     with pytest.raises(InputError, match="is read before any operator gives it"):
+        load(path)
+
+
+def test_what_native_kernels_would_crash_on_never_reaches_them(tmp_path: Path) -> None:
+    file = File()
+    path = tmp_path / "net.tflite"
+    shape, w, x, b = file.ints(1, 8, 8, 5), file.weight(5, 3, 3, 3), file.input(1, 4, 4, 3), file.weight(5)
+    options = {"stride_h": 2, "stride_w": 65535}
+    y = file.op("TRANSPOSE_CONV", [shape, w, x, b], (1, 8, 8, 5), table="TransposeConvOptions", version=3, **options)
+    path.write_bytes(file.content(y))
+    with pytest.raises(InputError, match="strides"):
+        load(path)
+    file = File()
+    y = file.op("FULLY_CONNECTED", [file.input(1, 4), file.weight(2, 4), file.weight(7)], (1, 2), table="FullyConnectedOptions")
+    path.write_bytes(file.content(y))
+    with pytest.raises(InputError, match=r"a bias \[7\] beside a weight \[2, 4\]"):
         load(path)
 
 

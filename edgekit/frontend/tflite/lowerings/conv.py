@@ -105,14 +105,18 @@ def transpose_conv(
     """weights (O, KH, KW, I). SAME crops ``(in - 1) * stride + kernel - out``, the odd element behind."""
     x = ctx.channels_first(input)
     weight = ctx.parameter(ctx.plain(weights), "weight", (3, 0, 1, 2))
+    if weight.type.rank != 4 or weight.shape[0] != x.shape[1]:
+        raise ctx.damaged(f"weights {list(weights.shape)} for {list(input.shape)}")
     wanted = ctx.dims(output_shape, "an output shape")[1:3]
     stride = (stride_h, stride_w)
     low, extra = [], []
     for size, out, kernel, step in zip(spatial(ctx, x), wanted, weight.shape[2:], stride, strict=True):
-        if not isinstance(out, int) or step < 1:
+        if not isinstance(out, int) or not 0 < step < 1 << 15:
             raise ctx.damaged(f"an output of {wanted} with strides {stride}")
         whole = (size - 1) * step + int(kernel)
         low.append(max(whole - out, 0) // 2 if padding == 0 else 0)
+        if low[-1] >= kernel or whole > 1 << 16:
+            raise ctx.damaged(f"an output of {wanted} from {list(input.shape)} with strides {stride}")
         extra.append(out - (whole - 2 * low[-1]))
     ctx.need(all(-2 < e < s for e, s in zip(extra, stride, strict=True)), f"gives {wanted} of {input.shape}")
     op = ops.ConvTranspose2d(stride, (low[0], low[1]), (extra[0], extra[1]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from edgekit.formats.tflite.schema_generated import ActivationFunctionType
@@ -41,7 +43,7 @@ def unidirectional_sequence_lstm(
     )
     bias = _stacked(ctx, [given[i] for i in _BIAS], "bias_ih")
     zeros = ctx.parameter(ctx.constant(torch.zeros(bias.type.at(1)), "bias_hh"), "bias_hh")
-    op = ops.Lstm(hidden=int(w_hh.shape[1]), batch_first=not time_major)
+    op = ops.Lstm(hidden=_hidden(ctx, x, (w_ih, w_hh, bias), gates=4), batch_first=not time_major)
     states = [_initial(ctx, place) for place in (18, 19)]
     node = ctx.add_node(op, ctx.plain(x), *states, w_ih, w_hh, bias, zeros)
     for place, final in zip((18, 19), node.outputs[1:], strict=True):
@@ -59,6 +61,8 @@ def _initial(ctx: Lowering, place: int) -> Value | None:
             _note(ctx)
         return None
     state = ctx.plain(held)
+    if state.type.rank != 2:
+        raise ctx.damaged(f"a state {list(state.shape)}")
     return ctx.reshape(state, (1, *state.shape))
 
 
@@ -88,7 +92,7 @@ def unidirectional_sequence_rnn(
     w_ih, w_hh = (ctx.parameter(ctx.plain(w), n) for w, n in ((input_weights, "weight_ih"), (recurrent_weights, "weight_hh")))
     b_ih = ctx.parameter(ctx.plain(bias), "bias_ih")
     zeros = ctx.parameter(ctx.constant(torch.zeros(b_ih.type.at(1)), "bias_hh"), "bias_hh")
-    op = ops.Rnn(hidden=int(w_hh.shape[1]), batch_first=not time_major, nonlinearity=kind)
+    op = ops.Rnn(hidden=_hidden(ctx, input, (w_ih, w_hh, b_ih), gates=1), batch_first=not time_major, nonlinearity=kind)
     _note(ctx)
     return plain(ctx.add(op, ctx.plain(input), None, w_ih, w_hh, b_ih, zeros))
 
@@ -115,9 +119,27 @@ def bidirectional_sequence_lstm(
         weights += [_stacked(ctx, part, name) for part, name in zip(parts, names, strict=True)]
         zeros = ctx.constant(torch.zeros(weights[-1].type.at(1)), "zeros")
         weights.append(ctx.parameter(zeros, f"bias_hh{suffix}"))
-    op = ops.Lstm(hidden=int(weights[1].shape[1]), bidirectional=True, batch_first=not time_major)
+    sizes = {_hidden(ctx, x, (w_ih, w_hh, bias), gates=4) for w_ih, w_hh, bias in (weights[:3], weights[4:7])}
+    if len(sizes) != 1:
+        raise ctx.damaged("its directions differ in width")
+    op = ops.Lstm(hidden=sizes.pop(), bidirectional=True, batch_first=not time_major)
     _note(ctx)
     return plain(ctx.add(op, ctx.plain(x), None, None, *weights))
+
+
+def _hidden(ctx: Lowering, x: Held, weights: Sequence[Value], *, gates: int) -> int:
+    """The width of the state.
+
+    Raises:
+        InputError: the weights of one direction (from the input, from the state, bias) do not fit each other or the input.
+            Kernels trust that they do.
+    """
+    w_ih, w_hh, bias = weights
+    hidden = int(w_hh.shape[1]) if w_hh.type.rank == 2 else 0
+    rows = gates * hidden
+    if hidden < 1 or x.rank != 3 or w_ih.shape != (rows, x.shape[2]) or w_hh.shape[0] != rows or bias.shape != (rows,):
+        raise ctx.damaged(f"weights {[list(w.shape) for w in weights]} for {list(x.shape)}")
+    return hidden
 
 
 def _only_plain(ctx: Lowering, extras: list[Held | None], cell_clip: float, proj_clip: float, fused: int) -> None:
