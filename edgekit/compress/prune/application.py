@@ -59,27 +59,15 @@ def prune(
     started = time.perf_counter()
     analysis = analyse(graph)
     groups = find_groups(analysis)
-    need = NEEDS[step.criterion]
-    looks = bool(need) or step.absorb or step.reestimate
-    seen = (
-        evidence(analysis, data, labels=need == "labels", seed=step.seed, root=context.root)
-        if looks
-        else Evidence(analysis, [], None, step.seed)
-    )
-    if step.training is not None:
-        seen = replace(seen, loss=step.training.loss)
+    seen = _evidence(step, analysis, data, context)
     check_names("keep", step.keep, graph.state, of="a parameter or a module with parameters", where=graph.name)
     ranked, scores, reasons = _rank(step, groups, seen)
-    keep = limits(analysis)
     before = None if sizes is None else [sizes.get(group.name, len(group)) for group in ranked]
-
     grid = Grid(analysis, ranked, step.round_to) if step.round_to > 1 else None
-    choose = partial(select, analysis, ranked, scores, keep, scope=step.scope, sizes=before, grid=grid)
-
+    choose = partial(select, analysis, ranked, scores, limits(analysis), scope=step.scope, sizes=before, grid=grid)
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     details: dict[str, Any] = {}
-    warnings: list[str] = []
-    notes: list[str] = []
-    measure = next((name for name in MEASURES if getattr(step, name) is not None), None)
     if step.ratio is not None:
         gone = choose(ratio=step.ratio)
     else:
@@ -93,22 +81,12 @@ def prune(
             given_back=lambda ratios: given_back(scores, ratios, step.round_to, before),
         )
         try:
-            if measure is not None:
-                gone = meet(analysis, measure, getattr(step, measure), choices)
-            else:
-                with ExitStack() as stack:
-                    measuring = gauge or stack.enter_context(gauge_of(step, graph, data, context))
-                    found = meet_measured(analysis, allowed_by(step), _candidates(step, analysis, choices), measuring)
-                    gone, details["measured"] = found.gone, measured_details(step, measuring, found)
-                warnings += unsteady(found.reading)
-                notes.append(measured_note(details["measured"]))
+            gone, details, warnings, notes = _within_budget(step, analysis, choices, data, context, gauge)
         except OverBudget as missed:
             missed.hint = "; ".join([*_left_alone(reasons), missed.hint or ""])
             raise
     small = shrink(analysis, gone)
-    error = check(analysis, gone, small)
-    left = declined(analysis, groups, gone, reasons)
-    details |= {"parity_error": error, "groups": len(groups)}
+    details |= {"parity_error": check(analysis, gone, small), "groups": len(groups)}
     if apart := removed_of_groups(analysis, gone):
         details["removed_of_groups"] = apart
     if step.absorb:
@@ -117,8 +95,6 @@ def prune(
     if step.reestimate:
         details["batch_norms_reestimated"] = reestimate(small, seen.batches)
     removed = removed_by(analysis, gone)
-    if not removed:
-        warnings.append("nothing was pruned: see what was declined, and why")
     return recorded(
         "prune",
         step,
@@ -126,11 +102,34 @@ def prune(
         small,
         started,
         removed=removed,
-        declined=left,
-        warnings=tuple(warnings),
+        declined=declined(analysis, groups, gone, reasons),
+        warnings=(*warnings, *(() if removed else ("nothing was pruned: see what was declined, and why",))),
         notes=(*notes, *refinement_notes(details)),
         details=details,
     )
+
+
+def _evidence(step: Prune, analysis: Analysis, data: object | None, context: Context) -> Evidence:
+    """The user's data, where the criterion or an option looks at it."""
+    need = NEEDS[step.criterion]
+    if not need and not step.absorb and not step.reestimate:
+        return Evidence(analysis, [], None, step.seed)
+    seen = evidence(analysis, data, labels=need == "labels", seed=step.seed, root=context.root)
+    return seen if step.training is None else replace(seen, loss=step.training.loss)
+
+
+def _within_budget(
+    step: Prune, analysis: Analysis, choices: Choices, data: object | None, context: Context, gauge: Gauge | None
+) -> tuple[Gone, dict[str, Any], tuple[str, ...], tuple[str, ...]]:
+    """What goes, with details, warnings and notes of the measurements where there were any."""
+    measure = next((name for name in MEASURES if getattr(step, name) is not None), None)
+    if measure is not None:
+        return meet(analysis, measure, getattr(step, measure), choices), {}, (), ()
+    with ExitStack() as stack:
+        measuring = gauge or stack.enter_context(gauge_of(step, analysis.graph, data, context))
+        found = meet_measured(analysis, allowed_by(step), _candidates(step, analysis, choices), measuring)
+        details = measured_details(step, measuring, found)
+    return found.gone, {"measured": details}, tuple(unsteady(found.reading)), (measured_note(details),)
 
 
 def _left_alone(reasons: Mapping[str, str]) -> list[str]:
