@@ -68,7 +68,7 @@ def test_parameters_are_called_after_their_layer_and_the_bias_stays() -> None:
     at = names.index("body.0.depthwise.weight")
     assert names[at : at + 3] == ["body.0.depthwise.weight", "body.0.pointwise.weight", "body.0.bias"]
     assert set(small.module().state_dict()) == set(names)
-    assert small.state["body.0.bias"].data is graph.state["body.0.bias"].data
+    assert torch.equal(small.state["body.0.bias"].tensor, graph.state["body.0.bias"].tensor)
 
 
 def test_new_nodes_keep_the_place_in_the_users_model() -> None:
