@@ -17,6 +17,7 @@ from benchmarks import networks
 from benchmarks.lottery import images
 from benchmarks.networks import RESNET20
 from edgekit.bench.qemu import count
+from edgekit.bench.qemu.counting import Count
 from edgekit.compress.quantize.policy import POLICIES
 from edgekit.compress.quantize.post_training import quantize
 from edgekit.export.onnx.convert import export as export_onnx
@@ -122,14 +123,6 @@ def _exit(graph: Graph, index: int) -> Graph:
     return out
 
 
-def _with_threshold(graph: Graph, threshold: float) -> Graph:
-    out = graph.copy()
-    node = _choice(out)
-    assert isinstance(node.op, ops.ChooseExit)
-    out.set_op(node, node.op.with_(thresholds=(threshold,) * len(node.op.thresholds)))
-    return out
-
-
 def _logits(graph: Graph, x: Array) -> list[torch.Tensor]:
     """Of all exits of the float graph."""
     whole = graph.copy()
@@ -156,8 +149,13 @@ def _one_for_each(graph: Graph, x: Array) -> list[int]:
     return [int(np.flatnonzero(places == index)[0]) for index in range(len(op.thresholds) + 1)]
 
 
-def _instructions(file: bytes, sample: Array | None = None, core: str = "cortex-a53") -> int:
-    """Of one call with a sample (channels last, as the file takes it)."""
+def _instructions(file: bytes, sample: Array) -> int:
+    """Of one call with a sample, on a Cortex-A53."""
+    return _count(file, sample).per_inference
+
+
+def _count(file: bytes, sample: Array | None = None, core: str = "cortex-a53") -> Count:
+    """Of one call with a sample (channels last, as the file takes it), or of every exit without one."""
     with tempfile.TemporaryDirectory(prefix="edgekit-early-exit-") as name:
         folder = Path(name)
         (folder / "net.tflite").write_bytes(file)
@@ -165,25 +163,21 @@ def _instructions(file: bytes, sample: Array | None = None, core: str = "cortex-
         if sample is not None:
             given = folder / "input"
             given.write_bytes(np.ascontiguousarray(np.moveaxis(sample, 1, -1)).tobytes())
-        return count(folder / "net.tflite", core, input=given).per_inference
+        return count(folder / "net.tflite", core, input=given)
 
 
 def cost_of_if() -> Figures:
-    """Instructions of ResNet-20 with one untrained exit behind its first stage, by thresholds that send all one way."""
+    """Instructions of ResNet-20 with one hardly trained exit behind its first stage, on both ways through it."""
     graph = ek.load(RESNET20.module(), example_inputs=(torch.zeros(1, 3, 32, 32),))
     x = RESNET20.samples(64, 1)
     data = (RESNET20.samples(200, 2), np.arange(200) % 10)
     low = _lowered(ek.EarlyExit(at=("layer1",), epochs=1, mean_cost=0.5).apply(graph, data))
     rows = []
     for precision, whole in (("fp32", low), ("int8", quantize(low, [[torch.from_numpy(x)]])[0])):
-        files = {
-            "early": export(_with_threshold(whole, 0.0)),
-            "late": export(_with_threshold(whole, 1.0)),
-            "exit": export(_exit(whole, 0)),
-            "whole": export(_exit(whole, 1)),
-        }
+        files = {"exits": export(whole), "exit": export(_exit(whole, 0)), "whole": export(_exit(whole, 1))}
         for core in CORES:
-            counts = {name: _instructions(file, core=core) for name, file in files.items()}
+            counts = {name: _count(files[name], core=core).per_inference for name in ("exit", "whole")}
+            counts["early"], counts["late"] = _count(files["exits"], core=core).paths
             rows.append({"precision": precision, "core": core, **counts, "bytes": {k: len(v) for k, v in files.items()}})
     return {"counts": rows}
 
