@@ -5,16 +5,18 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from edgekit.errors import EdgekitError, InputError
 from edgekit.tables import did_you_mean
 
 _TRACEBACK = "`edgekit --debug ...` (or EDGEKIT_DEBUG=1) shows the whole traceback"
+
+_Item = TypeVar("_Item")
 
 _OWN_FOLDER = str(Path(__file__).parent)
 
@@ -64,6 +66,32 @@ def call(function: Callable[..., Any], *arguments: Any, what: str, root: Path) -
         raise
     except (Exception, SystemExit) as error:
         raise InputError(f"{what} raised {_named(error)}", where=user_frame(error) or what, hint=_TRACEBACK) from error
+
+
+def guarded(values: Iterable[_Item], what: str) -> Iterator[_Item]:
+    """What the user's iterable yields; whatever it raises becomes an InputError with the innermost frame of the user's code.
+
+    ``what`` is how the iterable is named in the error, for example ``the training data``.
+    """
+    try:
+        iterator = iter(values)
+    except Exception as error:
+        raise _data_error(what, error) from error
+    while True:
+        try:
+            value = next(iterator)
+        except StopIteration:
+            return
+        except EdgekitError:
+            raise
+        except Exception as error:
+            raise _data_error(what, error) from error
+        yield value
+
+
+def _data_error(what: str, error: Exception) -> InputError:
+    hint = "samples of one shape and type, each with what the model takes; `edgekit --debug ...` shows the whole traceback"
+    return InputError(f"{what} raised {_named(error)}", where=user_frame(error) or what, hint=hint)
 
 
 def user_frame(error: BaseException) -> str | None:

@@ -12,6 +12,7 @@ import torch
 
 from edgekit.config import is_reference
 from edgekit.ir import Graph
+from edgekit.reference import guarded
 from edgekit.train.randomness import Apart
 from edgekit.train.samples import Preprocessed
 from edgekit.train.stream import is_stream
@@ -93,7 +94,7 @@ def _samples(source: Any, root: Path) -> Iterable[str | bytes]:
             count = len(dataset)
             yield str(count)
             places = sorted({round(i * (count - 1) / (_SAMPLES - 1)) for i in range(_SAMPLES)}) if count else []
-            found = [dataset[place] for place in places]
+            found = list(guarded((dataset[place] for place in places), "the training data"))
         else:
-            found = list(itertools.islice(iter(dataset), _SAMPLES))
+            found = list(itertools.islice(guarded(dataset, "the training data"), _SAMPLES))
     yield from _parts(found, root)

@@ -183,12 +183,7 @@ class _Run:
         for name, term in found.items():
             self._add(name, float(term) * size)
             if not math.isfinite(self.sums[name]):
-                raise UsageError(
-                    f"the loss became {'NaN' if math.isnan(self.sums[name]) else 'infinite'} "
-                    f"in epoch {self.epoch + 1}, step {self.step + 1} of {self.steps}",
-                    where=f"training of '{self.graph.name}', term '{name}'",
-                    hint=f"a smaller lr than {self.settings.rate:g}, clip_norm = 1.0, or look for such values in the data",
-                )
+                raise self._diverged("the loss", self.sums[name], self.step + 1, f"term '{name}'")
         self._add("#samples", float(size))
         if right is not None:
             self._add("#hits", float(right))
@@ -197,7 +192,23 @@ class _Run:
     def _add(self, name: str, amount: float) -> None:
         self.sums[name] = self.sums.get(name, 0.0) + amount
 
+    def _diverged(self, what: str, value: float, step: int, place: str) -> UsageError:
+        return UsageError(
+            f"{what} became {'NaN' if math.isnan(value) else 'infinite'} "
+            f"in epoch {self.epoch + 1}, step {step} of {self.steps}",
+            where=f"training of '{self.graph.name}', {place}",
+            hint=f"a smaller lr than {self.settings.rate:g}, clip_norm = 1.0, or look for such values in the data",
+        )
+
+    def _refuse_ruined_weights(self) -> None:
+        """The losses of an epoch were finite; what its last step made of the weights shows in no loss of it."""
+        for name, parameter in self.student.network.named_parameters():
+            if not bool(torch.isfinite(parameter).all()):
+                worst = parameter.detach()[~torch.isfinite(parameter)][0]
+                raise self._diverged(f"'{name}'", float(worst), self.steps, "weights after the epoch's last step")
+
     def _finish_epoch(self, rate: float, seconds: float) -> None:
+        self._refuse_ruined_weights()
         sums = self._over_processes(self.sums)
         count = sums.pop("#samples", 0.0) or 1.0
         right, labelled = sums.pop("#hits", None), sums.pop("#labelled", 0.0)
@@ -243,6 +254,8 @@ class _Run:
                 count += batch.size
         if not count:
             return {}
+        if not math.isfinite(loss):
+            raise self._diverged("the loss", loss, self.steps, "the samples held out")
         return {"loss": loss / count, **({"top1": right / count} if scored else {})}
 
     def _is_over(self) -> bool:

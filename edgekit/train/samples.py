@@ -16,7 +16,7 @@ from edgekit.data.check import as_array
 from edgekit.data.sources import describe
 from edgekit.errors import UsageError
 from edgekit.ir import Graph
-from edgekit.reference import call, load_reference
+from edgekit.reference import call, guarded, load_reference
 from edgekit.train.augment import augmentation
 from edgekit.train.batches import Feeding, Samples, split_batch
 from edgekit.train.settings import Training
@@ -43,7 +43,7 @@ class Preprocessed:
         from torch.utils.data import DataLoader
 
         loader = self.source if isinstance(self.source, DataLoader) else DataLoader(self.source, batch_size=64)
-        for batch in loader:
+        for batch in guarded(loader, describe(self.source)):
             inputs, targets = split_batch(batch, self.names, describe(self.source))
             converted = tuple(self.convert([as_array(x, describe(self.source)) for x in inputs]))
             yield (converted, targets[0]) if targets else (converted, None)

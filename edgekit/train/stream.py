@@ -21,6 +21,7 @@ from torch.utils.data import (
 
 from edgekit.data import InputSpec
 from edgekit.errors import InputError, UsageError
+from edgekit.reference import guarded
 from edgekit.train.augment import Augmentation
 from edgekit.train.batches import Batch, as_batch
 from edgekit.train.randomness import Apart, generator, mixed
@@ -104,10 +105,9 @@ class Stream:
         if self._has_items:
             order = self.chosen[torch.randperm(self.count, generator=generator(self.seed, "order", epoch))]
             mine = [part.tolist() for part in torch.split(order, self.batch_size)][rank::world][:steps]
-            made: Iterator[Any] = iter(self._over(self.source, mine, generator(self.seed, "workers", epoch)))
+            made = guarded(self._over(self.source, mine, generator(self.seed, "workers", epoch)), self.name)
         else:
-            with apart:
-                made = itertools.islice(iter(self.source), rank, None, world)
+            made = itertools.islice(guarded(self.source, self.name), rank, None, world)
         for step in range(steps):
             with apart:
                 value = next(made, None)
@@ -127,7 +127,7 @@ class Stream:
         if not len(self.held_out):
             return
         parts = [part.tolist() for part in torch.split(self.held_out, self.batch_size)]
-        for index, value in enumerate(self._over(self.source, parts, generator(self.seed, "workers", -1))):
+        for index, value in enumerate(guarded(self._over(self.source, parts, generator(self.seed, "workers", -1)), self.name)):
             batch = as_batch(value, self.specs, f"{self.name}, validation batch {index}", self.convert)
             if not self.fixed or batch.size == self.batch_size:
                 yield batch

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from edgekit.config import is_reference
 from edgekit.errors import InputError
-from edgekit.ir import Graph, Value, ops
+from edgekit.ir import Graph, Value
 from edgekit.reference import call, load_reference
+from edgekit.train.logits import Logits, find_logits
 from edgekit.train.objective import Pass
 from edgekit.train.settings import Training
 
@@ -40,9 +41,10 @@ class TaskLoss:
         self._loss, self._smoothing, self._root = loss, label_smoothing, root or Path.cwd()
         self._own: Callable[..., object] | None = load_reference(loss, self._root) if is_reference(loss) else None
         wants_logits = self._own is None and loss in ("auto", "cross_entropy", "bce")
-        self._logits = [_before_activation(v) if wants_logits else "" for v in graph.outputs]
+        self._logits = [_before_activation(v) if wants_logits else None for v in graph.outputs]
         self._batch_axes = [batch_axis(v) for v in graph.outputs]
-        self.watches = tuple(dict.fromkeys(name for name in self._logits if name))
+        self._per_sample = [rows_of(v) for v in graph.outputs]
+        self.watches = tuple(dict.fromkeys(found.value.name for found in self._logits if found is not None))
 
     def __call__(self, step: Pass) -> dict[str, Tensor]:
         """``{"task": loss}``.
@@ -52,7 +54,7 @@ class TaskLoss:
         """
         if step.targets is None:
             raise InputError("no labels to train with", where="the training data", hint="batches of (x, y), or 'y' in the .npz")
-        outputs = [o.movedim(axis, 0) if axis else o for o, axis in zip(step.outputs, self._batch_axes, strict=True)]
+        outputs = [_samples_first(o, axis) for o, axis in zip(step.outputs, self._batch_axes, strict=True)]
         targets = [step.targets, *step.further_targets]
         if self._own is not None:
             return {"task": self._users(outputs, targets)}
@@ -61,9 +63,12 @@ class TaskLoss:
         if len(targets) != len(outputs):
             raise InputError(f"{len(outputs)} outputs and {len(targets)} targets", where="the training data", hint=_HINT)
         losses = []
-        for output, target, logits in zip(outputs, targets, self._logits, strict=True):
-            kind = self.kind_of(target)
-            before = step.features[logits] if logits and kind in ("cross_entropy", "bce") else output
+        places = zip(outputs, targets, self._logits, self._batch_axes, self._per_sample, strict=True)
+        for output, target, logits, axis, rows in places:
+            kind, before = self.kind_of(target), output
+            if logits is not None and kind in ("cross_entropy", "bce"):
+                arranged = logits.arranged(step.features[logits.value.name], len(output) // rows)
+                before = _samples_first(arranged, axis)
             losses.append(_LOSSES[kind](before.float(), target, self._smoothing))
         return {"task": losses[0] if len(losses) == 1 else torch.stack(losses).mean()}
 
@@ -92,14 +97,31 @@ def batch_axis(value: Value) -> int:
     return next((axis for axis, dim in enumerate(value.type.shape) if isinstance(dim, Batch)), 0)
 
 
-def _before_activation(output: Value) -> str:
-    """Name of what a final softmax (over the classes) or sigmoid reads; "" where there is none."""
-    node = output.producer
-    if node is None or not isinstance(node.op, ops.Softmax | ops.Sigmoid):
-        return ""
-    if isinstance(node.op, ops.Softmax) and node.op.axis % output.type.rank not in (1, output.type.rank - 1):
-        return ""
-    return node.input(0).name
+def rows_of(value: Value) -> int:
+    """How many rows of an input or output belong to one sample, along its axis of samples; 1 where it has none."""
+    from edgekit.ir.types import Batch
+
+    return next((dim.multiple for dim in value.type.shape if isinstance(dim, Batch)), 1)
+
+
+def _before_activation(output: Value) -> Logits | None:
+    """What a final softmax (over the classes) or sigmoid reads, whatever rearranges its result; None where there is none."""
+    found = find_logits(output)
+    if found.kind == "unknown":
+        return None
+    if found.kind == "classes":
+        assert found.axis is not None
+        classes, rank = found.value.type.shape[found.axis], output.type.rank
+        if found.carriers:  # the classes must still be an axis of their own, where cross entropy looks for them
+            kept = rank > 1 and classes in (output.type.shape[1], output.type.shape[-1])
+        else:
+            kept = found.axis in (1, rank - 1)
+        return found if kept else None
+    return found
+
+
+def _samples_first(tensor: Tensor, axis: int) -> Tensor:
+    return tensor.movedim(axis, 0) if axis else tensor
 
 
 def _single(tensors: Sequence[Tensor]) -> Tensor | list[Tensor]:

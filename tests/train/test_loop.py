@@ -113,13 +113,19 @@ def test_no_epochs_train_nothing() -> None:
     assert same(train(graph, blobs(), Training(epochs=0)).graph, graph)
 
 
+def test_weights_that_the_last_step_ruins_are_an_error() -> None:
+    with pytest.raises(UsageError, match=r"became (NaN|infinite) in epoch 1, step 1 of 1") as caught:
+        train(digits(), blobs(), Training(epochs=1, batch_size=512, optimizer="sgd", lr=1e40, validation=0.0))
+    assert "weights after the epoch's last step" in str(caught.value.where) and "smaller lr" in str(caught.value.hint)
+
+
 def test_a_loss_that_becomes_nan_is_an_error_that_says_when_and_what_to_try() -> None:
     x, y = blobs()
     with pytest.raises(UsageError, match=r"the loss became (NaN|infinite) in epoch \d, step \d+ of 3") as caught:
         train(
             digits(),
             (x * 1e18, y.astype(np.float32)[:, None].repeat(4, 1)),
-            Training(epochs=9, batch_size=32, optimizer="sgd", lr=1e9),
+            Training(epochs=9, batch_size=32, optimizer="sgd", lr=1e9, validation=0.0),
         )
     assert "term 'task'" in str(caught.value.where)
     assert "smaller lr" in str(caught.value.hint)

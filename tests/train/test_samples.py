@@ -213,3 +213,27 @@ def test_a_callable_of_the_users_augments_and_one_that_changes_the_shape_is_refu
     cut = opened((X, Y), Training(**settings, augment="augment_of_a_test:cut"), tmp_path)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="did not return such a batch"):
         next(iter(cut.batches(0)))
+
+
+class Broken(Dataset):  # type: ignore[type-arg]
+    """Samples that cannot be read, or cannot be stacked."""
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+
+    def __len__(self) -> int:
+        return len(X)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
+        if self.how == "unreadable" and index == 7:
+            raise IndexError("disk gone")
+        return (X[index] if self.how == "unreadable" or index % 2 else X[index][..., 1:]), int(Y[index])
+
+
+@pytest.mark.parametrize(("how", "message"), [("unreadable", "IndexError: disk gone"), ("ragged", "equal size")])
+def test_what_a_dataset_raises_is_an_error_in_the_users_terms(how: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        list(opened(Broken(how)).batches(0))
+    assert "samples of one shape" in str(caught.value.hint)
+    if how == "unreadable":
+        assert "test_samples.py" in str(caught.value.where)

@@ -28,6 +28,11 @@ class Ends(nn.Module):
         return self.end(self.layer(x))
 
 
+class Transposed(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.transpose(1, 2)
+
+
 X = torch.randn(8, 5, generator=torch.Generator().manual_seed(0))
 CLASSES = torch.arange(8) % 3
 
@@ -53,6 +58,26 @@ def test_cross_entropy_of_a_softmax_is_that_of_its_logits() -> None:
     assert got == pytest.approx(float(F.cross_entropy(module.layer(X), CLASSES)))
     got, module = loss_of(nn.LogSoftmax(1), CLASSES)
     assert got == pytest.approx(float(F.nll_loss(module(X), CLASSES)))
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        nn.Sequential(nn.Softmax(1), nn.Unflatten(1, (3, 1, 1)), nn.Flatten()),
+        nn.Sequential(nn.Unflatten(1, (3, 1)), nn.Softmax(1), nn.Flatten()),
+        nn.Sequential(nn.Unflatten(1, (1, 3)), nn.Softmax(2), Transposed(), nn.Flatten()),
+        nn.Sequential(nn.Softmax(1), nn.Dropout()),
+    ],
+)
+def test_what_rearranges_a_softmax_hides_no_logits(end: nn.Module) -> None:
+    got, module = loss_of(end.eval(), CLASSES)
+    assert got == pytest.approx(float(F.cross_entropy(module.layer(X), CLASSES)))
+
+
+def test_a_sigmoid_is_trained_by_its_logits_behind_a_reshape() -> None:
+    targets = (X[:, :1] > 0).float()
+    got, module = loss_of(nn.Sequential(nn.Sigmoid(), nn.Flatten(0)), targets[:, 0], 1, loss="bce")
+    assert got == pytest.approx(float(F.binary_cross_entropy(module(X), targets[:, 0])), rel=1e-5)
 
 
 def test_a_sigmoid_is_trained_by_its_logits() -> None:

@@ -10,10 +10,10 @@ from torch import Tensor
 from edgekit.errors import InputError, Unsupported
 from edgekit.ir import Graph
 from edgekit.train.distillation.ensemble import Mean
-from edgekit.train.distillation.logits import Logits, find_logits
 from edgekit.train.distillation.mimic import mimic_loss
 from edgekit.train.distillation.soft_targets import binary_soft_target_loss, soft_target_loss
 from edgekit.train.distillation.teacher import PROBE, Teacher, sample_axis
+from edgekit.train.logits import Logits, find_logits
 from edgekit.train.task_loss import TaskLoss
 
 _WRAP = "wrap the teacher in a module whose outputs are the student's"

@@ -16,7 +16,7 @@ from edgekit.ir import Graph, Value
 from edgekit.ir.module import GraphModule
 from edgekit.ir.types import TensorType
 from edgekit.tables import did_you_mean
-from edgekit.train.distillation.logits import Logits, find_logits
+from edgekit.train.logits import Logits, find_logits
 from edgekit.train.memory_format import MemoryFormat
 
 #: The batch at which shapes are compared; 1 would be broadcast.
