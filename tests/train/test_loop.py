@@ -114,8 +114,10 @@ def test_no_epochs_train_nothing() -> None:
 
 
 def test_weights_that_the_last_step_ruins_are_an_error() -> None:
+    x, _ = blobs()
     with pytest.raises(UsageError, match=r"became (NaN|infinite) in epoch 1, step 1 of 1") as caught:
-        train(digits(), blobs(), Training(epochs=1, batch_size=512, optimizer="sgd", lr=1e40, validation=0.0))
+        far = np.full((len(x), 4), 1e6, np.float32)
+        train(digits(), (x, far), Training(epochs=1, batch_size=512, optimizer="sgd", lr=1e38, validation=0.0))
     assert "weights after the epoch's last step" in str(caught.value.where) and "smaller lr" in str(caught.value.hint)
 
 
