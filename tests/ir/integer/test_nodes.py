@@ -110,6 +110,7 @@ CASES = [
     Case(ops.Pad(((0, 0), (0, 0), (2, 3), (0, 1)), "reflect")),
     Case(ops.PixelShuffle(2), ((8, 3, 3),)),
     Case(ops.PixelUnshuffle(2), ((3, 4, 6),)),
+    Case(ops.ChooseExit("margin", (1.0, 2.0), (0.5, 0.3)), ((6,), (6,), (6,))),
 ]  # fmt: skip
 
 
