@@ -39,7 +39,7 @@ PARTS: dict[str, tuple[type[Any], dict[str, Any]]] = {
 NUMBERS = (float("nan"), float("inf"), -float("inf"), -1, True, "many")
 
 #: Steps whose fields other tests walk.
-ELSEWHERE = {"early_exit", "slimmable"}
+ELSEWHERE = {"slimmable"}
 
 
 def owners() -> Iterator[tuple[str, type[Any], dict[str, Any]]]:

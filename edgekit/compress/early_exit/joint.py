@@ -33,7 +33,11 @@ def train_together(
     exits = attach(whole, [values[name] for name in places], int(values[end].tensor_shape[1]), step)
     weights = step.weights or (1.0,) * (len(places) + 1)
     if len(weights) != len(places) + 1:
-        raise UsageError(f"{len(weights)} weights for {len(places)} exits and the last one", where="weights")
+        raise UsageError(
+            f"{len(weights)} weights for {len(places)} exits and the last one",
+            where="early_exit: weights",
+            hint=f"{len(places) + 1} weights, or none for 1 each",
+        )
     whole.outputs, signature, whole.signature = [values[end], *exits], whole.signature, None
     objective = ExitLoss(
         (*range(1, len(weights)), 0),

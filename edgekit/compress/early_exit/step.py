@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgekit.checks import Fields
 from edgekit.compress.context import Context
 from edgekit.compress.given import options_of
-from edgekit.errors import UsageError
-from edgekit.tables import did_you_mean
 from edgekit.train.settings import Training
 
 if TYPE_CHECKING:
     from edgekit.ir import Graph
 
 SCORES = ("confidence", "entropy", "margin")
+
+_OWN = Fields("early_exit")
+_PLACES = 'at = ["layer1"], at = [0.3] or at = "auto"'
 
 #: How heads are trained where nothing is said: Adam, because they start from nothing and are small.
 TRAINING = Training(optimizer="adam", lr=2e-3, weight_decay=1e-4, batch_size=256)
@@ -40,9 +42,9 @@ class Head:
     channels: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("pool", 1), ("channels", 0)):
-            if not isinstance(value := getattr(self, name), int) or isinstance(value, bool) or value < least:
-                raise UsageError(f"'{name}' is a whole number from {least}, not {value!r}", where="head")
+        own = Fields("early_exit: head")
+        own.whole("pool", self.pool, 1, "pool = 2")
+        own.whole("channels", self.channels, 0, "channels = 32")
 
     def options(self) -> dict[str, Any]:
         """The fields that were given."""
@@ -100,56 +102,70 @@ class EarlyExit:
 
     def __post_init__(self) -> None:
         self._check_places()
-        if self.score not in SCORES:
-            raise UsageError(f"unknown score '{self.score}'", hint=did_you_mean(self.score, SCORES))
+        if not isinstance(self.output, str):
+            raise _OWN.refusal("output", f"'output' is a name, not {self.output!r}", 'output = "logits"')
+        _OWN.word("score", self.score, SCORES)
         if (self.max_drop is None) == (self.mean_cost is None):
-            raise UsageError(
+            raise _OWN.refusal(
+                "",
                 "early exits need one goal, 'max_drop' or 'mean_cost'",
-                hint="max_drop = 0.3 (points of top-1 that may be lost) or mean_cost = 0.6 (share of the network's MACs)",
+                "max_drop = 0.3 (points of top-1 that may be lost) or mean_cost = 0.6 (share of the network's MACs)",
             )
-        if self.max_drop is not None and not (math.isfinite(self.max_drop) and self.max_drop >= 0):
-            raise UsageError(f"'max_drop' is 0 or more points, not {self.max_drop}")
-        if self.mean_cost is not None and not 0 < self.mean_cost <= 1:
-            raise UsageError(f"'mean_cost' is a share above 0 and up to 1, not {self.mean_cost}")
-        if not 0 <= self.self_distillation <= 1:
-            raise UsageError(f"'self_distillation' is a share from 0 to 1, not {self.self_distillation}")
-        for name in ("temperature", "caution"):
-            least = 0 if name == "caution" else 1e-6
-            if not (math.isfinite(value := getattr(self, name)) and value >= least):
-                raise UsageError(f"'{name}' is above 0, not {value}")
-        for name in ("epochs", "exits"):
-            if not isinstance(value := getattr(self, name), int) or isinstance(value, bool) or value < 1:
-                raise UsageError(f"'{name}' is a whole number from 1, not {value!r}")
-        if any(not weight >= 0 for weight in self.weights) or (self.weights and not any(self.weights)):
-            raise UsageError("'weights' are numbers from 0, not all of them 0", where="weights")
-        if self.weights and not isinstance(self.at, str) and len(self.weights) != len(self.at) + 1:
-            raise UsageError(
-                f"{len(self.weights)} weights for {len(self.at)} exits and the last one",
-                hint=f"{len(self.at) + 1} weights, or none for 1 each",
-            )
+        means = "0 or more points of top-1"
+        _OWN.number("max_drop", self.max_drop, means, "max_drop = 0.3", least=0, most=100, optional=True)
+        means = "a share above 0 and up to 1"
+        _OWN.number("mean_cost", self.mean_cost, means, "mean_cost = 0.6", above=0, most=1, optional=True)
+        means = "a share from 0 to 1"
+        _OWN.number("self_distillation", self.self_distillation, means, "self_distillation = 0.5", least=0, most=1)
+        _OWN.number("temperature", self.temperature, "above 0", "temperature = 3.0", above=0)
+        _OWN.number("caution", self.caution, "0 or more standard errors", "caution = 2.0", least=0)
+        _OWN.whole("epochs", self.epochs, 1, "epochs = 10")
+        _OWN.whole("exits", self.exits, 1, "exits = 2")
+        self._check_weights()
         if self.training is not None and not self.training.validation:
-            raise UsageError(
+            raise _OWN.refusal(
+                "training",
                 "no threshold can be chosen without data that the heads were not trained on",
-                where="training",
-                hint="validation = 0.1 holds out a tenth of the training data",
+                "validation = 0.1 holds out a tenth of the training data",
             )
 
     def _check_places(self) -> None:
         if isinstance(self.at, str):
             if self.at != "auto":
-                raise UsageError(f"'at' is a list, or \"auto\", not '{self.at}'", hint=f'at = ["{self.at}"]')
+                raise _OWN.refusal("at", f"'at' is a list, or \"auto\", not '{self.at}'", f'at = ["{self.at}"]')
             if not self.freeze:
-                raise UsageError(
+                raise _OWN.refusal(
+                    "freeze",
                     '"auto" compares heads on a frozen network',
-                    hint="name the places that it finds, or leave out freeze = false",
+                    "name the places that it finds, or leave out freeze = false",
                 )
             return
+        if not isinstance(self.at, Iterable):
+            raise _OWN.refusal("at", f"'at' is a list, or \"auto\", not {self.at!r}", f"at = [{self.at!r}]")
         object.__setattr__(self, "at", tuple(self.at))
         if not self.at:
-            raise UsageError("'at' names no place", hint='at = ["layer1"], at = [0.3] or at = "auto"')
+            raise _OWN.refusal("at", "'at' names no place", _PLACES)
         for place in self.at:
-            if isinstance(place, bool) or (not isinstance(place, str) and not 0 < float(place) < 1):
-                raise UsageError(f"'at' names values or modules, or shares of cost between 0 and 1, not {place!r}")
+            share = isinstance(place, int | float) and not isinstance(place, bool) and 0 < place < 1
+            if not share and not isinstance(place, str):
+                raise _OWN.refusal(
+                    "at", f"'at' names values or modules, or shares of cost between 0 and 1, not {place!r}", _PLACES
+                )
+
+    def _check_weights(self) -> None:
+        hint = "weights = [0.5, 1.0]: one for each exit and one for the last"
+        if isinstance(self.weights, str) or not isinstance(self.weights, Iterable):
+            raise _OWN.refusal("weights", f"'weights' is a list of numbers, not {self.weights!r}", hint)
+        for weight in self.weights:
+            _OWN.number("weights", weight, "a list of numbers from 0", hint, least=0)
+        if self.weights and not any(self.weights):
+            raise _OWN.refusal("weights", "'weights' are all 0", hint)
+        if self.weights and not isinstance(self.at, str) and len(self.weights) != len(self.at) + 1:
+            raise _OWN.refusal(
+                "weights",
+                f"{len(self.weights)} weights for {len(self.at)} exits and the last one",
+                f"{len(self.at) + 1} weights, or none for 1 each",
+            )
 
     def settings(self) -> Training:
         """Of the training."""
