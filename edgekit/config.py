@@ -260,6 +260,8 @@ def project_folder(start: Path) -> Path:
 def load_config(path: Path) -> Config:
     """The validated content of an edgekit.toml; ConfigError names file, table and nearest key."""
     table = tables.read_toml(path)
+    if isinstance(table.get("recipe"), dict):
+        raise ConfigError("'recipe' is a list of steps", where=path, hint="each step is a table of its own under [[recipe]]")
     # `output = "folder"` and `[output.NAME]` share a name in the file; TOML itself refuses both in one file, so the folder
     # may stand inside the table as well: `[output] folder = "..."`.
     output = table.get("output")

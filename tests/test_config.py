@@ -173,3 +173,11 @@ def test_a_wrong_share_is_refused(text: str) -> None:
 def test_references_and_paths_are_told_apart() -> None:
     assert [is_reference(text) for text in ("net:build", "a.b.c:make.it")] == [True, True]
     assert [is_reference(text) for text in ("net.onnx", "a/b:c", "net", "net:", ":build", "1a:b", "C:\\net")] == [False] * 7
+
+
+def test_a_recipe_in_single_brackets_is_told_of_the_double_ones(tmp_path: Path) -> None:
+    path = tmp_path / "edgekit.toml"
+    path.write_text('model = "net:build"\n[recipe]\nstep = "prune"\n')
+    with pytest.raises(ConfigError, match="list of steps") as caught:
+        load_config(path)
+    assert "[[recipe]]" in str(caught.value.hint)

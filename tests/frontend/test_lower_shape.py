@@ -73,6 +73,7 @@ FUNCTIONS: dict[str, tuple[Callable[[torch.Tensor], Any], torch.Tensor]] = {
     "index with two constants": (lambda x: x[:, torch.tensor([0, 1]), torch.tensor([2, -3])], SEQUENCE),
     "unfold": (lambda x: (x.unfold(2, 3, 2), x.unfold(1, 2, 1)), SEQUENCE),
     "im2col": (lambda x: F.unfold(x, 2), IMAGE),
+    "im2col of a computed value": (lambda x: F.unfold(x.relu() * 2, (3, 2), 2, (1, 2), (2, 1)), IMAGE),
     "pad": (
         lambda x: (F.pad(x, (1, 2)), F.pad(x, (1, 1, 2, 0), value=0.5), F.pad(x, (-1, 1)), F.pad(x, (0, 0, 0, 0, 1, 2))),
         IMAGE,

@@ -89,6 +89,39 @@ def unfold(ctx: Lowering, self: Value, dimension: int, size: int, step: int) -> 
     return ctx.permute(found, [*range(axis + 1), *range(axis + 2, found.type.rank), axis + 1])
 
 
+@lowers(aten.im2col.default)
+def im2col(
+    ctx: Lowering,
+    self: Value,
+    kernel_size: Sequence[int],
+    dilation: Sequence[int],
+    padding: Sequence[int],
+    stride: Sequence[int],
+) -> Result:
+    """``F.unfold``: one look-up among the positions of the padded picture, then channels and taps become one dimension."""
+    if self.type.rank != 4 or not all(isinstance(size, int) for size in self.shape[1:]):
+        raise ctx.refused("'aten.im2col' of anything but (N, C, H, W)", "give it a batch")
+    if any(padding):
+        self = ctx.add(ops.Pad(((0, 0), (0, 0), *((pad, pad) for pad in padding))), self)
+    batch, channels, height, width = self.shape
+    rows, columns = (
+        _taps(size, kernel, step, spread, ctx)
+        for size, kernel, step, spread in zip((height, width), kernel_size, stride, dilation, strict=True)
+    )
+    # (kernel height, kernel width, windows down, windows across)
+    places = rows[:, None, :, None] * width + columns[None, :, None, :]
+    taps, windows = len(rows) * len(columns), places.shape[2] * places.shape[3]
+    flat = ctx.add(ops.Reshape((batch, channels, height * width)), self)
+    found = ctx.add(ops.Gather(axis=2), flat, ctx.constant(places.reshape(taps, windows), "windows"))
+    return ctx.add(ops.Reshape((batch, channels * taps, windows)), found)
+
+
+def _taps(size: int, kernel: int, step: int, spread: int, ctx: Lowering) -> torch.Tensor:
+    """(kernel, windows): where each tap of each window lies along one dimension."""
+    starts = torch.arange(0, size - (kernel - 1) * spread, step, device=ctx.device)
+    return torch.arange(kernel, device=ctx.device)[:, None] * spread + starts
+
+
 def _linear(ctx: Lowering, indices: Sequence[Value], sizes: Sequence[int]) -> Value:
     """Row-major position from an index per dimension; negative constants are wrapped."""
     position: Value | None = None
