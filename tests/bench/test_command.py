@@ -59,7 +59,8 @@ def test_json_is_one_document_that_follows_the_schema(model: Path, capsys: pytes
     assert content["schema"] == "edgekit.bench/1" and content["place"] == "host"
     latency = content["results"][0]["metrics"]["latency_us"]
     assert latency["ci95"][0] <= latency["median"] <= latency["ci95"][1] and latency["launches"] == 2
-    assert latency["calls"] == "undisturbed" and len(latency["launch_medians"]) + latency["disturbed_launches"] == 2
+    # On a host so busy that no launch kept a core to itself, all calls count and the document says so.
+    assert latency["calls"] in ("undisturbed", "all") and len(latency["launch_medians"]) + latency["disturbed_launches"] == 2
 
 
 def test_several_models_are_measured_in_turn_and_compared(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
