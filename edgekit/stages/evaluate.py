@@ -67,10 +67,10 @@ def evaluate(
         artifact: the file.
         settings: of the inputs, by name.
         root: folder that callables are imported from.
-        max_drop: percentage points that the first metric may lose from source to artifact.
+        max_drop: percentage points that the first metric, a share of which more is better, may lose from source to artifact.
 
     Raises:
-        InputError: the data does not fit, the user's callable fails, or ``max_drop`` is given for labels that are no classes.
+        InputError: the data does not fit, the user's callable fails, or ``max_drop`` is given for what is no share.
     """
     if max_drop is not None and isinstance(what, Labelled) and what.labels.dtype.kind == "f":
         raise InputError(
@@ -99,10 +99,32 @@ def evaluate(
         return measure(lambda raw: run(raw)[0], what, specs, user_predict=user_predict, root=root)
 
     before, after, written = (scored(run) for run in (on_source, on_graph, on_artifact))
+    if max_drop is not None:
+        _require_share(next(iter(before)), before, written)
     return tuple(
         Evaluation(name, before[name], after.get(name), written.get(name), max_drop if index == 0 else None)
         for index, name in enumerate(before)
     )
+
+
+def _require_share(name: str, before: Mapping[str, float], written: Mapping[str, float]) -> None:
+    """A limit in points is of a share: an error (less is better), or a figure that is missing, would never exceed it.
+
+    Raises:
+        InputError: the metric is not from 0 to 1 for the source, or was not measured on the artifact.
+    """
+    if not 0 <= before[name] <= 1:
+        raise InputError(
+            f"'max_drop' is in percentage points of a share, and '{name}' is {before[name]:g} for the source",
+            where="--evaluate",
+            hint="give a share from 0 to 1 of which more is better as the first metric",
+        )
+    if name not in written:
+        raise InputError(
+            f"'max_drop' limits '{name}', which was measured on the source and not on the artifact",
+            where="--evaluate",
+            hint="a callable that gives the same metrics whatever `predict` is",
+        )
 
 
 def arranged(x: object, names: Sequence[str]) -> list[Array]:

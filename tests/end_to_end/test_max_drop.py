@@ -76,3 +76,18 @@ def test_labels_that_are_numbers_have_no_points(project: Project, tmp_path: Path
     result = project.build(project.model(SMALL), "--target", "tflite-fp32", "--evaluate", data, "--max-drop", "1")
     what, _, hint = result.parts()
     assert result.code == 2 and "these labels are numbers" in what and "callable" in hint
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ('return {"mae": 3.5}', "'mae' is 3.5 for the source"),
+        ('seen.append(1)\n    return {"f1": 0.9} if len(seen) < 3 else {"other": 0.9}', "not on the artifact"),
+    ],
+)
+def test_a_limit_that_could_never_be_exceeded_is_refused(project: Project, body: str, message: str) -> None:
+    model = project.model(SMALL)
+    project.write(f"seen = []\n\n\ndef metric(predict):\n    {body}\n", f"{project.module}_score.py")
+    result = project.build(model, "--target", "tflite-fp32", "--evaluate", f"{project.module}_score:metric", "--max-drop", "1")
+    what, where, hint = result.parts()
+    assert result.code == 2 and message in what and where == "--evaluate" and "metric" in hint
