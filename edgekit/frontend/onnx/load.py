@@ -14,7 +14,7 @@ from edgekit.frontend.onnx.parameters import make_state
 from edgekit.frontend.onnx.read import opset_of, read_model
 from edgekit.frontend.onnx.source_file import source_of
 from edgekit.frontend.onnx.translate import Translator
-from edgekit.frontend.tflite.batch import keeps_samples_apart
+from edgekit.frontend.samples_apart import keeps_samples_apart
 from edgekit.ir import Graph
 
 

@@ -10,7 +10,8 @@ from edgekit.errors import EdgekitError, InputError, Unsupported
 from edgekit.formats.tflite.model import Model, Tensor
 from edgekit.formats.tflite.read import read
 from edgekit.frontend.input_shapes import parsed_shapes
-from edgekit.frontend.tflite.batch import keeps_samples_apart, may_have_batch, says_batch
+from edgekit.frontend.samples_apart import keeps_samples_apart
+from edgekit.frontend.tflite.batch import may_have_batch, says_batch
 from edgekit.frontend.tflite.source_file import source_of
 from edgekit.frontend.tflite.translate import Translator
 from edgekit.ir import Graph
