@@ -65,7 +65,8 @@ def _print(description: Description) -> None:
     console.print()
     kinds = ", ".join(f"{count} {kind}" for kind, count in description.operators.items())
     console.print(f"  {len(description.ops)} ops  [dim]{escape(kinds)}[/dim]", soft_wrap=True)
-    totals = [f"{count_text(description.macs)} MACs", f"{count_text(description.parameters)} parameters"]
+    macs = "an unknown number of" if description.macs is None else count_text(description.macs)
+    totals = [f"{macs} MACs", f"{count_text(description.parameters)} parameters"]
     totals += [f"{bytes_text(description.weight_bytes)} of weights"]
     if description.peak_memory_bytes is not None:
         totals += [f"{bytes_text(description.peak_memory_bytes)} of activations at the peak"]

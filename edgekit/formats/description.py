@@ -41,7 +41,7 @@ class OpInfo:
         name: the name of its first output; may be empty in a file.
         shapes: of its outputs.
         dtype: of its first output.
-        macs: multiply-accumulates of one sample.
+        macs: multiply-accumulates of one sample; None where a shape is not known.
         parameters: elements of the constants that it reads (a constant shared by two ops counts in both).
         weight_bytes: bytes of these constants as stored.
         attributes: what is worth saying in a few words: ``"3x3 stride 2, relu"``.
@@ -52,7 +52,7 @@ class OpInfo:
     name: str
     shapes: tuple[tuple[Dimension, ...], ...]
     dtype: str
-    macs: int = 0
+    macs: int | None = 0
     parameters: int = 0
     weight_bytes: int = 0
     attributes: str = ""
@@ -92,7 +92,7 @@ class Description:
         ops: in the order in which they run.
         parameters: elements of all distinct float or quantised constants.
         weight_bytes: bytes of all distinct constants as stored.
-        macs: multiply-accumulates of one sample.
+        macs: multiply-accumulates of one sample; None where those of an op are not known.
         peak_memory_bytes: largest sum of the activations that are alive at once, batch 1: below it no arena can be. None
             where a shape is not known.
         file_bytes: the file's size; None for a graph.
@@ -109,7 +109,7 @@ class Description:
     ops: tuple[OpInfo, ...]
     parameters: int
     weight_bytes: int
-    macs: int
+    macs: int | None
     peak_memory_bytes: int | None = None
     file_bytes: int | None = None
     sizes: SizeBreakdown | None = None
@@ -127,6 +127,12 @@ class Description:
     def as_dict(self) -> dict[str, Any]:
         """The content of ``edgekit inspect --json`` (``edgekit.inspect/1``)."""
         return {"schema": "edgekit.inspect/1", **asdict(self), "operators": self.operators}
+
+
+def total_macs(ops: Sequence[OpInfo]) -> int | None:
+    """Of all ops; None where those of one are not known."""
+    known = [op.macs for op in ops if op.macs is not None]
+    return sum(known) if len(known) == len(ops) else None
 
 
 def edges(

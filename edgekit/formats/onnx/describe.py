@@ -10,11 +10,21 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import InputError, UsageError
-from edgekit.formats.description import Description, Dimension, OpInfo, SizeBreakdown, TensorInfo, edges, peak_memory
+from edgekit.formats.description import (
+    Description,
+    Dimension,
+    OpInfo,
+    SizeBreakdown,
+    TensorInfo,
+    edges,
+    peak_memory,
+    total_macs,
+)
 
 _QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 #: Ops whose second and third input are gate weights, applied at every step of the first.
 _RECURRENT = ("LSTM", "GRU", "RNN")
+_MULTIPLIERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", *_RECURRENT)
 
 
 def describe(data: bytes, name: str) -> Description:
@@ -36,7 +46,7 @@ def describe(data: bytes, name: str) -> Description:
         ops=ops,
         parameters=sum(prod(t.dims) for t in weights if _is_parameter(t)),
         weight_bytes=sum(len(_bytes(t)) for t in weights),
-        macs=sum(op.macs for op in ops),
+        macs=total_macs(ops),
         peak_memory_bytes=view.peak(),
         file_bytes=len(data),
         sizes=view.sizes(len(data)),
@@ -92,6 +102,9 @@ class _View:
         dims = self.types[name].shape.dim if name in self.types else ()
         return tuple(d.dim_value if d.HasField("dim_value") else _named(d.dim_param) for d in dims)
 
+    def ranked(self, name: str) -> bool:
+        return name in self.constants or name in self.stored or (name in self.types and self.types[name].HasField("shape"))
+
     def numel(self, name: str) -> int:
         return prod(_at_one(size) for size in self.shape(name))
 
@@ -131,7 +144,12 @@ class _View:
     def _constant(self, name: str) -> Any:
         return self.stored.get(name, self.constants.get(name))
 
-    def _macs(self, node: Any) -> int:
+    def _macs(self, node: Any) -> int | None:
+        """None where the file does not give the shapes that say it, as inside some branches."""
+        if node.op_type not in _MULTIPLIERS:
+            return 0
+        if not all(self.ranked(name) for name in (*node.input[:2], node.output[0])):
+            return None
         shapes = [tuple(_at_one(size) for size in self.shape(name)) for name in node.input]
         out = self.numel(node.output[0])
         match node.op_type:
@@ -139,13 +157,13 @@ class _View:
                 return out * prod(shapes[1][1:])
             case "ConvTranspose":
                 return prod(shapes[0]) * prod(shapes[1][1:])
-            case "Gemm":
+            case "Gemm" if shapes[0]:
                 return out * shapes[0][0 if _attribute(node, "transA", 0) else -1]
             case "MatMul" if shapes[0]:
                 return out * shapes[0][-1]
-            case kind if kind in _RECURRENT:
+            case kind if kind in _RECURRENT and len(shapes[0]) == 3 and len(shapes) > 2:
                 return shapes[0][0] * shapes[0][1] * (prod(shapes[1]) + prod(shapes[2]))
-        return 0
+        return None
 
     def peak(self) -> int | None:
         """Activations alone. What stands between an op and its QuantizeLinear or DequantizeLinear is fused by runtimes: 0

@@ -6,7 +6,7 @@ from math import prod
 
 import numpy as np
 
-from edgekit.formats.description import Description, Dimension, OpInfo, TensorInfo, edges, peak_memory
+from edgekit.formats.description import Description, Dimension, OpInfo, TensorInfo, edges, peak_memory, total_macs
 from edgekit.formats.tflite.inlining import inlined
 from edgekit.formats.tflite.model import NUMPY_OF, Model, Operator, Subgraph, Tensor
 from edgekit.formats.tflite.read import read
@@ -34,7 +34,7 @@ def describe(data: bytes, name: str) -> Description:
         ops=ops,
         parameters=sum(prod(t.shape) for t in distinct.values() if _is_parameter(t)),
         weight_bytes=sum(len(t.data or b"") for t in distinct.values()),
-        macs=sum(op.macs for op in ops),
+        macs=total_macs(ops),
         peak_memory_bytes=_peak(graph),
         file_bytes=len(data),
         sizes=sizes(data),

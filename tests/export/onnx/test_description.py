@@ -43,3 +43,16 @@ def test_a_multiple_of_the_batch_counts_for_one_sample() -> None:
     rows = graph.add(ops.Reshape((Batch(4), 6)), x)
     graph.outputs = [graph.add(ops.Linear(), rows, graph.add_state("w", torch.randn(5, 6)))]
     assert describe(export(graph), "net.onnx").macs == graph.macs == 4 * 6 * 5
+
+
+def test_costs_behind_a_shape_that_the_file_does_not_give_are_unknown_and_not_zero() -> None:
+    from onnx import TensorProto, helper
+
+    nodes = [helper.make_node("Mystery", ["x"], ["a"], domain="somebody"), helper.make_node("LSTM", ["a", "w", "r"], ["y"])]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    weights = [helper.make_tensor(name, TensorProto.FLOAT, [1, 4, 1], [0.0] * 4) for name in ("w", "r")]
+    model = helper.make_model(helper.make_graph(nodes, "g", [x], [y], weights))
+    found = describe(model.SerializeToString(), "net.onnx")
+    assert found.macs is None
+    assert [op.macs for op in found.ops] == [0, None]
