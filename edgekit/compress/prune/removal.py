@@ -135,11 +135,8 @@ def shrink(analysis: Analysis, gone: Gone, *, shapes_only: bool = False) -> Grap
         return np.flatnonzero(~gone[labels])
 
     for old, new in zip(graph.values(), list(small.values()), strict=True):
-        if old.is_constant and id(old) in analysis.coupling.grouped:
-            read, groups = analysis.coupling.grouped[id(old)]
-            _slice_inputs(new, kept(read, 1), read.tensor_shape[1], groups)
-        if old.is_constant and id(old) in axes:
-            _slice(new, [None if row is None or not gone[row].any() else np.flatnonzero(~gone[row]) for row in axes[id(old)]])
+        if old.is_constant and (rest := sliced(analysis, gone, old, new.tensor.detach())) is not None:
+            _replace(new, rest.contiguous())
     for old_node, node in zip(graph.nodes, list(small.nodes), strict=True):
         touched = [v for v in (*old_node.inputs, *old_node.outputs) if v is not None and _is_thinned(analysis, gone, v)]
         if not touched:
@@ -158,26 +155,47 @@ def _is_thinned(analysis: Analysis, gone: Gone, value: Value) -> bool:
     return any(labels is not None and gone[labels].any() for labels in analysis.coupling.axes.get(id(value), ()))
 
 
-def _slice(value: Value, kept: Sequence[Labels | None]) -> None:
-    """Gives a constant of the copy data of its own."""
-    if all(indices is None for indices in kept):
-        return
-    data = value.tensor.detach()
-    for axis, indices in enumerate(kept):
+def sliced(analysis: Analysis, gone: Gone, value: Value, data: torch.Tensor) -> torch.Tensor | None:
+    """What is left of a constant; None where that is all of it.
+
+    Args:
+        analysis: of the graph.
+        gone: what goes.
+        value: a constant of the graph.
+        data: a tensor of its shape; gradients flow back into it.
+    """
+    kept = _kept_rows(analysis, gone, value)
+    grouped = _inputs_gone(analysis, gone, value)
+    if kept is None and (grouped is None or not grouped.any()):
+        return None
+    if grouped is not None and grouped.any():
+        data = _own_inputs(data, grouped)
+    for axis, indices in enumerate(kept or ()):
         if indices is not None:
-            data = data.index_select(axis, torch.from_numpy(indices).to(data.device))
-    _replace(value, data.contiguous())
+            data = _picked(data, axis, indices)
+    return data
 
 
-def _slice_inputs(weight: Value, kept: Labels, channels: int, groups: int) -> None:
-    """Cuts each row of a grouped convolution's weight (O, I / groups, *kernel) to the inputs that its own group keeps."""
-    if len(kept) == channels:
-        return
-    own = kept.reshape(groups, -1) % (channels // groups)
-    rows = np.arange(weight.tensor_shape[0])
-    index = torch.from_numpy(own[rows // (len(rows) // groups)])
-    data = weight.tensor.detach()
-    _replace(weight, data[torch.from_numpy(rows)[:, None].to(data.device), index.to(data.device)])
+def _kept_rows(analysis: Analysis, gone: Gone, value: Value) -> list[Labels | None] | None:
+    """Indices that stay along every axis, None for an axis that stays whole; None where all do."""
+    rows = analysis.coupling.axes.get(id(value), ())
+    kept = [None if row is None or not gone[row].any() else np.flatnonzero(~gone[row]) for row in rows]
+    return kept if any(indices is not None for indices in kept) else None
+
+
+def _picked(data: torch.Tensor, axis: int, indices: Labels) -> torch.Tensor:
+    """These indices along an axis; a view where they are the first ones."""
+    if len(indices) and indices[-1] == len(indices) - 1:
+        return data.narrow(axis, 0, len(indices))
+    return data.index_select(axis, torch.from_numpy(indices).to(data.device))
+
+
+def _own_inputs(data: torch.Tensor, gone: NDArray[np.bool_]) -> torch.Tensor:
+    """Each row of a grouped convolution's weight (O, I / groups, *kernel) with the inputs that its own group keeps."""
+    own = np.stack([np.flatnonzero(~row) for row in gone])
+    rows = np.arange(data.shape[0])
+    index = torch.from_numpy(own[rows // (len(rows) // len(gone))])
+    return data[torch.from_numpy(rows)[:, None].to(data.device), index.to(data.device)]
 
 
 def _replace(value: Value, data: torch.Tensor) -> None:
