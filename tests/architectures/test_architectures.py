@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 import edgekit as ek
+from benchmarks.zoo import ARCHITECTURES
 from edgekit.export.onnx import export as to_onnx
 from edgekit.export.tflite.exporter import export as to_tflite
 from edgekit.frontend.source import load
 from edgekit.ir import Graph, ops
 from edgekit.ir.file import load as load_file
 from edgekit.passes.pipeline import DECOMPOSE, EXACT
-from tests.architectures import ARCHITECTURES
 from tests.compress.prune.independent import difference, flat, outputs_in_double, reference_outputs
 from tests.compress.prune.masked import randomise
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.zoo import ARCHITECTURES
 from edgekit.compress.qat.absorbing import absorb
 from edgekit.compress.qat.attaching import attach
 from edgekit.compress.qat.folding import fold
@@ -19,7 +20,6 @@ from edgekit.frontend.source import load
 from edgekit.ir import Graph, ops
 from edgekit.passes import DECOMPOSE, run_passes
 from edgekit.passes.decompose_activations import DECOMPOSE_FOR_INTEGERS
-from tests.architectures import ARCHITECTURES
 from tests.architectures.test_architectures import inputs
 from tests.compress.prune.masked import randomise
 

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 import edgekit as ek
+from benchmarks.zoo import ARCHITECTURES
 from edgekit.export.onnx import export
 from edgekit.frontend.onnx.load import graph_of_model
 from edgekit.frontend.onnx.read import parse_model
 from edgekit.ir import Graph
 from edgekit.ir.types import N
 from edgekit.passes import EXACT, run_passes
-from tests.architectures import ARCHITECTURES
 from tests.compress.prune.masked import randomise
 from tests.frontend.onnx.models import run
 from tests.real_networks import mlperf_tiny, resnet20, tiny_network

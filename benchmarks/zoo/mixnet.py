@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from tests.architectures.common import SqueezeExcite, cbr, classifier, enter
+from benchmarks.zoo.common import SqueezeExcite, cbr, classifier, enter
 
 
 def parts(channels: int, count: int) -> list[int]:

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.architectures.common import Residual, cbr, enter
-from tests.architectures.mobilenets import InvertedResidual
+from benchmarks.zoo.common import Residual, cbr, enter
+from benchmarks.zoo.mobilenets import InvertedResidual
 
 
 class FusedAttention(nn.Module):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from tests.architectures.common import SqueezeExcite, cbr, divisible, enter
+from benchmarks.zoo.common import SqueezeExcite, cbr, divisible, enter
 
 
 class Ghost(nn.Module):

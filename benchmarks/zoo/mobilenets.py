@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from tests.architectures.common import SqueezeExcite, cbr, classifier, divisible, enter
+from benchmarks.zoo.common import SqueezeExcite, cbr, classifier, divisible, enter
 
 
 def mobilenet_v1(width: float, repeats: int, classes: int) -> nn.Module:

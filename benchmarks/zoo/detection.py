@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.architectures.common import cbr, enter
-from tests.architectures.mobilenets import InvertedResidual
-from tests.architectures.resnets import Basic
+from benchmarks.zoo.common import cbr, enter
+from benchmarks.zoo.mobilenets import InvertedResidual
+from benchmarks.zoo.resnets import Basic
 
 
 class Inner(nn.Module):

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.architectures.common import Residual, cbr, cbr1, enter
-from tests.architectures.resnets import Basic, Bottleneck
+from benchmarks.zoo.common import Residual, cbr, cbr1, enter
+from benchmarks.zoo.resnets import Basic, Bottleneck
 
 
 class UNet(nn.Module):

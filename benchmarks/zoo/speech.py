@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.architectures.common import Residual, cbr, cbr1, classifier, enter
+from benchmarks.zoo.common import Residual, cbr, cbr1, classifier, enter
 
 
 def ds_cnn(width: int, blocks: int, classes: int) -> nn.Module:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.architectures.common import cbr, enter
+from benchmarks.zoo.common import cbr, enter
 
 
 def dense_autoencoder(inputs: int, wide: int, code: int, depth: int) -> nn.Module:

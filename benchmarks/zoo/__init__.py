@@ -1,22 +1,29 @@
 """Architectures as their papers have them, written out: real blocks and widths, in a short and in the full depth."""
 
-from tests.architectures import (
+from benchmarks.zoo import (
     classics,
     dense_prediction,
     densenet,
     detection,
     embeddings,
+    generators,
     ghostnet,
+    hybrids,
     mixers,
     mixnet,
     mobilenets,
+    reparameterized,
     resnets,
+    segmenters,
     shufflenet,
     signals,
+    small_detectors,
     speech,
     transformers,
+    wake_words,
+    wearables,
 )
-from tests.architectures.common import ARCHITECTURES, Architecture
+from benchmarks.zoo.common import ARCHITECTURES, Architecture
 
 __all__ = [
     "ARCHITECTURES",
@@ -26,13 +33,20 @@ __all__ = [
     "densenet",
     "detection",
     "embeddings",
+    "generators",
     "ghostnet",
+    "hybrids",
     "mixers",
     "mixnet",
     "mobilenets",
+    "reparameterized",
     "resnets",
+    "segmenters",
     "shufflenet",
     "signals",
+    "small_detectors",
     "speech",
     "transformers",
+    "wake_words",
+    "wearables",
 ]

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.architectures.common import cbr1, enter
+from benchmarks.zoo.common import cbr1, enter
 
 
 class Activity(nn.Module):

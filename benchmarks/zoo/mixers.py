@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.architectures.common import Residual, classifier, enter
-from tests.architectures.transformers import perceptron
+from benchmarks.zoo.common import Residual, classifier, enter
+from benchmarks.zoo.transformers import perceptron
 
 
 class ChannelsLastNorm(nn.Module):

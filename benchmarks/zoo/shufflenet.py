@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.architectures.common import cbr, classifier, enter
+from benchmarks.zoo.common import cbr, classifier, enter
 
 
 def shuffled(x: Tensor, groups: int) -> Tensor:

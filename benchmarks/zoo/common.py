@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
@@ -23,6 +23,7 @@ class Architecture:
         convolutional: goes to 8 bits as well.
         tokens: inputs are integers below this; 0 for floats.
         quick: its short form is part of every test run.
+        ops: operators that a file for a target may have.
     """
 
     small: Callable[[], nn.Module]
@@ -35,6 +36,7 @@ class Architecture:
     convolutional: bool = True
     tokens: int = 0
     quick: bool = True
+    ops: Mapping[str, int] = field(default_factory=dict)
 
     def shapes(self, full: bool) -> tuple[tuple[int, ...], ...]:
         """Of one sample of every input."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.architectures.common import SqueezeExcite, cbr, classifier, enter
+from benchmarks.zoo.common import SqueezeExcite, cbr, classifier, enter
 
 
 class Basic(nn.Module):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from tests.architectures.common import cbr, classifier, enter
+from benchmarks.zoo.common import cbr, classifier, enter
 
 
 def norm_conv(i: int, o: int, k: int) -> nn.Sequential:

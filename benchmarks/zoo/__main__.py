@@ -1,0 +1,121 @@
+"""Every architecture through PyTorch, the graph and four files: what each computes, and what it is made of.
+
+    python -m benchmarks.zoo [--only NAME]... [--full]
+
+Exports every network of ``benchmarks/zoo`` as float and 8-bit TFLite and ONNX, runs the files and compares: float files
+with the source, 8-bit files with the integer simulation. Counts operators, and those that only move or convert. Records
+``results/zoo.json`` and the table of README.md; with ``--only`` it prints alone. ``--full`` takes the published depth and
+widths instead of the short forms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import metadata
+from typing import Any
+
+import torch
+
+from benchmarks.checks import Check, conclude, into_readme, record, table
+from benchmarks.zoo import ARCHITECTURES
+from benchmarks.zoo.exports import TARGETS, Export, Network
+
+#: What only moves or converts elements.
+LEFTOVERS = ("TRANSPOSE", "RESHAPE", "PAD", "QUANTIZE", "DEQUANTIZE")
+
+
+def main() -> int:
+    """Export, measure, print, record; see the module's text."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", action="append", choices=list(ARCHITECTURES), default=[])
+    parser.add_argument("--full", action="store_true", help="the published depth and widths")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    started, exports = time.process_time(), list[Export]()
+    for name in options.only or ARCHITECTURES:
+        network = Network(name, options.full)
+        made = [network.measure(target) for target in TARGETS]
+        print(_told(made), flush=True)
+        exports += made
+    checks = [check for export in exports for check in _checks(export)]
+    if not options.only and not options.full:
+        versions = {n: metadata.version(n) for n in ("torch", "ai-edge-litert", "onnxruntime")}
+        record("zoo", {"versions": versions, "figures": [asdict(export) for export in exports]}, checks)
+        minutes = (time.process_time() - started) / 60
+        into_readme("zoo", [*_table(exports), "", *_EXPLAINED, "", f"{minutes:.0f} CPU minutes in all."])
+    return conclude(checks)
+
+
+def _checks(export: Export) -> list[Check]:
+    subject, checks = f"{export.network} to {export.target}", list[Check]()
+    if export.relative_error is not None:
+        checks.append(Check(subject, "largest error relative to the source", export.relative_error, 1e-4, "<="))
+    if export.sqnr_kernels is not None:
+        checks.append(Check(subject, "SQNR against the simulation, dB", export.sqnr_kernels, 25.0, ">="))
+    if export.sqnr_reference is not None:
+        checks.append(Check(subject, "SQNR against the simulation, reference kernels, dB", export.sqnr_reference, 25.0, ">="))
+    architecture = ARCHITECTURES[export.network]
+    if architecture.convolutional and export.target.startswith("tflite"):
+        checks.append(Check(subject, "TRANSPOSE", export.count("TRANSPOSE"), 0, "<="))
+    if export.target in architecture.ops:
+        checks.append(Check(subject, "operators", sum(export.ops.values()), architecture.ops[export.target], "<="))
+    return checks
+
+
+def _told(exports: Sequence[Export]) -> str:
+    return " | ".join([exports[0].network, *(f"{export.target}: {_figures(export)}" for export in exports)])
+
+
+def _figures(export: Export) -> str:
+    near = (
+        f"{export.relative_error:.0e}"
+        if export.relative_error is not None
+        else f"{export.sqnr_kernels:.0f} dB"
+        + (f" ({export.sqnr_reference:.0f})" if export.sqnr_reference is not None else "")
+        + f", source {export.sqnr_source:.0f}"
+    )
+    left = ", ".join(f"{kind} {export.count(kind)}" for kind in LEFTOVERS if export.count(kind))
+    return f"{sum(export.ops.values())} ops, {near}" + (f", {left}" if left else "")
+
+
+def _table(exports: Sequence[Export]) -> list[str]:
+    rows = [exports[at : at + len(TARGETS)] for at in range(0, len(exports), len(TARGETS))]
+    return table([_row({export.target: export for export in row}) for row in rows])
+
+
+def _row(by: dict[str, Export]) -> dict[str, str]:
+    single, integer = by["tflite-fp32"], by["tflite-int8"]
+
+    def ops(target: str) -> str:
+        return str(sum(by[target].ops.values()))
+
+    def near(figure: Any) -> str:
+        return "equal" if figure == float("inf") else f"{figure:.0f}"
+
+    return {
+        "network": single.network,
+        "TFLite ops": ops("tflite-fp32"),
+        "int8": ops("tflite-int8"),
+        "ONNX nodes": ops("onnx-fp32"),
+        "TRANSPOSE": str(integer.count("TRANSPOSE")),
+        "RESHAPE": str(integer.count("RESHAPE")),
+        "PAD": str(integer.count("PAD", "PADV2", "MIRROR_PAD")),
+        "QUANTIZE": str(integer.count("QUANTIZE")),
+        "DEQUANTIZE": str(integer.count("DEQUANTIZE")),
+        "float error": f"{max(single.relative_error or 0.0, by['onnx-fp32'].relative_error or 0.0):.0e}",
+        "int8 dB": f"{near(integer.sqnr_reference)}, {near(integer.sqnr_kernels)}, {near(by['onnx-int8'].sqnr_kernels)}",
+    }
+
+
+_EXPLAINED = (
+    "Operators of the float and the 8-bit TFLite file and nodes of the float ONNX file; then, of the 8-bit TFLite file, those",
+    "that only move or convert elements. Float error: the larger of both float files' largest differences from the source,",
+    "relative to the largest output. Int8 dB: signal-to-noise ratio against the integer simulation, of TFLite in LiteRT's",
+    "reference kernels and in its default ones, and of ONNX in ONNX Runtime. Weights are random, short forms of the networks.",
+)
+
+if __name__ == "__main__":
+    raise SystemExit(main())
