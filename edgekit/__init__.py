@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from edgekit.compress.qat import QAT
     from edgekit.compress.recipe import Recipe
     from edgekit.compress.separable import Separable
+    from edgekit.compress.slimmable import Slimmable
+    from edgekit.compress.slimmable.extraction import slimmed
     from edgekit.compress.sparsify import Sparsify
     from edgekit.data import Data
     from edgekit.flow import build
@@ -75,6 +77,7 @@ _HOME = {
     "Recipe": "edgekit.compress.recipe",
     "Report": "edgekit.report",
     "Separable": "edgekit.compress.separable",
+    "Slimmable": "edgekit.compress.slimmable",
     "Sparsify": "edgekit.compress.sparsify",
     "Supermask": "edgekit.compress.lottery",
     "Target": "edgekit.target",
@@ -85,6 +88,7 @@ _HOME = {
     "load": "edgekit.frontend.source",
     "pack": "edgekit.packing",
     "run": "edgekit.runtime.artifact",
+    "slimmed": "edgekit.compress.slimmable.extraction",
     "unpack": "edgekit.packing",
 }
 
@@ -119,6 +123,7 @@ __all__ = [
     "Recipe",
     "Report",
     "Separable",
+    "Slimmable",
     "Sparsify",
     "Supermask",
     "Target",
@@ -132,6 +137,7 @@ __all__ = [
     "load",
     "pack",
     "run",
+    "slimmed",
     "unpack",
 ]
 

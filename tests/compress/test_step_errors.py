@@ -38,14 +38,10 @@ PARTS: dict[str, tuple[type[Any], dict[str, Any]]] = {
 }
 NUMBERS = (float("nan"), float("inf"), -float("inf"), -1, True, "many")
 
-#: Steps whose fields other tests walk.
-ELSEWHERE = {"slimmable"}
-
 
 def owners() -> Iterator[tuple[str, type[Any], dict[str, Any]]]:
     for name in STEPS:
-        if name not in ELSEWHERE:
-            yield name, step_class(name), GIVEN.get(name, {})
+        yield name, step_class(name), GIVEN.get(name, {})
     for name, (cls, given) in PARTS.items():
         yield name, cls, given
 
@@ -98,11 +94,11 @@ def _amounts(cls: type[Any]) -> set[str]:
 
 
 def test_the_walk_meets_every_step() -> None:
-    assert {owner for owner, _ in CASES} >= set(STEPS) - ELSEWHERE - {"equalize"}  # which has switches alone
+    assert {owner for owner, _ in CASES} >= set(STEPS) - {"equalize"}  # which has switches alone
     assert sum(len(values) for values in CASES.values()) > 800
 
 
-@pytest.mark.parametrize("name", [name for name in STEPS if name not in ELSEWHERE])
+@pytest.mark.parametrize("name", STEPS)
 def test_an_unknown_field_in_a_table_names_the_nearest(name: str) -> None:
     table = {"step": name, **GIVEN.get(name, {}), "nonsense": 1}
     with pytest.raises(ConfigError) as caught:
@@ -142,8 +138,6 @@ def raised(rooms: tuple[str, ...]) -> Iterator[tuple[str, ast.Call]]:
     classes = {cls.__name__ for cls in EdgekitError.__subclasses__()}
     for room in rooms:
         for path in sorted((PACKAGE / room).rglob("*.py")):
-            if ELSEWHERE & set(path.parts):
-                continue
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in classes:
                     yield f"{path.relative_to(PACKAGE)}:{node.lineno}", node

@@ -1,0 +1,5 @@
+"""Slimmable networks: one set of weights that runs at several widths (Yu et al., arXiv:1812.08928, 1903.05134)."""
+
+from edgekit.compress.slimmable.step import Slimmable
+
+__all__ = ["Slimmable"]

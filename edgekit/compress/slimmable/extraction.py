@@ -1,0 +1,70 @@
+"""A size of a trained slimmable network as a graph of its own."""
+
+from __future__ import annotations
+
+from edgekit.compress.slimmable.nested import nest
+from edgekit.compress.slimmable.size import Size
+from edgekit.errors import UsageError
+from edgekit.ir import Graph
+from edgekit.ir.history import StepRecord
+
+#: The step's name in a history.
+STEP = "slimmable"
+
+
+def record_of(graph: Graph) -> StepRecord | None:
+    """What the step ``slimmable`` left in the history; None where the graph has one size.
+
+    Raises:
+        UsageError: another step came behind it and changed one size of several.
+    """
+    found = [index for index, record in enumerate(graph.history) if record.step == STEP]
+    if not found:
+        return None
+    later = graph.history[found[-1] + 1 :]
+    if any(record.step == "slim" for record in later):
+        return None
+    if later:
+        raise UsageError(
+            f"the step '{later[0].step}' came behind 'slimmable' and changed the whole network alone",
+            where=graph.name,
+            hint="put it before 'slimmable'; or choose one width first: [[recipe]] step = \"slim\"",
+        )
+    record: StepRecord = graph.history[found[-1]]
+    return record
+
+
+def sizes_of(graph: Graph) -> tuple[Size, ...]:
+    """The sizes of a slimmable network, the whole one first; () for any other graph.
+
+    Raises:
+        UsageError: another step came behind ``slimmable``.
+    """
+    record = record_of(graph)
+    return () if record is None else tuple(Size(row["width"], row["depth"]) for row in record.details["sizes"])
+
+
+def slimmed(graph: Graph, width: float = 1.0, depth: float = 1.0) -> Graph:
+    """A size of a slimmable network: an ordinary graph with tensors of its own.
+
+    Args:
+        graph: as the step ``slimmable`` returned it.
+        width: one of its widths.
+        depth: one of its depths.
+
+    Raises:
+        UsageError: the graph is not slimmable, or has no such size.
+    """
+    record = record_of(graph)
+    if record is None:
+        raise UsageError("the network is not slimmable", where=graph.name, hint="edgekit.Slimmable(...).apply(graph, data)")
+    wanted = Size(float(width), float(depth))
+    known = sizes_of(graph)
+    if wanted not in known:
+        listed = ", ".join(size.name for size in known)
+        raise UsageError(f"the network has no size {wanted.name}", where=graph.name, hint=f"it has {listed}")
+    options = record.options
+    nested = nest(graph, wanted, int(options.get("round_to", 1)), str(options.get("norms", "switchable")))
+    small = nested.filled(graph)
+    small.history = graph.history
+    return small

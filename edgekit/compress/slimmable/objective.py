@@ -1,0 +1,116 @@
+"""What sizes are trained for: the whole network for the labels, the others for its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from edgekit.compress.slimmable.nested import Nested, Running
+from edgekit.ir import Graph, Value
+from edgekit.train.distillation.matching import Matched, kind_of, output_loss
+from edgekit.train.distillation.teacher import sample_axis
+from edgekit.train.logits import find_logits
+from edgekit.train.masks import Masks, WeightRule
+from edgekit.train.memory_format import MemoryFormat
+from edgekit.train.objective import Pass
+from edgekit.train.task_loss import TaskLoss
+
+
+class Sandwich:
+    """The sandwich rule with in-place distillation (Yu & Huang 2019, arXiv:1903.05134).
+
+    In every step the whole network, the smallest one and ``between`` others run on the same batch. With the whole network's
+    logits t, of which no gradient is taken, a smaller one's loss is a T^2 KL(softmax(t / T), softmax(z / T)) + (1 - a) of the
+    user's loss; where outputs are numbers, the squared distance from them stands for the divergence.
+
+    Args:
+        graph: of the whole network, as it is before the training.
+        nested: the other sizes, the smallest one last.
+        task: the user's loss.
+        loss: its name, as in ``Training.loss``.
+        between: how many sizes between; None: all.
+        share: a.
+        temperature: T.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        nested: Sequence[Nested],
+        task: TaskLoss,
+        *,
+        loss: str,
+        between: int | None,
+        share: float,
+        temperature: float,
+    ) -> None:
+        self.modules = nn.ModuleList()
+        self._task, self._loss, self._nested = task, loss, list(nested)
+        self._between, self._share, self._temperature = between, share, temperature
+        self._pairs = [_pair(value, index) for index, value in enumerate(graph.outputs)]
+        self.watches = tuple(dict.fromkeys((*task.watches, *(pair.logits.value.name for pair in self._pairs))))
+        self.identity = f"{[n.size for n in nested]}{between}{share}{temperature}"
+        self._running = [each.running() for each in nested]
+        self._format = MemoryFormat(graph)
+        self._whole: Graph | None = None
+
+    def around(self, graph: Graph, alive: dict[str, Tensor]) -> WeightRule:
+        """The rule of a training of ``graph``, whose tensors the sizes are parts of from now on."""
+        self._whole = graph
+        return Masks(graph, alive)
+
+    def __call__(self, step: Pass) -> dict[str, Tensor]:
+        """``{"whole": loss, "0.5": loss, ...}``, each divided by their number.
+
+        Raises:
+            InputError: the batch has no targets, or they do not fit the outputs.
+        """
+        assert self._whole is not None
+        terms = {"whole": self._task(step)["task"]}
+        for index in self._drawn():
+            terms[self._nested[index].size.name] = self._of(self._nested[index], self._running[index], step, self._whole)
+        return {name: term / len(terms) for name, term in terms.items()}
+
+    def _drawn(self) -> list[int]:
+        """Sizes of a step: the smallest, and some others."""
+        last = len(self._nested) - 1
+        if self._between is None or self._between >= last:
+            return list(range(last + 1))
+        return [*sorted(torch.randperm(last)[: self._between].tolist()), last]
+
+    def _of(self, nested: Nested, running: Running, step: Pass, whole: Graph) -> Tensor:
+        running.train(True)
+        features: dict[str, Tensor] = {}
+
+        def observe(value: Value, tensor: Tensor) -> None:
+            if value.name in self.watches:
+                features[value.name] = tensor.contiguous()
+
+        found = running.with_tensors(nested.tensors(whole), self._format.going_in(step.inputs), observe)
+        outputs = self._format.coming_out(found)
+        own = Pass(step.inputs, step.targets, outputs, features, step.epoch, step.further_targets)
+        loss = torch.zeros((), device=outputs[0].device)
+        if self._share:
+            distances = [self._distance(pair, own, step) for pair in self._pairs]
+            loss = loss + self._share * torch.stack(distances).mean()
+        if self._share < 1:
+            loss = loss + (1 - self._share) * self._task(own)["task"]
+        return loss
+
+    def _distance(self, pair: Matched, own: Pass, step: Pass) -> Tensor:
+        kind = kind_of(pair, step.targets, self._loss, self._task)
+        name = pair.logits.value.name
+        if kind == "numbers":
+            mine, theirs = own.outputs[pair.index], step.outputs[pair.index]
+        else:
+            mine, theirs = own.features[name], step.features[name]
+        axis = pair.class_axis(step.targets)
+        return output_loss(kind, mine, [theirs.detach()], self._temperature, "arithmetic", axis)
+
+
+def _pair(output: Value, index: int) -> Matched:
+    """An output of a smaller network beside the same output of the whole one."""
+    logits = find_logits(output)
+    return Matched(output.name, index, logits, (index,), logits.kind, logits.axis, sample_axis(logits.value.type))

@@ -1,0 +1,186 @@
+"""Every width of a slimmable network is a network of its own, made of the first channels of the whole one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import edgekit as ek
+from edgekit import Unsupported, UsageError
+from edgekit.compress.slimmable.extraction import sizes_of
+from edgekit.compress.slimmable.nested import nest
+from edgekit.compress.slimmable.size import Size
+from edgekit.ir import Graph
+from edgekit.ir.file import load as load_graph
+from edgekit.train.settings import Training
+from tests.train.networks import blobs, graph_of
+
+torch.set_num_threads(1)
+
+
+class Residual(nn.Module):
+    """A stem, a block with a shortcut, a block with a projection, and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+        self.block = nn.Sequential(
+            nn.Conv2d(8, 8, 3, padding=1),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Conv2d(8, 8, 3, padding=1, groups=2),
+            nn.BatchNorm2d(8),
+        )
+        self.wider = nn.Sequential(nn.Conv2d(8, 16, 3, padding=1, stride=2), nn.BatchNorm2d(16))
+        self.project = nn.Conv2d(8, 16, 1, stride=2)
+        self.head = nn.Linear(16 * 16, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        x = torch.relu(x + self.block(x))
+        return self.head(torch.relu(self.wider(x) + self.project(x)).flatten(1))  # type: ignore[no-any-return]
+
+
+def network() -> Graph:
+    torch.manual_seed(0)
+    return graph_of(Residual(), (2, 1, 8, 8))
+
+
+def data(count: int = 400) -> ek.Data:
+    return ek.Data(train=blobs(count), evaluate=blobs(200, seed=7))
+
+
+STEP = ek.Slimmable(widths=(0.5, 1.0, 0.25), epochs=3, training=Training(optimizer="sgd", lr=0.05, batch_size=32))
+
+
+@pytest.fixture(scope="module")
+def slimmable() -> Graph:
+    return STEP.apply(network(), data())
+
+
+def test_every_width_is_an_ordinary_network_that_has_learned(slimmable: Graph) -> None:
+    record = slimmable.history[-1]
+    assert [row["width"] for row in record.details["sizes"]] == [1.0, 0.5, 0.25]
+    assert [size.name for size in sizes_of(slimmable)] == ["1", "0.5", "0.25"]
+    for row in record.details["sizes"]:
+        small = ek.slimmed(slimmable, row["width"])
+        assert small.macs == row["macs"] and small.parameters == row["parameters"]
+        assert small.state["stem.0.weight"].tensor_shape[0] == 8 * row["width"]
+        assert row["metrics"]["top1"] > 0.9 and row["held_out"]["top1"] > 0.8
+        x, y = blobs(200, seed=7)
+        with torch.no_grad():
+            found = small.module().eval()(torch.from_numpy(x)).argmax(1).numpy()
+        assert float((found == y).mean()) == pytest.approx(row["metrics"]["top1"])
+
+
+def test_convolutions_are_the_first_channels_of_the_whole_and_batch_norms_are_not(slimmable: Graph) -> None:
+    whole, half = slimmable.state, ek.slimmed(slimmable, 0.5).state
+    kept = torch.tensor([0, 1, 4, 5])  # the first ones of both groups of the grouped convolution
+    assert torch.equal(half["stem.0.weight"].tensor, whole["stem.0.weight"].tensor[kept])
+    assert torch.equal(half["block.0.weight"].tensor, whole["block.0.weight"].tensor[kept][:, kept])
+    assert torch.equal(half["block.3.weight"].tensor, whole["block.3.weight"].tensor[kept][:, :2])
+    assert torch.equal(half["wider.0.weight"].tensor, whole["wider.0.weight"].tensor[:8][:, kept])
+    assert torch.equal(half["head.weight"].tensor, whole["head.weight"].tensor[:, : 8 * 16])
+    assert not torch.equal(half["block.1.running_mean"].tensor, whole["block.1.running_mean"].tensor[kept])
+    assert not torch.equal(half["block.1.weight"].tensor, whole["block.1.weight"].tensor[kept])
+
+
+def test_the_whole_network_keeps_its_parameters_names_and_count(slimmable: Graph) -> None:
+    before = network()
+    assert slimmable.parameters == before.parameters and slimmable.macs == before.macs
+    assert ek.slimmed(slimmable, 1.0).state.keys() == before.state.keys() == ek.slimmed(slimmable, 0.25).state.keys()
+
+
+def test_widths_survive_a_file(slimmable: Graph, tmp_path: Path) -> None:
+    slimmable.save(tmp_path / "net.ekg")
+    one, other = ek.slimmed(load_graph(tmp_path / "net.ekg"), 0.25), ek.slimmed(slimmable, 0.25)
+    assert all(torch.equal(one.state[name].tensor, value.tensor) for name, value in other.state.items())
+
+
+def test_a_training_that_was_interrupted_ends_with_the_same_weights(slimmable: Graph, tmp_path: Path) -> None:
+    def stop(text: str) -> None:
+        if "epoch 2" in text:
+            raise KeyboardInterrupt
+
+    from edgekit.compress.context import Context
+
+    with pytest.raises(KeyboardInterrupt):
+        STEP.apply(network(), data(), context=Context(folder=tmp_path, say=stop))
+    again = STEP.apply(network(), data(), context=Context(folder=tmp_path))
+    assert all(torch.equal(again.state[name].tensor, value.tensor) for name, value in slimmable.state.items())
+
+
+def test_sizes_learn_from_the_labels_where_they_are_told_to() -> None:
+    graph = network()
+    one = ek.Slimmable(widths=(0.5, 1.0), epochs=1, distillation=0.0, sandwich=0).apply(graph, data(64))
+    other = ek.Slimmable(widths=(0.5, 1.0), epochs=1, distillation=1.0, sandwich=0).apply(graph, data(64))
+    assert not torch.equal(one.state["stem.0.weight"].tensor, other.state["stem.0.weight"].tensor)
+    assert set(one.history[-1].details["training"]["epochs"][0]["terms"]) == {"whole", "0.5"}
+
+
+def test_shared_norms_have_the_whole_networks_scales_and_statistics_of_their_own() -> None:
+    graph = ek.Slimmable(widths=(0.5, 1.0), epochs=1, norms="shared").apply(network(), data(128))
+    half = ek.slimmed(graph, 0.5).state
+    assert torch.equal(half["block.1.weight"].tensor, graph.state["block.1.weight"].tensor[[0, 1, 4, 5]])
+    assert not torch.equal(half["block.1.running_mean"].tensor, graph.state["block.1.running_mean"].tensor[[0, 1, 4, 5]])
+
+
+def test_the_sandwich_draws_sizes_and_keeps_the_smallest() -> None:
+    step = ek.Slimmable(widths=(0.25, 0.5, 0.75, 1.0), epochs=2, sandwich=1, training=Training(batch_size=16))
+    graph = step.apply(network(), data(96))
+    found = {name for epoch in graph.history[-1].details["training"]["epochs"] for name in epoch["terms"]}
+    assert found == {"whole", "0.25", "0.5", "0.75"}
+
+
+def test_layers_keep_a_multiple_where_they_are_told_to() -> None:
+    nested = nest(network(), Size(0.4), 4)
+    assert nested.graph.state["stem.0.weight"].tensor_shape[0] == 4
+    assert nested.graph.state["wider.0.weight"].tensor_shape == (8, 4, 3, 3)
+
+
+def test_regression_is_distilled_by_distance() -> None:
+    torch.manual_seed(0)
+    graph = graph_of(nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 2)), (2, 1, 8, 8))
+    x = blobs(128)[0]
+    y = np.stack([x.mean((1, 2, 3)), x.std((1, 2, 3))], 1).astype(np.float32)
+    found = ek.Slimmable(widths=(0.5, 1.0), epochs=2, training=Training(optimizer="adam")).apply(graph, ek.Data(train=(x, y)))
+    assert ek.slimmed(found, 0.5).state["1.weight"].tensor_shape == (8, 64)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"widths": (0.5,)}, "lacks the whole"),
+        ({"widths": (1.0,)}, "one size"),
+        ({"widths": "0.5"}, "list of shares"),
+        ({"widths": (0.5, 0.5, 1.0)}, "twice"),
+        ({"widths": (0.0, 1.0)}, "above 0"),
+        ({"widths": (1.0, 1.5)}, "up to 1"),
+    ],
+)
+def test_widths_that_cannot_be_are_refused(fields: dict[str, object], says: str) -> None:
+    with pytest.raises(UsageError, match=says) as caught:
+        ek.Slimmable(**fields)  # type: ignore[arg-type]
+    assert caught.value.hint
+
+
+def test_what_is_not_slimmable_is_refused(slimmable: Graph) -> None:
+    with pytest.raises(UsageError, match="not slimmable"):
+        ek.slimmed(network(), 0.5)
+    with pytest.raises(UsageError, match=r"no size 0\.3") as caught:
+        ek.slimmed(slimmable, 0.3)
+    assert "0.25" in str(caught.value.hint)
+    with pytest.raises(Unsupported, match="slimmable already"):
+        STEP.apply(slimmable, data())
+    later = ek.Prune(ratio=0.25).apply(slimmable)
+    with pytest.raises(UsageError, match="came behind"):
+        ek.slimmed(later, 0.5)
+    linear = graph_of(nn.Sequential(nn.Flatten(), nn.Linear(64, 4)), (2, 1, 8, 8))
+    with pytest.raises(Unsupported, match="no layer may lose channels"):
+        STEP.apply(linear, data())
+    with pytest.raises(UsageError, match="same network"):
+        ek.Slimmable(widths=(0.4, 0.5, 1.0), round_to=8).apply(network(), data())
