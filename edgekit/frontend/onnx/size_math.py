@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.frontend.onnx import sizes
+from edgekit.frontend import batch_math
 from edgekit.frontend.onnx.context import Lowering, Operand
 from edgekit.frontend.onnx.element_types import TORCH
 from edgekit.frontend.onnx.sizes import Array, Sizes, elementwise, objects
@@ -17,15 +17,15 @@ from edgekit.ir.types import Batch
 _Function = Callable[..., Array | tuple[Array, ...]]
 
 _ELEMENTWISE: dict[str, Callable[..., Any]] = {
-    "Add": sizes.add,
-    "Sub": sizes.subtract,
-    "Mul": sizes.multiply,
-    "Div": sizes.divide,
-    "Equal": sizes.equal,
-    "Less": sizes.less,
-    "Greater": sizes.greater,
-    "Max": sizes.largest,
-    "Min": sizes.smallest,
+    "Add": batch_math.add,
+    "Sub": batch_math.subtract,
+    "Mul": batch_math.multiply,
+    "Div": batch_math.divide,
+    "Equal": batch_math.equal,
+    "Less": batch_math.less,
+    "Greater": batch_math.greater,
+    "Max": batch_math.largest,
+    "Min": batch_math.smallest,
     "Where": lambda condition, a, b: a if condition else b,
     "Floor": lambda a: a if isinstance(a, Batch) else floor(a),
     "Ceil": lambda a: a if isinstance(a, Batch) else ceil(a),
@@ -72,7 +72,7 @@ def _ints(array: Array | Sequence[int] | None) -> list[int]:
         return []
     flat = array.reshape(-1).tolist() if isinstance(array, np.ndarray) else list(array)
     if any(isinstance(item, Batch) for item in flat):
-        raise sizes.BatchInNumber
+        raise batch_math.BatchInNumber
     return [int(item) for item in flat]
 
 
@@ -135,7 +135,7 @@ def _reduce_prod(
 ) -> Array:
     product: Any = 1
     for item in x.reshape(-1):
-        product = sizes.multiply(product, item)
+        product = batch_math.multiply(product, item)
     return objects([product], (1,) * x.ndim if keepdims else ())
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from edgekit.errors import EdgekitError, InputError, Unsupported
+from edgekit.frontend.batch_math import BatchInNumber
 from edgekit.frontend.onnx.attributes import read_attributes
 from edgekit.frontend.onnx.branches import chosen_branch
 from edgekit.frontend.onnx.context import Building, Lowering, Operand
@@ -16,7 +17,7 @@ from edgekit.frontend.onnx.element_types import TORCH, type_name
 from edgekit.frontend.onnx.functions import Function, function_of
 from edgekit.frontend.onnx.read import in_order, reads
 from edgekit.frontend.onnx.size_math import on_sizes
-from edgekit.frontend.onnx.sizes import BatchInNumber, Sizes
+from edgekit.frontend.onnx.sizes import Sizes
 from edgekit.frontend.onnx.table import Result, call, lowerings
 from edgekit.frontend.onnx.tensors import read_tensor
 from edgekit.frontend.torch.problems import Problems

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.formats.tflite.schema_generated import BuiltinOperator as Op
+from edgekit.frontend import batch_math
 from edgekit.frontend.tflite.context import Lowering
 from edgekit.frontend.tflite.held import Held, Sizes
-from edgekit.ir.types import Batch, Dim
+from edgekit.ir.types import Dim
 
 _Array = NDArray[np.object_]
 
@@ -46,59 +47,10 @@ def _elementwise(function: Callable[[Any, Any], Dim]) -> Callable[[list[_Array],
     return lambda arrays, options: np.asarray(table(arrays[0], arrays[1]), object)
 
 
-def _mul(a: Dim, b: Dim) -> Dim:
-    if isinstance(a, Batch) and isinstance(b, Batch):
-        raise ValueError("a product of two dimensions that depend on the batch")
-    if isinstance(a, Batch):
-        return Batch(a.multiple * b) if b else 0  # type: ignore[operator]
-    return Batch(a * b.multiple) if isinstance(b, Batch) else a * b
-
-
-def _add(a: Dim, b: Dim) -> Dim:
-    if isinstance(a, Batch) and isinstance(b, Batch):
-        return Batch(a.multiple + b.multiple)
-    if isinstance(a, Batch) or isinstance(b, Batch):
-        if 0 in (a, b):
-            return a if b == 0 else b
-        raise ValueError("a size that is no multiple of the batch")
-    return a + b
-
-
-def _sub(a: Dim, b: Dim) -> Dim:
-    if isinstance(b, Batch):
-        if isinstance(a, Batch) and a.multiple >= b.multiple:
-            return Batch(a.multiple - b.multiple) if a != b else 0
-        raise ValueError("a size that is no multiple of the batch")
-    return _add(a, -b)
-
-
-def _floor_div(a: Dim, b: Dim) -> Dim:
-    if isinstance(a, Batch):
-        if isinstance(b, Batch) and a.multiple % b.multiple == 0:
-            return a.multiple // b.multiple
-        if isinstance(b, int) and b and a.multiple % b == 0:
-            return Batch(a.multiple // b)
-        raise ValueError("a size that is no multiple of the batch")
-    if isinstance(b, Batch):
-        raise ValueError("a size that is no multiple of the batch")
-    return a // b
-
-
-def _choose(largest: bool) -> Callable[[Any, Any], Dim]:
-    def choose(a: Dim, b: Dim) -> Dim:
-        if isinstance(a, int) and isinstance(b, int):
-            return max(a, b) if largest else min(a, b)
-        if a == b:
-            return a
-        raise ValueError("the larger of a number and the batch")
-
-    return choose
-
-
 def _product(arrays: list[_Array], options: dict[str, Any]) -> _Array:
     total: Dim = 1
     for size in arrays[0].reshape(-1):
-        total = _mul(total, size)
+        total = batch_math.multiply(total, size)
     return np.array([total] if options.get("keep_dims") else total, object)
 
 
@@ -138,11 +90,11 @@ FOLDS: dict[Op, Callable[[list[_Array], dict[str, Any]], _Array | list[_Array]]]
     Op.EXPAND_DIMS: lambda arrays, options: arrays[0].reshape(-1),
     Op.RESHAPE: lambda arrays, options: arrays[0].reshape([int(size) for size in arrays[1].reshape(-1)]),
     Op.REDUCE_PROD: _product,
-    Op.ADD: _elementwise(_add),
-    Op.SUB: _elementwise(_sub),
-    Op.MUL: _elementwise(_mul),
-    Op.DIV: _elementwise(_floor_div),
-    Op.FLOOR_DIV: _elementwise(_floor_div),
-    Op.MAXIMUM: _elementwise(_choose(largest=True)),
-    Op.MINIMUM: _elementwise(_choose(largest=False)),
+    Op.ADD: _elementwise(batch_math.add),
+    Op.SUB: _elementwise(batch_math.subtract),
+    Op.MUL: _elementwise(batch_math.multiply),
+    Op.DIV: _elementwise(batch_math.divide),
+    Op.FLOOR_DIV: _elementwise(batch_math.floor_divide),
+    Op.MAXIMUM: _elementwise(batch_math.largest),
+    Op.MINIMUM: _elementwise(batch_math.smallest),
 }

@@ -10,6 +10,7 @@ from typing import Any
 from edgekit.errors import EdgekitError, InputError, Unsupported
 from edgekit.formats.tflite.model import Model, Operator, Signature, Tensor
 from edgekit.formats.tflite.schema_generated import BuiltinOperator as Op
+from edgekit.frontend.batch_math import BatchInNumber
 from edgekit.frontend.call_signature import call_signature
 from edgekit.frontend.tflite import variables
 from edgekit.frontend.tflite.borders import mend
@@ -153,12 +154,19 @@ class Translator:
             results = self._lower(ctx, entry, inputs)
             self._keep(ctx, results)
         except Unsupported as error:
-            self.problems.add(operator.name, error.where or ctx.where, error.what, error.hint)
-            self._missing.update(operator.outputs)
+            self._problem(ctx, error)
         except EdgekitError:
             raise
+        except BatchInNumber:
+            self._problem(
+                ctx, ctx.refused("the batch size enters a computation as a number", "convert with a fixed batch of 1")
+            )
         except _MISFITS as error:
             raise ctx.damaged(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}") from error
+
+    def _problem(self, ctx: Lowering, error: Unsupported) -> None:
+        self.problems.add(ctx.operator.name, error.where or ctx.where, error.what, error.hint)
+        self._missing.update(ctx.operator.outputs)
 
     def _lower(self, ctx: Lowering, entry: Entry | None, inputs: list[Held | Sizes | None]) -> Any:
         operator = ctx.operator

@@ -62,6 +62,17 @@ def test_everything_that_cannot_be_translated_is_refused_at_once(tmp_path: Path)
     assert "try:" in text and "cut the model before it" in text
 
 
+def test_a_batch_that_enters_a_computation_as_a_number_stays_what_the_file_was_made_for(tmp_path: Path) -> None:
+    f = File()
+    x = f.input(1, 6)
+    shape = f.op("SHAPE", [x], (2,), type="i4", table="ShapeOptions", out_type=2)
+    squares = f.op("MUL", [shape, shape], (2,), type="i4", table="MulOptions")
+    floats = f.op("CAST", [f.op("RESHAPE", [squares, f.ints(2, 1)], (2, 1), type="i4")], (2, 1), table="CastOptions")
+    graph = load_bytes(f.content(f.op("MUL", [x, floats], (2, 6), table="MulOptions")), tmp_path)
+    assert graph.inputs[0].shape == (1, 6)
+    assert torch.equal(graph.module()(torch.ones(1, 6)), torch.tensor([[1.0] * 6, [36.0] * 6]))
+
+
 def test_an_option_that_no_lowering_heeds_is_refused_and_not_ignored(tmp_path: Path) -> None:
     f = File()
     y = f.op("FULLY_CONNECTED", [f.input(1, 4), f.weight(2, 4), -1], (1, 2), table="FullyConnectedOptions", weights_format=1)
