@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "edgekit"
 
-FACTS = {"errors", "tables", "precision", "target", "config"}
+FACTS = {"errors", "tables", "precision", "target", "config", "stream_settings"}
 GRAPH = {"errors", "ir"}
 
 
@@ -27,7 +27,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "packing": {"errors", "formats"},  # .ekz archives of files; knows bytes, no graph
     "precision": {"errors", "tables"},
     "target": {"errors", "tables", "precision"},
-    "config": {"errors", "tables", "precision", "target"},
+    "stream_settings": {"errors"},
+    "config": {"errors", "tables", "precision", "target", "stream_settings"},
     "checks": {"errors", "tables"},
     "reference": {"errors", "tables"},
     "data": {"errors", "config", "reference"},
@@ -45,6 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # frontend: teachers are models; export and bench: a measured budget is of a file that ran
     "compress": {*GRAPH, *ERRORS, "checks", "metrics", "passes", "train", "data", "frontend", "export", "bench", *FACTS},
     "export": {*GRAPH, "passes", "formats", *FACTS},
+    "streaming": {*GRAPH, "formats", "export", "stream_settings"},  # export: how refusals are collected
     "bench": {*FACTS, "formats", "runtime", "data"},
     "report": {*GRAPH, *FACTS, "formats", "runtime", "layer_errors", "diagram"},
     # the parts of the flow, each one thing that a build does; they see what the flow sees, but not the flow
@@ -62,6 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "runtime",
         "bench",
         "report",
+        "streaming",
         "metrics",
         "layer_errors",
         "alone_errors",

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from edgekit.formats.stream_record import StreamRecord
 from edgekit.ir.graph import Graph, Node, Value
 from edgekit.ir.ops.base import Op
 from edgekit.ir.quant import QuantParams
@@ -34,6 +35,7 @@ class FlatGraph:
     signature: Signature | None = None
     history: tuple[Any, ...] = ()
     notes: list[str] = field(default_factory=list)
+    stream: StreamRecord | None = None
 
 
 def flatten(graph: Graph) -> FlatGraph:
@@ -59,6 +61,7 @@ def flatten(graph: Graph) -> FlatGraph:
         graph.signature,
         graph.history,
         list(graph.notes),
+        graph.stream,
     )
 
 
@@ -72,6 +75,7 @@ def unflatten(flat: FlatGraph) -> Graph:
     graph.state = {name: values[i] for name, i in flat.state.items()}
     graph.transient = set(flat.transient)
     graph.signature, graph.history, graph.notes = flat.signature, flat.history, list(flat.notes)
+    graph.stream = flat.stream
     for op, inputs, outputs, where in flat.nodes:
         node = Node(op, [None if i is None else values[i] for i in inputs], [values[i] for i in outputs], where)
         for output in node.outputs:

@@ -14,6 +14,7 @@ from edgekit.ir.signature import Signature
 from edgekit.ir.types import TensorType, Where, where_text
 
 if TYPE_CHECKING:
+    from edgekit.formats.stream_record import StreamRecord
     from edgekit.ir.module import GraphModule
     from edgekit.ir.ops.base import Op
 
@@ -125,6 +126,7 @@ class Graph:
         self.signature: Signature | None = None
         self.history: tuple[Any, ...] = ()
         self.notes: list[str] = []  # what the frontend wants the user to know
+        self.stream: StreamRecord | None = None  # of a graph on frames: how it is called
         self.source: Any = None  # the callable that the graph was made from, to compare with; neither copied nor saved
         self._names: set[str] = set()
 

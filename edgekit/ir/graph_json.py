@@ -8,7 +8,7 @@ The document (``edgekit.graph/1``)::
      "nodes": [{"op": "conv2d", "attributes": {...}, "inputs": [0, 1, null], "outputs": [2],
                 "where": [[module, file, line, function], ...]}, ...],
      "inputs": [0], "outputs": [2], "state": {"conv.weight": 1}, "transient": [],
-     "signature": {...} or null, "history": [...], "notes": [...]}
+     "signature": {...} or null, "history": [...], "notes": [...], "stream": {...} of a graph on frames}
 
 Numbers in lists are indices of values. Attributes are JSON, with ``{"N": 16}`` for 16*N and ``{"float": "inf"}`` for what JSON
 lacks; a list is a tuple.
@@ -27,6 +27,7 @@ import torch
 from torch import nn
 
 from edgekit import __version__
+from edgekit.formats.stream_record import StreamRecord
 from edgekit.ir.cloning import FlatGraph
 from edgekit.ir.history import StepRecord
 from edgekit.ir.ops.base import OPS, Op
@@ -61,6 +62,7 @@ def encode(flat: FlatGraph, tensor_name: Callable[[int], str]) -> dict[str, Any]
         "signature": None if flat.signature is None else _signature(flat.signature),
         "history": [record.as_dict() for record in flat.history],
         "notes": flat.notes,
+        **({} if flat.stream is None else {"stream": flat.stream.as_dict()}),
     }
 
 
@@ -94,6 +96,7 @@ def decode(document: Mapping[str, Any], tensor: Callable[[str], torch.Tensor]) -
         None if signature is None else _read_signature(signature),
         tuple(StepRecord.from_dict(record) for record in document["history"]),
         [str(note) for note in document["notes"]],
+        StreamRecord.from_dict(document["stream"]) if "stream" in document else None,
     )
 
 
