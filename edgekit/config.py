@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from edgekit import tables
 from edgekit.errors import ConfigError, UsageError
@@ -17,6 +17,7 @@ CONFIG_NAME = "edgekit.toml"
 DEFAULT_OUTPUT = "edgekit-out"
 
 IoLayout = Literal["source", "channels_last"]
+Exits = Literal["one_file", "staged"]
 DataLayout = Literal["NCHW", "NHWC", "NCW", "NWC"]
 InputType = Literal["float32", "uint8", "int8", "int32", "int64", "bool"]
 
@@ -165,6 +166,7 @@ class Config:
     batch: int | None = None
     io: IoType | None = None
     io_layout: IoLayout | None = None
+    exits: Exits | None = None
     input: Mapping[str, InputSettings] = field(default_factory=dict)
     #: ``[output.NAME]`` tables, under the name that keeps them apart from the path ``output``
     outputs: Mapping[str, OutputSettings] = field(default_factory=dict)
@@ -174,7 +176,7 @@ class Config:
     baseline: BaselineSettings | None = None
 
     def __post_init__(self) -> None:
-        _check_build(self.name, self.batch, self.max_drop)
+        _check_build(self.name, self.batch, self.max_drop, self.exits)
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,7 @@ class BuildRequest:
         output: folder of the artifacts.
         train, calibration, evaluate: path of an .npz, or ``package.module:callable``.
         max_drop: percentage points that the first metric of ``evaluate`` may lose from source to artifact; None for no limit.
+        exits: "staged": a network with early exits is written as one file a stage too, with the code that runs them.
         inputs: settings by input name; ``""``, ``"#2"``, ``"#3"`` ... are for the inputs that no other key names, in their
             order.
         outputs: settings by output name.
@@ -212,6 +215,7 @@ class BuildRequest:
     batch: int | None = None
     io: IoType | None = None
     io_layout: IoLayout | None = None
+    exits: Exits | None = None
     inputs: Mapping[str, InputSettings] = field(default_factory=dict)
     outputs: Mapping[str, OutputSettings] = field(default_factory=dict)
     recipe: tuple[Mapping[str, object], ...] = ()
@@ -228,19 +232,21 @@ class BuildRequest:
 
     def __post_init__(self) -> None:
         try:
-            _check_build(self.name, self.batch, self.max_drop)
+            _check_build(self.name, self.batch, self.max_drop, self.exits)
         except ValueError as error:
             raise UsageError(str(error), where=self.config_file or "edgekit build", hint="another value, or none") from None
 
 
-def _check_build(name: str | None, batch: int | None, max_drop: float | None) -> None:
-    """ValueError for the name of a file that cannot be one, a batch that holds nothing, or a drop that is no share."""
+def _check_build(name: str | None, batch: int | None, max_drop: float | None, exits: str | None) -> None:
+    """ValueError for a name that no file can have, a batch that holds nothing, a drop that is no share, or unknown exits."""
     if name is not None and (not name or name != Path(name).name or name.startswith(".") or "\0" in name):
         raise ValueError(f"'name' is that of a file without its folder and suffix, not '{name}'")
     if batch is not None and batch < 1:
         raise ValueError(f"'batch' is 1 or more, not {batch}")
     if max_drop is not None and not 0 <= max_drop <= 100:
         raise ValueError(f"'max_drop' is in percentage points, from 0 to 100, not {max_drop}")
+    if exits is not None and exits not in get_args(Exits):
+        raise ValueError(f"'exits' is one of {', '.join(get_args(Exits))}, not '{exits}'")
 
 
 def find_config(start: Path) -> Path | None:
@@ -301,6 +307,7 @@ def request_from_config(path: Path) -> BuildRequest:
         batch=config.batch,
         io=config.io,
         io_layout=config.io_layout,
+        exits=config.exits,
         inputs=config.input,
         outputs=config.outputs,
         recipe=config.recipe,

@@ -291,6 +291,7 @@ def _build_one(
     from edgekit.stages.mixed import score_of
     from edgekit.stages.precision import lower
     from edgekit.stages.preprocessing import prepare
+    from edgekit.stages.staged_files import staged_files
     from edgekit.stages.verdict import failure
     from edgekit.stages.verify import verify
 
@@ -327,6 +328,7 @@ def _build_one(
         )
         code = c_code(lowered.graph, target, request.name or graph.name, prepared.taken(raw))
         rows = (*rows, *code.rows)
+        staged = staged_files(lowered.graph, target, request, prepared, request.name or graph.name, content, raw)
     scores: tuple[Evaluation, ...] = ()
     if job.evaluation is not None:
         with job.stage("evaluate"):
@@ -343,16 +345,18 @@ def _build_one(
         with writing(folder):
             path.write_bytes(content)
         code.write(folder)
+        staged.write(folder)
         micro = write_micro_files(path, target)
-        micro = replace(micro, warnings=(*micro.warnings, *code.warnings))
+        micro = replace(micro, warnings=(*micro.warnings, *code.warnings, *staged.warnings))
         report = assemble(
             request, target, job.device, source, lowered, prepared, path, rows, scores, raw, job.timings, micro, sensitivity
         )
+        report = replace(report, stages=staged.rows)
         error = failure(report, target, request)
         if isinstance(error, ParityError):
             for written in folder.iterdir():
                 written.unlink()
-            report = replace(report, artifact=None, io=None)
+            report = replace(report, artifact=None, io=None, stages=())
         from edgekit.report.files import write
 
         write(report, folder)

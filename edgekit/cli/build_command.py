@@ -14,6 +14,7 @@ from edgekit.config import (
     CONFIG_NAME,
     DEFAULT_OUTPUT,
     BuildRequest,
+    Exits,
     InputType,
     IoLayout,
     absolute_source,
@@ -54,6 +55,9 @@ from edgekit.target import IoType
 @click.option("--batch", type=click.IntRange(min=1), help="Batch of TFLite files. [default: 1]")
 @click.option("--io", type=click.Choice(get_args(IoType)), help="Type of the artifact's inputs and outputs.")
 @click.option("--io-layout", type=click.Choice(get_args(IoLayout)), help="Order of axes of the artifact's inputs and outputs.")
+@click.option(
+    "--exits", type=click.Choice(get_args(Exits)), help="staged: early exits as one file a stage too, with host code."
+)
 @click.option(
     "--scale", type=float, help="Raw input values are divided by this first. [default: 255 for bytes, with --mean or --std]"
 )
@@ -123,7 +127,7 @@ def _override(request: BuildRequest, options: dict[str, Any]) -> BuildRequest:
     here = Path.cwd()
     given = {key: value for key, value in options.items() if value is not None}
     changes: dict[str, Any] = {
-        key: given[key] for key in ("name", "device", "batch", "io", "io_layout", "max_drop") if key in given
+        key: given[key] for key in ("name", "device", "batch", "io", "io_layout", "exits", "max_drop") if key in given
     }
     changes |= {
         key: here / given[key] for key in ("weights", "output", "labels", "dump", "depfile", "baseline") if key in given

@@ -27,6 +27,7 @@ targets = ["tflite-fp32"]        # `edgekit targets` lists them; int8 targets ne
 # batch = 1                      # of TFLite files
 # io = "float32"                 # float32, int8 or uint8: type of the artifact's inputs and outputs
 # io_layout = "channels_last"    # or "source"
+# exits = "staged"               # early exits as one file a stage too, with the code of hosts that run them
 
 # [input.x]                      # one table for each input, by its name in the model
 # shape = [1, 3, 32, 32]         # batch first

@@ -12,6 +12,7 @@ from edgekit.report.model import (
     PassInfo,
     Report,
     SourceInfo,
+    StageFile,
     Verification,
 )
 from edgekit.report.quantization import (
@@ -43,5 +44,6 @@ __all__ = [
     "RoundedLayer",
     "SensitivityInfo",
     "SourceInfo",
+    "StageFile",
     "Verification",
 ]

@@ -109,6 +109,25 @@ class ArtifactInfo:
 
 
 @dataclass(frozen=True)
+class StageFile:
+    """One stage of a network with early exits, as a file of its own beside the artifact.
+
+    Attributes:
+        path: relative to the report.
+        bytes: its size.
+        sha256: of its content.
+        macs: multiply-accumulates of one sample in it.
+        answered: how many of the compared samples it answered.
+    """
+
+    path: str
+    bytes: int
+    sha256: str
+    macs: int
+    answered: int
+
+
+@dataclass(frozen=True)
 class IoTensor:
     """An input or output of the artifact.
 
@@ -286,6 +305,7 @@ class Report:
         history: one record a compression step, as ``StepRecord.as_dict`` gives it.
         passes: the exact passes in order, those without any effect left out if they declined nothing.
         artifact: None where none was written (parity below the floor).
+        stages: the same network as one file a stage, where that was asked for.
         io: how the artifact is fed and read.
         layers: one row an op.
         quantization: how the graph was quantised after training; None where it was not.
@@ -305,6 +325,7 @@ class Report:
     history: tuple[Mapping[str, Any], ...] = ()
     passes: tuple[PassInfo, ...] = ()
     artifact: ArtifactInfo | None = None
+    stages: tuple[StageFile, ...] = ()
     io: IoInfo | None = None
     layers: tuple[Layer, ...] = ()
     quantization: QuantizationInfo | None = None

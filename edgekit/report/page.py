@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
-from edgekit.report.exit_sections import exit_section
+from edgekit.report.exit_sections import exit_section, stage_section
 from edgekit.report.layer_sections import bytes_section, error_section, layer_section
 from edgekit.report.markup import Column, Html, details, element, figure, section, table, text
 from edgekit.report.model import Report, Verification
@@ -45,6 +45,7 @@ def to_html(report: Report) -> str:
         layer_section(report),
         step_section(report),
         exit_section(report.history),
+        stage_section(report.stages),
         _passes(report),
         section("The graph", Html(f'<div class="drawing">{report.drawing}</div>') if report.drawing else ""),
         _facts(report),

@@ -82,11 +82,15 @@ class Artifact:
 
     def run_flat(self, inputs: Inputs) -> list[Array]:
         """Like `run`, but the outputs as a list in the file's order."""
-        arrays = [self._to_file(tensor, array) for tensor, array in zip(self.record.inputs, self._pick(inputs), strict=True)]
-        outputs = self._invoke(arrays)
+        outputs = self.invoke(self.stored(inputs))
         return [_to_source(t, a) for t, a in zip(self.record.outputs, outputs, strict=True)]
 
-    def _invoke(self, arrays: list[Array]) -> list[Array]:
+    def stored(self, inputs: Inputs) -> list[Array]:
+        """The inputs of `run` as the file stores them: in its order, its layout and its types."""
+        return [self._to_file(tensor, array) for tensor, array in zip(self.record.inputs, self._pick(inputs), strict=True)]
+
+    def invoke(self, arrays: list[Array]) -> list[Array]:
+        """Stored inputs in, stored outputs out."""
         axes = [tensor.file_batch for tensor in (*self.record.inputs, *self.record.outputs)]
         if self._tflite is not None:
             return self._tflite.run(arrays, axes)
