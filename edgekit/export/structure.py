@@ -22,12 +22,13 @@ def batch_axis(value: Value) -> int | None:
     return next((axis for axis, dim in enumerate(value.type.shape) if isinstance(dim, Batch)), None)
 
 
-def output_structure(graph: Graph) -> Structure:
-    """How the source nests its outputs, with places in ``graph.outputs`` as leaves.
+def output_structure(graph: Graph, count: int | None = None) -> Structure:
+    """How the source nests its outputs, with places in ``graph.outputs`` (of which the file has the first ``count``) as leaves.
 
     A structure that the record can't hold (an object of the user's own class, a number among the tensors) becomes a flat tuple.
     """
-    flat: Structure = 0 if len(graph.outputs) == 1 else tuple(range(len(graph.outputs)))
+    count = len(graph.outputs) if count is None else count
+    flat: Structure = 0 if count == 1 else tuple(range(count))
     if graph.signature is None:
         return flat
     try:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgekit.errors import InputError, UsageError
 from edgekit.formats.io_metadata import IO_KEY, FileTensor, IoRecord, Structure, TensorIo, decode
+from edgekit.formats.stream_record import STREAM_KEY
 from edgekit.formats.tflite.read import is_tflite, read
 from edgekit.runtime.batched import Batched
 from edgekit.runtime.larq import Larq, LarqKernels, is_larq
@@ -51,9 +52,10 @@ class Artifact:
         self._tflite: Batched | None = None
         self._onnx: OnnxRuntime | None = None
         record: bytes | str | None
+        self.stream: bytes | str | None  # the record of a streaming artifact (`edgekit.runtime.stream`)
         if is_tflite(content) if self.where is None else self.where.lower().endswith(".tflite"):
             model = read(content, where=self.where)  # before the runtime, whose words for damage are few
-            record = model.metadata.get(IO_KEY)
+            record, self.stream = model.metadata.get(IO_KEY), model.metadata.get(STREAM_KEY)
             if is_larq(model):
                 self._tflite = Larq(content, _LARQ_KERNELS[kernels], where=self.where)
             else:
@@ -62,6 +64,7 @@ class Artifact:
         else:
             self._onnx = OnnxRuntime(content, threads, where=self.where)
             record, inputs, outputs = self._onnx.record, self._onnx.inputs, self._onnx.outputs
+            self.stream = self._onnx.stream
         self.record: IoRecord = decode(record, inputs, outputs, where=self.where)
 
     def run(self, inputs: Inputs) -> Any:
@@ -83,11 +86,11 @@ class Artifact:
     def run_flat(self, inputs: Inputs) -> list[Array]:
         """Like `run`, but the outputs as a list in the file's order."""
         outputs = self.invoke(self.stored(inputs))
-        return [_to_source(t, a) for t, a in zip(self.record.outputs, outputs, strict=True)]
+        return [to_source(t, a) for t, a in zip(self.record.outputs, outputs, strict=True)]
 
     def stored(self, inputs: Inputs) -> list[Array]:
         """The inputs of `run` as the file stores them: in its order, its layout and its types."""
-        return [self._to_file(tensor, array) for tensor, array in zip(self.record.inputs, self._pick(inputs), strict=True)]
+        return [self.to_file(tensor, array) for tensor, array in zip(self.record.inputs, self.pick(inputs), strict=True)]
 
     def invoke(self, arrays: list[Array]) -> list[Array]:
         """Stored inputs in, stored outputs out."""
@@ -97,9 +100,16 @@ class Artifact:
         assert self._onnx is not None
         return self._onnx.run(arrays, axes) if self._onnx.takes_one_batch(axes) else self._onnx.invoke(arrays)
 
-    def _pick(self, inputs: Inputs) -> list[Array]:
-        """The given arrays in the file's order."""
-        names = [tensor.file.name for tensor in self.record.inputs]
+    def call(self, arrays: list[Array]) -> list[Array]:
+        """One call of the runtime: like `invoke`, for arrays of exactly the file's batch."""
+        runtime = self._tflite or self._onnx
+        assert runtime is not None
+        return runtime.invoke(arrays)
+
+    def pick(self, inputs: Inputs, among: Sequence[TensorIo] | None = None) -> list[Array]:
+        """The given arrays in the file's order: one for each input, or for each of those ``among`` them."""
+        taken = self.record.inputs if among is None else among
+        names = [tensor.file.name for tensor in taken]
         if isinstance(inputs, Mapping):
             if set(inputs) != set(names):
                 raise InputError(
@@ -109,7 +119,7 @@ class Artifact:
                 )
             return [np.asarray(inputs[name]) for name in names]
         given: list[Any] = list(inputs) if isinstance(inputs, tuple | list) else [inputs]
-        if len(names) == 1 and (len(given) != 1 or np.ndim(given[0]) < len(self.record.inputs[0].source_shape)):
+        if len(names) == 1 and (len(given) != 1 or np.ndim(given[0]) < len(taken[0].source_shape)):
             given = [inputs]  # a list of samples
         if len(given) != len(names):
             raise InputError(
@@ -119,7 +129,8 @@ class Artifact:
             )
         return [np.asarray(array) for array in given]
 
-    def _to_file(self, tensor: TensorIo, array: Array) -> Array:
+    def to_file(self, tensor: TensorIo, array: Array) -> Array:
+        """An input of the source as the file takes it; InputError where it does not fit (`run`)."""
         name, shape = tensor.file.name, tensor.source_shape
         if array.ndim != len(shape) or any(want not in (None, have) for want, have in zip(shape, array.shape, strict=True)):
             wanted = ", ".join("N" if size is None else str(size) for size in shape)
@@ -199,7 +210,8 @@ def _normalized(array: Array, tensor: TensorIo) -> Array:
     return real.astype(np.float32)
 
 
-def _to_source(tensor: TensorIo, array: Array) -> Array:
+def to_source(tensor: TensorIo, array: Array) -> Array:
+    """An output of the file as the source gives it."""
     if tensor.file.scale is not None:
         array = (array.astype(np.int32) - tensor.file.zero_point).astype(np.float32) * np.float32(tensor.file.scale)
     return np.moveaxis(array, -1, 1) if tensor.layout == "channels_last" else array

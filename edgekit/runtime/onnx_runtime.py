@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgekit.errors import InputError, UsageError
 from edgekit.formats.io_metadata import IO_KEY, FileTensor
+from edgekit.formats.stream_record import STREAM_KEY
 from edgekit.runtime.batched import Batched
 
 Array = NDArray[Any]
@@ -58,7 +59,9 @@ class OnnxRuntime(Batched):
             ) from error
         self.inputs = tuple(_describe(item) for item in self._session.get_inputs())
         self.outputs = tuple(_describe(item) for item in self._session.get_outputs())
-        self.record: str | None = self._session.get_modelmeta().custom_metadata_map.get(IO_KEY)
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self.record: str | None = metadata.get(IO_KEY)
+        self.stream: str | None = metadata.get(STREAM_KEY)
 
     def takes_one_batch(self, axes: Sequence[int | None]) -> bool:
         """Whether the file fixes how many samples a call takes, along these axes of its inputs and outputs."""

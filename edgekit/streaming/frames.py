@@ -99,8 +99,8 @@ class Frames:
             steps, shape[axis] = shape[axis], count
             taken = self.take(TensorType(value.type.dtype, tuple(shape)), value.quant, value.name)
             joined = self.add(ops.Concat(axis), taken, value, name=f"{value.name}.past", quant=value.quant)
-            recent = self.cut(value, axis, steps - count, steps) if count <= steps else None
-            self.give(taken, self.cut(joined, axis, steps, steps + count) if recent is None else recent)
+            # Also where the call's own steps alone are next: so the state is written after it is read.
+            self.give(taken, self.cut(joined, axis, steps, steps + count))
             self._kept[key] = joined
         return self._kept[key]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -151,12 +152,14 @@ CASES = {
 }
 
 
+@cache
 def window_graph(case: Case) -> Graph:
-    """The network on windows, after the exact passes."""
+    """The network on windows, after the exact passes. Nobody changes it."""
     torch.manual_seed(0)
     return run_passes(load(case.make().eval(), (torch.randn(1, *case.shape),)), EXACT)[0]
 
 
+@cache
 def quantized_graph(case: Case) -> Graph:
     """The network on windows in 8-bit integers."""
     options = PostTraining(observer="min_max", bias_correction=False)

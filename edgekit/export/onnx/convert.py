@@ -17,6 +17,7 @@ from edgekit.export.refusals import Refusals
 from edgekit.export.structure import batch_axis, output_structure
 from edgekit.formats.exit_rates import EXITS_KEY
 from edgekit.formats.io_metadata import IO_KEY, FileTensor, IoRecord, Preprocessing, TensorIo, encode
+from edgekit.formats.stream_record import STREAM_KEY
 from edgekit.ir import ops
 from edgekit.ir.exits import exit_plan
 from edgekit.ir.graph import Graph, Node, Value
@@ -76,6 +77,8 @@ def export(
         Unsupported: the model has operations or types that ONNX or edgekit's files lack; all of them in one error.
         UsageError: no such opset, or the package onnx is not installed.
     """
+    if graph.stream is not None and graph.stream.kept == "variables":
+        raise UsageError("an ONNX file keeps no states from call to call", where="streaming: state", hint='state = "io"')
     opset = lowest_opset(graph) if opset is None else opset
     if opset not in IR_VERSIONS:
         raise UsageError(f"opset {opset} is not written", hint=f"choose {min(IR_VERSIONS)} to {max(IR_VERSIONS)}")
@@ -122,6 +125,8 @@ def export(
         output_structure(graph),
     )
     rates = exit_rates(graph)
+    if graph.stream is not None:
+        metadata = {STREAM_KEY: graph.stream.encode().decode(), **(metadata or {})}
     entries = {IO_KEY: encode(record).decode(), **({EXITS_KEY: rates.encode().decode()} if rates else {}), **(metadata or {})}
     name = name or graph.name
     return serialize(to, inputs, outputs, values=to.unclear(), name=name, opset=opset, metadata=entries, batch=batch)

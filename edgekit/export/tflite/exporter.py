@@ -17,8 +17,10 @@ from edgekit.export.tflite.layout.borders import border_layouts, form_of
 from edgekit.export.tflite.legalize import legalize
 from edgekit.export.tflite.options import TfliteOptions
 from edgekit.export.tflite.registry import EMITTERS, Emitter
+from edgekit.export.tflite.variables import with_variables
 from edgekit.formats.exit_rates import EXITS_KEY
 from edgekit.formats.io_metadata import IO_KEY, FileTensor, IoRecord, Layout, TensorIo, encode
+from edgekit.formats.stream_record import STREAM_KEY
 from edgekit.formats.tflite.memory_plan import with_offline_plan
 from edgekit.formats.tflite.model import Model, Signature, Tensor
 from edgekit.formats.tflite.write import write
@@ -47,6 +49,9 @@ def to_model(graph: Graph, options: TfliteOptions) -> Model:
     graph = legalize(graph)
     _refuse_unknown(graph)
     inputs, outputs = border_layouts(graph, options.layout, options.layouts)
+    for state in () if graph.stream is None else graph.stream.states:  # what goes out of a call comes into the next as it is
+        last = "channels_last" in (inputs[state.input], outputs[state.output])
+        inputs[state.input] = outputs[state.output] = "channels_last" if last else "source"
     batch = options.batch
     assignment = assign(
         graph,
@@ -145,20 +150,28 @@ def _assemble(
     given = [emission.tensor(value, emission.home(value)) for value in graph.inputs]
     for value, index in zip(graph.outputs, results, strict=True):
         sheet.rename(index, value.name)
+    # States that the file keeps itself are neither inputs nor outputs; they stand behind the model's own.
+    kept = len(graph.stream.states) if graph.stream is not None and graph.stream.kept == "variables" else 0
+    own = (graph.inputs[: len(given) - kept], graph.outputs[: len(results) - kept])
     record = IoRecord(
-        tuple(_io(v, sheet.tensors[i], inputs[v.name], options) for v, i in zip(graph.inputs, given, strict=True)),
-        tuple(_io(v, sheet.tensors[i], outputs[v.name], options) for v, i in zip(graph.outputs, results, strict=True)),
-        output_structure(graph),
+        tuple(_io(v, sheet.tensors[i], inputs[v.name], options) for v, i in zip(own[0], given, strict=False)),
+        tuple(_io(v, sheet.tensors[i], outputs[v.name], options) for v, i in zip(own[1], results, strict=False)),
+        output_structure(graph, len(own[1])),
     )
     signature = Signature(
         options.signature,
-        {value.name: index for value, index in zip(graph.inputs, given, strict=True)},
-        {sheet.tensors[index].name: index for index in results},
+        {value.name: index for value, index in zip(own[0], given, strict=False)},
+        {sheet.tensors[index].name: index for index in results[: len(own[1])]},
     )
     main = sheet.subgraph(given, results)
     bodies = tuple(body.subgraph(body.inputs, body.outputs) for body in emission.subgraphs)
     rates = exit_rates(graph)
-    model = Model((main, *bodies), (signature,), {IO_KEY: encode(record), **({EXITS_KEY: rates.encode()} if rates else {})})
+    metadata = {IO_KEY: encode(record), **({EXITS_KEY: rates.encode()} if rates else {})}
+    if graph.stream is not None:
+        metadata[STREAM_KEY] = graph.stream.encode()
+    model = Model((main, *bodies), (signature,), metadata)
+    if kept:
+        model = with_variables(model, kept)
     return with_offline_plan(model) if options.micro else model
 
 

@@ -15,7 +15,16 @@ from edgekit.streaming.rules.table import only, refuse, stepwise, streams, whole
 from edgekit.streaming.timed import Timed
 
 
-def slide(frames: Frames, x: Timed, span: int, stride: int, length: int, write: Callable[[Value, int], Value]) -> Timed:
+def slide(
+    frames: Frames,
+    x: Timed,
+    span: int,
+    stride: int,
+    length: int,
+    write: Callable[[Value, int], Value],
+    *,
+    exactly: bool = False,
+) -> Timed:
     """A stream of the results of windows over a stream.
 
     Args:
@@ -24,7 +33,8 @@ def slide(frames: Frames, x: Timed, span: int, stride: int, length: int, write: 
         span: steps from the first to the last that a window reads.
         stride: steps from one window to the next.
         length: windows of the offline value.
-        write: writes the op on exactly the steps that the windows of a call cover, given how far they move.
+        write: writes the op on the steps that the windows of a call cover, given how far they move.
+        exactly: leave out the steps behind the last window, which an op that rounds up would make another one of.
 
     Raises:
         NeedsHop: a call gives no whole number of windows.
@@ -40,7 +50,8 @@ def slide(frames: Frames, x: Timed, span: int, stride: int, length: int, write: 
     joined = frames.kept(x, max(0, span - first))
     assert x.axis is not None
     start = max(0, first - span)
-    stop = start + (steps // stride - 1) * stride + span + 1
+    covered = start + (steps // stride - 1) * stride + span + 1
+    stop = covered if exactly else int(joined.shape[x.axis])
     value = write(frames.cut(joined, x.axis, start, stop), stride)
     sure = max(0, (x.sure - span - 1) // stride + 1)
     return Timed(
@@ -114,4 +125,5 @@ def pool(frames: Frames, node: Node, op: ops.MaxPool2d, xs: Sequence[Timed | Non
         return frames.clone(op.with_(stride=replaced(op.stride, place, stride)), [value]).output
 
     length = int(node.output.shape[x.axis])
-    return [slide(frames, x, dilation * (op.kernel[place] - 1), op.stride[place], length, write)]
+    span = dilation * (op.kernel[place] - 1)
+    return [slide(frames, x, span, op.stride[place], length, write, exactly=op.ceil_mode)]
