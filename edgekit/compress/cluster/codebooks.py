@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edgekit.compress.cluster.digits import rounded
 from edgekit.compress.cluster.kmeans import kmeans
 from edgekit.compress.cluster.step import Cluster
 from edgekit.ir import Value, ops
@@ -41,14 +42,18 @@ class Codebook:
 
 
 def codebook_of(weight: Value, bits: int, step: Cluster) -> Codebook:
-    """The codebook of a weight, by k-means over what is not zero."""
+    """The codebook of a weight, by k-means over what is not zero.
+
+    On the grid "int8" the units, which become a scale for each channel, are rounded to few digits behind the clustering: the
+    largest weight of every channel is the integer 127 all the same, and a weight changes by 2^-digits of itself.
+    """
     tensor = weight.tensor.detach().cpu().double()
     axis = output_axis(weight)
     if step.grid == "int8":
         others = tuple(i for i in range(tensor.dim()) if i != axis)
         largest = tensor.abs().amax(dim=others, keepdim=True) if axis is not None else tensor.abs().amax()
         units = torch.where(largest > 0, largest / _LARGEST, torch.ones_like(largest))
-        return _clustered(tensor / units, 1 << bits, bits, None, units)
+        return _clustered(tensor / units, 1 << bits, bits, None, rounded(units, step.significant))
     return _clustered(tensor, 1 << bits, bits, axis if step.scope == "channel" else None, None)
 
 

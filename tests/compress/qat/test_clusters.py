@@ -44,3 +44,18 @@ def test_clusters_that_integers_can_not_keep_are_named(grid: str, weights: str) 
     clustered = ek.Cluster(bits=3, grid=grid).apply(digits())
     result = ek.QAT(epochs=0, weights=weights, edges=False).apply(clustered, ek.Data(train=blobs()))
     assert "clusters of conv.weight, head.weight are not kept" in result.history[-1].warnings[0]
+
+
+@pytest.mark.parametrize("digits_of_a_scale", [6, 11])
+def test_every_channel_keeps_a_scale_of_few_digits_and_its_largest_weight_at_127(digits_of_a_scale: int) -> None:
+    step = ek.Cluster(bits=3, grid="int8", significant=digits_of_a_scale, epochs=1, training=TRAINING)
+    graph, data = digits(), ek.Data(train=blobs())
+    result = ek.QAT(epochs=2, training=TRAINING).apply(step.apply(graph, data), data)
+    for name in ("conv.weight", "head.weight"):
+        quant, found = result.state[name].quant, integers(result, name)
+        assert quant is not None and len(quant.scale) == len(found)
+        fractions = np.frexp(np.array(quant.scale))[0] * 2.0**digits_of_a_scale
+        assert np.array_equal(fractions, np.rint(fractions))
+        assert np.array_equal(np.abs(found).reshape(len(found), -1).max(1), np.full(len(found), 127))
+        largest = graph.state[name].tensor.detach().abs().reshape(len(found), -1).amax(1).numpy()
+        np.testing.assert_allclose(np.array(quant.scale) * 127, largest, rtol=2.0**-digits_of_a_scale)
