@@ -75,6 +75,8 @@ def _print(description: Description) -> None:
         parts = {"weights": sizes.weights, "quantisation": sizes.quantization, "structure": sizes.structure}
         listed = ", ".join(f"{bytes_text(size)} {name}" for name, size in (parts | {"metadata": sizes.metadata}).items())
         console.print(f"  {description.file_bytes:,} bytes in the file: {listed}", soft_wrap=True)
+    if (said := description.metadata.get("memory")) is not None:
+        console.print(f"  [yellow]warning:[/yellow] {escape(said)}", soft_wrap=True)
 
 
 def _what(description: Description) -> str:

@@ -18,6 +18,8 @@ from edgekit.compress.quantize.borders import FloatIsland
 from edgekit.compress.quantize.sensitivity import logits
 from edgekit.config import BuildRequest, is_reference
 from edgekit.errors import InputError
+from edgekit.formats.tflite.read import read as read_tflite
+from edgekit.formats.tflite.signatures import signature_warning
 from edgekit.ir import Graph
 from edgekit.ir.graph_json import portable
 from edgekit.layer_errors import layer_errors
@@ -77,6 +79,8 @@ def assemble(
     reasons = {}
     warnings = [f"{step.step}: {line}" for step in lowered.float_graph.history for line in step.warnings]
     warnings += [*micro.warnings, *lowered.warnings]
+    if target.exporter == "tflite" and (said := signature_warning(read_tflite(path.read_bytes()))) is not None:
+        warnings.append(said)
     if lowered.quantization is not None:
         reasons = {island.value: island.reason for island in lowered.quantization.islands}
         warnings += _stay_float(lowered.quantization.islands)

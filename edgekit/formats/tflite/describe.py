@@ -11,6 +11,7 @@ from edgekit.formats.tflite.inlining import inlined
 from edgekit.formats.tflite.model import NUMPY_OF, Model, Operator, Subgraph, Tensor
 from edgekit.formats.tflite.read import read
 from edgekit.formats.tflite.schema_generated import ActivationFunctionType, Padding, TensorType
+from edgekit.formats.tflite.signatures import signature_warning
 from edgekit.formats.tflite.sizes import sizes
 
 
@@ -162,4 +163,6 @@ def _metadata(model: Model) -> dict[str, str]:
         out[name] = text if text.isprintable() and text else f"{len(content)} bytes"
     if model.signatures:
         out["signatures"] = ", ".join(signature.key for signature in model.signatures)
+    if (said := signature_warning(model)) is not None:
+        out["memory"] = said
     return out
