@@ -107,6 +107,7 @@ class _Run:
         trained = [p for p in self.student.parameters() if p.requires_grad]
         if not trained:
             raise UsageError("the graph has nothing to train", where=graph.name, hint="parameters with requires_grad")
+        trained += getattr(rule, "trained", ())
         optimizer = optimizer_of(trained, settings, getattr(rule, "undecayed", ()))
         self.validated = Student(graph, task_loss(graph, settings, root), feeding)
         self.network, self.optimizer = self.accelerator.prepare(self.student, optimizer)

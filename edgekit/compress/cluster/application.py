@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from edgekit.compress.cluster.codebooks import Codebook, bias_codebook, codebook_of
+from edgekit.compress.cluster.moving import Moving
 from edgekit.compress.cluster.sharing import Sharing
 from edgekit.compress.cluster.step import Cluster
 from edgekit.compress.context import Context
@@ -48,9 +49,8 @@ def cluster(step: Cluster, graph: Graph, data: object | None, context: Context) 
     before = {name: folded.state[name].tensor.detach().clone() for name in codebooks}
     after, tuned = folded, None
     if step.epochs:
-        tuned = tune(
-            folded, data, step.settings(), step.distillation, context, rule=lambda student: Sharing(student, codebooks)
-        )
+        rule = Moving if step.assignment == "trained" else Sharing
+        tuned = tune(folded, data, step.settings(), step.distillation, context, rule=lambda student: rule(student, codebooks))
         after = tuned.trained.graph
     else:
         Sharing(after, codebooks).weights()

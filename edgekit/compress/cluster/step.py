@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from edgekit.ir import Graph
 
 SCOPES = ("layer", "channel")
+ASSIGNMENTS = ("fixed", "trained")
 GRIDS = ("float", "int8")
 
 #: Codebooks of more values are none: nothing is gained over storing the weights.
@@ -40,7 +41,10 @@ class Cluster:
         grid: "float"; or "int8": the values are multiples of 1/127 of the largest weight of each output channel, the same
             ones in all channels, so that 8-bit weights with a scale for each channel have no more values either.
         biases: bits for the biases of these layers; 0 leaves them.
-        significant: binary digits of a value on the grid "float", from 4 to 24; fewer take fewer bytes in a codebook.
+        significant: binary digits of a value on the grid "float", of a channel's scale on the grid "int8", from 4 to 24;
+            fewer take fewer bytes in a file that is packed.
+        assignment: in the training, a weight keeps the value that k-means gave it ("fixed"), or moves to another one as a free
+            weight behind it moves, which learns by the straight-through gradient ("trained").
         epochs: of the training of the values; 0: they stay as k-means leaves them.
         training: its other settings; Adam with lr = 1e-4 and no weight decay by default. Its ``epochs`` do not count.
         distillation: of this training.
@@ -53,6 +57,7 @@ class Cluster:
     grid: str = "float"
     biases: int = 0
     significant: int = 11
+    assignment: str = "fixed"
     epochs: int = 0
     training: Training | None = None
     distillation: Distillation | None = None
@@ -69,7 +74,13 @@ class Cluster:
         own.whole("biases", self.biases, 0, "biases = 8", most=MOST_BITS, means=f"a number of bits from 0 to {MOST_BITS}")
         means = "a number of binary digits from 4 to 24"
         own.whole("significant", self.significant, 4, "significant = 11", most=24, means=means)
+        own.word("assignment", self.assignment, ASSIGNMENTS)
         own.whole("epochs", self.epochs, 0, "epochs = 1")
+        if self.assignment == "trained" and not self.epochs:
+            raise own.refusal("assignment", "nothing trains which value a weight has: 'epochs' is 0", "epochs = 4")
+        if self.assignment == "trained" and (self.scope, self.grid) != ("layer", "float"):
+            what = "weights move between the values of a whole layer, and none has to stay at an end of an integer grid"
+            raise own.refusal("assignment", what, 'assignment = "fixed", or scope = "layer" and grid = "float"')
         own.names("keep", self.keep)
         own.training(self, self.epochs, ("training", "distillation"), "of the values", "epochs = 1")
 

@@ -179,7 +179,8 @@ def test_folding_keeps_the_function_that_is_clustered() -> None:
     torch.testing.assert_close(small.module().eval()(x), graph.module().eval()(x), rtol=1e-4, atol=1e-5)
 
 
-def test_a_training_that_was_killed_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+@pytest.mark.parametrize("assignment", ["fixed", "trained"])
+def test_a_training_that_was_killed_ends_as_if_it_had_not_been(assignment: str, tmp_path: Path) -> None:
     class Killed(BaseException):
         pass
 
@@ -190,7 +191,7 @@ def test_a_training_that_was_killed_ends_as_if_it_had_not_been(tmp_path: Path) -
         if len(told) == 2:
             raise Killed
 
-    recipe = ek.Recipe([ek.Cluster(bits=2, epochs=3, training=TRAINING)])
+    recipe = ek.Recipe([ek.Cluster(bits=2, epochs=3, training=TRAINING, assignment=assignment)])
     data = ek.Data(train=blobs())
     undisturbed = recipe.apply(digits(), data)
     with pytest.raises(Killed):
@@ -216,6 +217,10 @@ def test_the_step_reads_and_writes_as_a_recipe() -> None:
         ({"significant": 3}, "'significant'"),
         ({"training": ek.Training()}, "'training' is for"),
         ({"epochs": -1}, "'epochs'"),
+        ({"assignment": "free"}, "unknown assignment"),
+        ({"assignment": "trained"}, "'epochs' is 0"),
+        ({"assignment": "trained", "epochs": 1, "scope": "channel"}, "values of a whole layer"),
+        ({"assignment": "trained", "epochs": 1, "grid": "int8"}, "end of an integer grid"),
     ],
 )
 def test_what_can_not_be_is_said(options: dict[str, object], message: str) -> None:
