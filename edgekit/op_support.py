@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from edgekit.compress.quantize.policy import POLICIES, Policy
-from edgekit.export.onnx import convert as _onnx  # noqa: F401  (fills its table of emitters)
-from edgekit.export.onnx.registry import EMITTERS as ONNX_EMITTERS
-from edgekit.export.tflite import emitters as _tflite  # noqa: F401  (fills the table)
-from edgekit.export.tflite.legalize import LEGALIZE
-from edgekit.export.tflite.registry import EMITTERS as TFLITE_EMITTERS
-from edgekit.frontend.torch.table import lowerings
-from edgekit.ir.ops import OPS, Op
-from edgekit.passes.decompose import DecomposeAttention
+if TYPE_CHECKING:
+    from edgekit.compress.quantize.policy import Policy
+    from edgekit.ir.ops import Op
 
 #: How an exporter has an op: as an operator of the format, rewritten as others, or not at all.
 Form = Literal["operator", "rewritten", "none"]
@@ -43,6 +37,13 @@ class OpSupport:
 
 def supported_ops() -> tuple[OpSupport, ...]:
     """All ops of the graph that an artifact may have, by name."""
+    from edgekit.compress.quantize.policy import POLICIES
+    from edgekit.export.onnx import convert as _onnx  # noqa: F401  (fills its table of emitters)
+    from edgekit.export.onnx.registry import EMITTERS as ONNX_EMITTERS
+    from edgekit.export.tflite import emitters as _tflite  # noqa: F401  (fills the table)
+    from edgekit.export.tflite.registry import EMITTERS as TFLITE_EMITTERS
+    from edgekit.ir.ops import OPS
+
     rewritten = _rewritten()
     return tuple(
         OpSupport(
@@ -59,6 +60,8 @@ def supported_ops() -> tuple[OpSupport, ...]:
 
 def torch_ops() -> tuple[str, ...]:
     """Names of the PyTorch ops that are read, without overloads: ``aten.conv2d``. In-place forms are made functional."""
+    from edgekit.frontend.torch.table import lowerings
+
     return tuple(sorted({str(overload.overloadpacket) for overload in lowerings()}))
 
 
@@ -71,6 +74,10 @@ def onnx_operators() -> tuple[str, ...]:
 
 def _rewritten() -> set[type[Op]]:
     """Ops that TFLite's lowerings replace."""
+    from edgekit.export.tflite.legalize import LEGALIZE
+    from edgekit.ir.ops import OPS
+    from edgekit.passes.decompose import DecomposeAttention
+
     kinds: set[type[Op]] = set()
     for step in LEGALIZE:
         kind = getattr(step, "kind", ())

@@ -72,6 +72,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "flow": {"*"},
     "comparison": {*GRAPH, "config", "formats", "frontend", "data", "runtime", "metrics", "layer_errors", "stages"},
+    "operator_table": set(),
     "op_support": {*GRAPH, "passes", "compress", "export", "frontend"},
     "inspection": {*GRAPH, *FACTS, "formats", "frontend", "report", "diagram"},
     "cli": {"*"},

@@ -43,3 +43,18 @@ def test_the_command_prints_a_table_or_json(capsys: pytest.CaptureFixture[str]) 
     document = json.loads(capsys.readouterr().out)
     assert document["schema"] == "edgekit.ops/1" and len(document["graph"]) == len(OPS) - 2
     assert {"Conv", "LSTM", "Resize"} <= set(document["onnx"])
+
+
+def test_a_word_shows_the_operators_that_have_it_with_their_notes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ops", "grid_sample"]) == 0
+    out = capsys.readouterr().out
+    assert "F.grid_sample" in out and "refused" in out and "nn.Conv2d" not in out
+    assert main(["ops", "no such thing"]) == 0
+    assert "no operator has 'no such thing'" in capsys.readouterr().out
+
+
+def test_the_operators_are_part_of_the_document(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ops", "--json", "pools"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["operators"]}
+    assert rows["nn.MaxPool2d"]["support"]["tflite-int8"] == "integers"
+    assert all(row["family"] == "Pools" for row in rows.values())

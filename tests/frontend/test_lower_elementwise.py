@@ -52,6 +52,12 @@ FUNCTIONS: dict[str, Callable[[torch.Tensor], Any]] = {
     "sinh and cosh": lambda x: torch.sinh(x) + torch.cosh(x),
     "logit": lambda x: torch.logit(torch.sigmoid(x)) + torch.logit(x, eps=0.1),
     "trunc and frac": lambda x: torch.trunc(x * 3) + torch.frac(x),
+    "inverse hyperbolic": lambda x: torch.asinh(x) + torch.acosh(x.abs() + 1.5) + torch.atanh(torch.tanh(x)),
+    "nan_to_num": lambda x: (torch.nan_to_num(x / (x - x), 1.0, 2.0, -3.0), torch.nan_to_num(x)),
+    "distances of all pairs": lambda x: (
+        torch.cdist(x.view(-1, 3, 2), x.view(-1, 3, 2) + 1),
+        torch.cdist(x[:, None], x[:, None] * 2, 1),
+    ),
     "isnan, isinf, isfinite": lambda x: (torch.isnan(x), torch.isinf(1 / (x - x)), torch.isfinite(x / x)),
     "numbers on either side": lambda x: (2 - x * 3 + 1) / 2 - 5 / (x.abs() + 1),
     "a number as a tensor": lambda x: x * torch.tensor(2.0) + torch.scalar_tensor(1.0),
@@ -83,7 +89,13 @@ FUNCTIONS: dict[str, Callable[[torch.Tensor], Any]] = {
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_keeps_its_values(name: str) -> None:
-    kinked = ("powers", "isnan, isinf, isfinite", "hypot, logaddexp", "heaviside")  # other gradients at single points
+    kinked = (
+        "powers",
+        "isnan, isinf, isfinite",
+        "hypot, logaddexp",
+        "heaviside",
+        "nan_to_num",
+    )  # other gradients at single points
     assert_same(FUNCTIONS[name], X, tolerance=2e-5, gradients=name not in kinked)
 
 

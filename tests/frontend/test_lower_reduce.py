@@ -27,6 +27,9 @@ FUNCTIONS: dict[str, Callable[[torch.Tensor], Any]] = {
     "norm of order 3": lambda x: torch.linalg.vector_norm(x, 3, dim=1),
     "normalize": lambda x: (F.normalize(x), F.normalize(x, p=1, dim=2)),
     "logsumexp": lambda x: (x.logsumexp(1), torch.logsumexp(x, (1, 2), keepdim=True)),
+    "products": lambda x: (x.prod(1), x.prod(-1, keepdim=True), (x > 0).prod(2)),
+    "few largest": lambda x: (*torch.topk(x, 2), *torch.topk(x, 3, 1, largest=False)),
+    "a tuple of torch's own": lambda x: torch.max(x, 1)[0],
     "cumsum": lambda x: (x.cumsum(2), (x > 0).cumsum(-1)),
     "any and all": lambda x: ((x > 0).any(1), (x > 0).all(-1), (x > -9).all(), torch.any(x, dim=2)),
     "softmaxes": lambda x: (x.softmax(1), x.log_softmax(-1), F.softmin(x, 2)),
@@ -45,9 +48,9 @@ def test_what_counts_samples_fixes_the_batch(function: Callable[[torch.Tensor], 
 
 
 REFUSED: dict[str, tuple[Callable[[torch.Tensor], Any], str]] = {
-    "product": (lambda x: x.prod(1), r"aten\.prod\.dim_int"),
+    "product of many": (lambda x: x.flatten(1).repeat(1, 2).prod(1), "multiplies 120 elements"),
     "sort": (lambda x: x.sort(1)[0], r"aten\.sort\.default"),
-    "topk": (lambda x: x.topk(2)[0], r"aten\.topk\.default"),
+    "most of many": (lambda x: x.flatten(1).topk(17)[0], "takes 17 of 60 elements"),
 }
 
 

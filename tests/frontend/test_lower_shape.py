@@ -72,6 +72,11 @@ FUNCTIONS: dict[str, tuple[Callable[[torch.Tensor], Any], torch.Tensor]] = {
     ),
     "index with two constants": (lambda x: x[:, torch.tensor([0, 1]), torch.tensor([2, -3])], SEQUENCE),
     "unfold": (lambda x: (x.unfold(2, 3, 2), x.unfold(1, 2, 1)), SEQUENCE),
+    "gather": (lambda x: x.gather(2, (x[:, :3, :5] > 0).long() + torch.tensor([4, 0, 7, 2, 1])), SEQUENCE),
+    "diagonal": (lambda x: (torch.diagonal(x, 0, 2, 3), torch.diagonal(x, -1, 1, 2), x.diagonal(2, 1, 3)), IMAGE),
+    "fold side by side": (lambda x: F.fold(F.unfold(x, 2, stride=2), (8, 6), 2, stride=2), IMAGE),
+    "fold with overlaps": (lambda x: F.fold(F.unfold(x, 3, 1, 1, 2), (8, 6), 3, 1, 1, 2), IMAGE),
+    "fold that does not reach the edge": (lambda x: F.fold(F.unfold(x, (2, 3), stride=3), (8, 6), (2, 3), stride=3), IMAGE),
     "im2col": (lambda x: F.unfold(x, 2), IMAGE),
     "im2col of a computed value": (lambda x: F.unfold(x.relu() * 2, (3, 2), 2, (1, 2), (2, 1)), IMAGE),
     "pad": (

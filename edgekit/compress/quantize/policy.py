@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from edgekit.ir import Node, Value, ops
+from edgekit.ir.integer.expressible import averages_in_integers, resizes_by_ratio
 
 
 class Mode(Enum):
@@ -77,6 +78,7 @@ _EITHER: frozenset[type[ops.Op]] = frozenset(
 _UNDELEGATED = "its integer kernel is outside the fast ones, several times slower than in float"
 _SLOW_AND_WORSE = "its integer form runs outside the fast kernels and loses 6-10 dB"
 _NO_KERNEL = "the runtime has no integer kernel for it"
+_NO_FORM = "the runtime's integer kernel cannot be told this form of it"
 _FLAT = "its integer kernel aborts on rows of {0} elements or more that are almost equal, and calibration saw such rows"
 _MASK = "it adds a mask, beside whose range no 8-bit scale resolves anything else"
 #: Of a node that has an integer kernel but is handed, or gives, infinite numbers.
@@ -125,6 +127,8 @@ INSTEAD: dict[type[ops.Op], str] = {
     **dict.fromkeys((ops.Lstm, ops.Gru, ops.Rnn), "causal 1-d convolutions have 8-bit forms"),
     ops.LogSoftmax: "end the model in its logits, of which the largest is the same, or in softmax",
     ops.Pad: "pad with zeros or by reflection",
+    **dict.fromkeys((ops.AvgPool1d, ops.AvgPool2d), "padding 0, or count_include_pad=True with ceil_mode=False"),
+    ops.Resize: "a size, or a scale factor that gives whole sizes",
 }
 
 
@@ -167,6 +171,11 @@ class Policy:
     only_8_bit: frozenset[type[ops.Op]] = frozenset()
     reasons: Mapping[type[ops.Op], str] = field(default_factory=dict, hash=False)
 
+    @property
+    def tflite(self) -> bool:
+        """The runtime has TFLite's kernels."""
+        return self.runtime != "onnxruntime"
+
     def mode(self, node: Node, seen: Seen = Seen()) -> Mode:
         """How this runtime executes a node whose inputs could be integers."""
         if self.reason(node, seen) is not None:
@@ -191,11 +200,24 @@ class Policy:
             return "its slopes are computed"
         if isinstance(op, ops.Pad) and op.mode == "replicate":
             return _NO_KERNEL
+        if self.tflite and not _is_expressible(node):
+            return _NO_FORM
         if type(op) in self.undelegated:
             return _UNDELEGATED
         if type(op) in self.integer or type(op) in self.either:
             return None
         return self.reasons.get(type(op)) or _FLOAT.get(type(op), _NO_KERNEL)
+
+
+def _is_expressible(node: Node) -> bool:
+    """Whether TFLite's integer kernel of a pool or resize computes this form of it."""
+    op = node.op
+    if not isinstance(op, ops.AvgPool1d | ops.AvgPool2d | ops.Resize):
+        return True
+    sizes, outs = node.input(0).tensor_shape[2:], node.output.tensor_shape[2:]
+    if isinstance(op, ops.Resize):
+        return op.mode != "bilinear" or resizes_by_ratio(op, sizes)
+    return averages_in_integers(op, sizes, outs)
 
 
 def is_mask(low: float, high: float) -> bool:

@@ -56,6 +56,7 @@ def _slots(is_tensor: list[bool]) -> tuple[int | None, ...]:
 
 
 def _dumped(spec: pytree.TreeSpec) -> str:
+    spec = _plain(spec)
     _register_named_tuples(spec)
     try:
         return pytree.treespec_dumps(spec)
@@ -64,6 +65,14 @@ def _dumped(spec: pytree.TreeSpec) -> str:
             f"the nesting of the model's arguments or results cannot be stored: {error}",
             hint="use tuples, lists, dicts and named tuples, or register the class with torch.export.register_dataclass",
         ) from error
+
+
+def _plain(spec: pytree.TreeSpec) -> pytree.TreeSpec:
+    """What torch returns from ``torch.max(x, 1)`` and others is a tuple of a class that it cannot store: a plain one."""
+    children = [_plain(child) for child in spec.children()]
+    if isinstance(spec.type, type) and spec.type.__module__ == "torch.return_types":
+        return pytree.TreeSpec(tuple, None, children)
+    return spec if spec.is_leaf() else pytree.TreeSpec(spec.type, spec.context, children)
 
 
 def _register_named_tuples(spec: pytree.TreeSpec) -> None:

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from edgekit.errors import Unsupported
 from edgekit.export.tflite.legalize.base import Build, Lowering, Skip
 from edgekit.export.tflite.legalize.pooling import along
 from edgekit.ir import Node, Value, ops
+from edgekit.ir.integer.expressible import resizes_by_ratio
+from edgekit.ir.types import where_text
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,14 @@ class LowerResize(Lowering):
             for axis, index in enumerate(sources):
                 x = build(ops.Gather(axis + 2), x, build.tensor(index), quant=x.quant)
             return x
-        if all(_by_ratio(op, i, size) for i, size in enumerate(sizes)):
+        if resizes_by_ratio(op, sizes):
             raise Skip("TFLite's RESIZE_BILINEAR")
         if node.output.quant is not None:
-            raise Skip("no integer form")
+            raise Unsupported(
+                f"a bilinear resize by the factors {op.scales} in integers",
+                where=where_text(node.where),
+                hint="a size instead of the factor, or factors that give whole sizes",
+            )
         for axis in range(len(sizes) - 1, -1, -1):
             x = along(build, x, axis + 2, _bilinear(sizes[axis], op.size[axis], _scale(op, axis), op.align_corners))
         return x
@@ -41,11 +48,6 @@ class LowerResize(Lowering):
 
 def _scale(op: ops.Resize, index: int) -> float | None:
     return None if op.scales is None else op.scales[index]
-
-
-def _by_ratio(op: ops.Resize, index: int, size: int) -> bool:
-    """Whether positions follow from the two sizes alone, as in TFLite."""
-    return op.scales is None or op.align_corners or op.scales[index] * size == op.size[index]
 
 
 def _nearest(size: int, out: int, scale: float | None) -> torch.Tensor:

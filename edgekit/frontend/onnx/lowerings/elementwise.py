@@ -8,6 +8,7 @@ from functools import reduce
 
 import torch
 
+from edgekit.frontend.hyperbolic import acosh, asinh, atanh
 from edgekit.frontend.onnx.context import Lowering, Operand
 from edgekit.frontend.onnx.element_types import TORCH, type_name
 from edgekit.frontend.onnx.sizes import Sizes
@@ -162,27 +163,9 @@ def _exponentials(ctx: Lowering, x: Value) -> tuple[Value, Value]:
     return ctx.add(ops.Exp(), x), ctx.add(ops.Exp(), ctx.add(ops.Neg(), x))
 
 
-@lowers("Asinh")
-def asinh(ctx: Lowering, x: Value) -> Result:
-    """sign(x) log(|x| + sqrt(x^2 + 1))"""
-    size = ctx.add(ops.Abs(), x)
-    root = ctx.add(ops.Sqrt(), ctx.add(ops.Add(), ctx.add(ops.Square(), x), ctx.scalar(1.0, x.type.dtype)))
-    return ctx.add(ops.Mul(), ctx.add(ops.Sign(), x), ctx.add(ops.Log(), ctx.add(ops.Add(), size, root)))
-
-
-@lowers("Acosh")
-def acosh(ctx: Lowering, x: Value) -> Result:
-    """log(x + sqrt(x^2 - 1))"""
-    root = ctx.add(ops.Sqrt(), ctx.add(ops.Sub(), ctx.add(ops.Square(), x), ctx.scalar(1.0, x.type.dtype)))
-    return ctx.add(ops.Log(), ctx.add(ops.Add(), x, root))
-
-
-@lowers("Atanh")
-def atanh(ctx: Lowering, x: Value) -> Result:
-    """log((1 + x) / (1 - x)) / 2"""
-    one = ctx.scalar(1.0, x.type.dtype)
-    ratio = ctx.add(ops.Div(), ctx.add(ops.Add(), one, x), ctx.add(ops.Sub(), one, x))
-    return ctx.mul(ctx.add(ops.Log(), ratio), 0.5)
+lowers("Asinh")(asinh)
+lowers("Acosh")(acosh)
+lowers("Atanh")(atanh)
 
 
 @lowers("IsNaN")

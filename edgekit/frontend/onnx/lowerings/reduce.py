@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
 
+from edgekit.frontend.largest import few_largest
 from edgekit.frontend.onnx.context import Lowering, Operand
 from edgekit.frontend.onnx.table import Result, lowers
+from edgekit.frontend.product import product
 from edgekit.ir import Value, ops
-
-#: Elements that TopK gives at most: each takes four ops.
-_MOST_TAKEN = 16
 
 
 def _over(
@@ -158,24 +156,14 @@ def reduce_log_sum_exp(
 def reduce_prod(
     ctx: Lowering, data: Value, axes: Operand | Sequence[int] | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
 ) -> Result:
-    """Slice by slice: the graph has no op for it, and the dimensions are few where networks use it."""
+    """Product, one dimension after the other."""
 
-    def product(x: Value, a: tuple[int, ...]) -> Value:
+    def over_axes(x: Value, a: tuple[int, ...]) -> Value:
         for axis in a:
-            size = ctx.fixed(x, axis)
-            ctx.need(size <= 64, f"multiplies {size} elements", "write it as exp(ReduceSum(log(x)))")
-            if size == 0:
-                shape = tuple(1 if each == axis else d for each, d in enumerate(x.shape))
-                x = ctx.filled(shape, 1, x.type.dtype)
-                continue
-            parts = [ctx.slice(x, axis, index, index + 1) for index in range(size)]
-            while len(parts) > 1:
-                pairs = zip(parts[::2], parts[1::2], strict=False)
-                parts = [ctx.add(ops.Mul(), p, q) for p, q in pairs] + parts[len(parts) & ~1 :]
-            x = parts[0]
+            x = product(ctx, x, axis)
         return x if keepdims else ctx.reshape(x, [d for axis, d in enumerate(x.shape) if axis not in a])
 
-    return _over(ctx, data, axes, keepdims, noop_with_empty_axes, product)
+    return _over(ctx, data, axes, keepdims, noop_with_empty_axes, over_axes)
 
 
 @lowers("ArgMax")
@@ -224,23 +212,6 @@ def top_k(
     largest: int = 1,
     sorted: int = 1,
 ) -> Result:
-    """The few largest, one after the other: each is taken out before the next is looked for. Of equal ones the first wins."""
+    """The few largest, or smallest, in order."""
     (count,) = ctx.ints(1 if k is None else k, "k")
-    at = ctx.axis(axis, x.type.rank)
-    size = ctx.fixed(x, at)
-    ctx.need(0 < count <= min(size, _MOST_TAKEN), f"takes {count} of {size} elements", "take some of them behind the model")
-    ctx.need(x.type.is_float, "of integers", "cast to float32 first")
-    y = x if largest else ctx.add(ops.Neg(), x)
-    line = tuple(size if each == at else 1 for each in range(x.type.rank))
-    places = ctx.constant(torch.arange(size).reshape(line), "places")
-    taken = ctx.scalar(-math.inf, x.type.dtype)
-    values, indices = [], []
-    for turn in range(count):
-        index = ctx.add(ops.Argmax(axis=at, keepdim=True), y)
-        values.append(ctx.add(ops.Amax(axes=(at,), keepdim=True), y))
-        indices.append(index)
-        if turn < count - 1:
-            y = ctx.add(ops.Where(), ctx.add(ops.Equal(), places, index), taken, y)
-    found = values[0] if count == 1 else ctx.add(ops.Concat(axis=at), *values)
-    where = indices[0] if count == 1 else ctx.add(ops.Concat(axis=at), *indices)
-    return found if largest else ctx.add(ops.Neg(), found), where
+    return few_largest(ctx, x, count, ctx.axis(axis, x.type.rank), largest=bool(largest))

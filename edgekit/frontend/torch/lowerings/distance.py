@@ -28,6 +28,14 @@ def dist(ctx: Lowering, self: Value, other: Value, p: float = 2) -> Result:
     return vector_norm(ctx, ctx.add(ops.Sub(), self, other), p)
 
 
+@lowers(aten.cdist.default)
+def cdist(ctx: Lowering, x1: Value, x2: Value, p: float = 2.0, compute_mode: int | None = None) -> Result:
+    """The norms of the differences of all rows of one (..., P, M) and all rows of the other (..., R, M), as (..., P, R)."""
+    rows = ctx.reshape(x1, (*x1.shape[:-1], 1, x1.shape[-1]))
+    columns = ctx.reshape(x2, (*x2.shape[:-2], 1, *x2.shape[-2:]))
+    return vector_norm(ctx, ctx.add(ops.Sub(), rows, columns), p, -1)
+
+
 def _length(ctx: Lowering, x: Value, axes: tuple[int, ...], eps: float) -> Value:
     squares = ctx.add(ops.Sum(axes=axes), ctx.add(ops.Square(), x))
     return ctx.add(ops.Sqrt(), ctx.add(ops.Maximum(), squares, ctx.scalar(eps * eps, x.type.dtype)))

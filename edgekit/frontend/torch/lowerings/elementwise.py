@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 
+from edgekit.frontend.hyperbolic import acosh, asinh, atanh
 from edgekit.frontend.torch.context import Lowering, Number
 from edgekit.frontend.torch.lowerings.arithmetic import binary, truncate
 from edgekit.frontend.torch.table import Result, lowers
@@ -108,6 +109,34 @@ def tan(ctx: Lowering, self: Value) -> Result:
     """sin(x) / cos(x)"""
     x = ctx.cast(self, ctx.result.dtype)
     return ctx.add(ops.Div(), ctx.add(ops.Sin(), x), ctx.add(ops.Cos(), x))
+
+
+def _inverse_hyperbolic(overload: torch._ops.OpOverload, function: Callable[[Lowering, Value], Value]) -> None:
+    @lowers(overload)
+    def lower(ctx: Lowering, self: Value) -> Result:
+        """By logarithms."""
+        return function(ctx, ctx.cast(self, ctx.result.dtype))
+
+
+_inverse_hyperbolic(aten.asinh.default, asinh)
+_inverse_hyperbolic(aten.acosh.default, acosh)
+_inverse_hyperbolic(aten.atanh.default, atanh)
+
+
+@lowers(aten.nan_to_num.default)
+def nan_to_num(
+    ctx: Lowering, self: Value, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
+) -> Result:
+    """Numbers in place of what is none: 0, and the type's largest and smallest."""
+    if not self.type.is_float:
+        return self
+    dtype, limits = self.type.dtype, torch.finfo(self.type.dtype)
+    number = ctx.add(ops.Where(), ctx.add(ops.NotEqual(), self, self), ctx.scalar(nan or 0.0, dtype), self)
+    ends = {math.inf: limits.max if posinf is None else posinf, -math.inf: limits.min if neginf is None else neginf}
+    for infinity, value in ends.items():
+        found = ctx.add(ops.Equal(), number, ctx.scalar(infinity, dtype))
+        number = ctx.add(ops.Where(), found, ctx.scalar(value, dtype), number)
+    return number
 
 
 @lowers(aten.trunc.default, aten.fix.default)

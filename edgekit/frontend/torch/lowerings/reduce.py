@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import torch
 
+from edgekit.frontend.largest import few_largest
+from edgekit.frontend.product import product
 from edgekit.frontend.torch.context import Lowering, Number, axes_of, axis_of
 from edgekit.frontend.torch.table import Result, lowers
 from edgekit.ir import Value, ops
@@ -200,6 +202,23 @@ def logsumexp(ctx: Lowering, self: Value, dim: Axes, keepdim: bool = False) -> R
 def cumsum(ctx: Lowering, self: Value, dim: int, *, dtype: torch.dtype | None = None) -> Result:
     """Running sum."""
     return ctx.add(ops.Cumsum(axis=axis_of(dim, self.type.rank)), ctx.cast(self, ctx.result.dtype))
+
+
+@lowers(aten.prod.default, aten.prod.dim_int)
+def prod(
+    ctx: Lowering, self: Value, dim: int | None = None, keepdim: bool = False, *, dtype: torch.dtype | None = None
+) -> Result:
+    """Product; integers and bool multiply in int64."""
+    x = ctx.cast(self, ctx.result.dtype)
+    for axis in axes_of(dim, self.type.rank):
+        x = product(ctx, x, axis)
+    return ctx.reshape(x, ctx.result.shape)
+
+
+@lowers(aten.topk.default)
+def topk(ctx: Lowering, self: Value, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Result:
+    """The few largest elements and where they are."""
+    return few_largest(ctx, self, k, axis_of(dim, self.type.rank), largest=largest)
 
 
 @lowers(aten.any.default, aten.any.dim, aten.any.dims)

@@ -9,10 +9,11 @@ from edgekit.errors import Unsupported
 from edgekit.ir import ops
 from edgekit.ir.integer.activation_range import require_equal
 from edgekit.ir.integer.convolution import Padding
+from edgekit.ir.integer.expressible import resizes_by_ratio
 from edgekit.ir.integer.nodes.products import back, pair, picture
 from edgekit.ir.integer.nodes.table import Call, integer
 from edgekit.ir.integer.pooling import average_pool2d, max_pool2d
-from edgekit.ir.integer.resize import resize_bilinear, resize_nearest
+from edgekit.ir.integer.resize import resize_bilinear
 
 
 def _reach(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
@@ -85,18 +86,17 @@ def _adaptive_max_pool(call: Call) -> torch.Tensor:
 def _resize(call: Call) -> torch.Tensor:
     op: ops.Resize = call.op
     spatial = len(op.size)
+    if op.mode == "nearest":  # the file has a look-up where torch picks other elements than TFLite's kernel
+        require_equal("a nearest resize", call.quant(0), call.output)
+        return op.run(call.tensor(0).to(torch.float32)).to(call.tensor(0).dtype)
+    if not resizes_by_ratio(op, call.tensor(0).shape[2:]):
+        raise Unsupported(
+            f"a bilinear resize by the factors {op.scales} in integers", hint="leave it in float, or resize to a size"
+        )
     x = picture(call.tensor(0), spatial)
     size = pair(op.size, 1)
-    if op.mode == "nearest":
-        y = resize_nearest(x, size, call.quant(0), call.output)
-    else:
-        # torch places pixels at half-integers unless the corners are aligned.
-        y = resize_bilinear(
-            x,
-            size,
-            call.quant(0),
-            call.output,
-            align_corners=op.align_corners,
-            half_pixel_centers=not op.align_corners,
-        )
+    # torch places pixels at half-integers unless the corners are aligned.
+    y = resize_bilinear(
+        x, size, call.quant(0), call.output, align_corners=op.align_corners, half_pixel_centers=not op.align_corners
+    )
     return back(y, spatial)
