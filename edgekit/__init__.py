@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from edgekit.packing import pack, unpack
     from edgekit.report import Report
     from edgekit.runtime.artifact import run
+    from edgekit.runtime.stream import Stream
+    from edgekit.stream_settings import Streaming
+    from edgekit.streaming import to_frames
     from edgekit.target import Device, Target
     from edgekit.train import Training
     from edgekit.train.distillation import Distillation, Hint
@@ -79,6 +82,8 @@ _HOME = {
     "Separable": "edgekit.compress.separable",
     "Slimmable": "edgekit.compress.slimmable",
     "Sparsify": "edgekit.compress.sparsify",
+    "Stream": "edgekit.runtime.stream",
+    "Streaming": "edgekit.stream_settings",
     "Supermask": "edgekit.compress.lottery",
     "Target": "edgekit.target",
     "TeacherAssistant": "edgekit.compress.distill",
@@ -88,6 +93,7 @@ _HOME = {
     "load": "edgekit.frontend.source",
     "pack": "edgekit.packing",
     "run": "edgekit.runtime.artifact",
+    "to_frames": "edgekit.streaming",
     "slimmed": "edgekit.compress.slimmable.extraction",
     "unpack": "edgekit.packing",
 }
@@ -125,6 +131,8 @@ __all__ = [
     "Separable",
     "Slimmable",
     "Sparsify",
+    "Stream",
+    "Streaming",
     "Supermask",
     "Target",
     "TeacherAssistant",
@@ -138,6 +146,7 @@ __all__ = [
     "pack",
     "run",
     "slimmed",
+    "to_frames",
     "unpack",
 ]
 

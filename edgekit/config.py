@@ -11,6 +11,7 @@ from typing import Literal, get_args
 from edgekit import tables
 from edgekit.errors import ConfigError, UsageError
 from edgekit.precision import Fallback, LayerPrecision, PrecisionBudget
+from edgekit.stream_settings import Streaming
 from edgekit.target import IoType
 
 CONFIG_NAME = "edgekit.toml"
@@ -174,6 +175,7 @@ class Config:
     training: Mapping[str, object] = field(default_factory=dict)
     quantization: QuantizationSettings = QuantizationSettings()
     baseline: BaselineSettings | None = None
+    streaming: Streaming | None = None
 
     def __post_init__(self) -> None:
         _check_build(self.name, self.batch, self.max_drop, self.exits)
@@ -196,6 +198,7 @@ class BuildRequest:
         outputs: settings by output name.
         recipe: one table a step, as written.
         training: defaults for every training of the recipe's steps, as written.
+        streaming: the artifact takes frames and keeps the past in states; None: it takes what the model takes.
         max_growth: share by which size and cost may exceed those of ``baseline`` (0.02 is 2 %).
         config_file: the edgekit.toml that was used, or None.
     """
@@ -222,6 +225,7 @@ class BuildRequest:
     training: Mapping[str, object] = field(default_factory=dict)
     quantization: QuantizationSettings = QuantizationSettings()
     baseline: Path | None = None
+    streaming: Streaming | None = None
     max_growth: float = 0.02
     json: bool = False
     strict: bool = False
@@ -314,6 +318,7 @@ def request_from_config(path: Path) -> BuildRequest:
         training=config.training,
         quantization=config.quantization,
         baseline=None if baseline is None else root / baseline.report,
+        streaming=config.streaming,
         max_growth=0.02 if baseline is None else parse_share(baseline.max_growth),
         config_file=path.resolve(),
     )

@@ -292,6 +292,7 @@ def _build_one(
     from edgekit.stages.precision import lower
     from edgekit.stages.preprocessing import prepare
     from edgekit.stages.staged_files import staged_files
+    from edgekit.stages.streaming import streamed
     from edgekit.stages.verdict import failure
     from edgekit.stages.verify import verify
 
@@ -329,6 +330,13 @@ def _build_one(
         code = c_code(lowered.graph, target, request.name or graph.name, prepared.taken(raw))
         rows = (*rows, *code.rows)
         staged = staged_files(lowered.graph, target, request, prepared, request.name or graph.name, content, raw)
+    stream = None
+    if request.streaming is not None:
+        with job.stage("stream"):
+            stream = streamed(
+                lowered.graph, content, lambda g: export(g, target, request, prepared), request.streaming, raw, target
+            )
+            rows = (*rows, *stream.rows)
     scores: tuple[Evaluation, ...] = ()
     if job.evaluation is not None:
         with job.stage("evaluate"):
@@ -343,14 +351,13 @@ def _build_one(
     with whole_folder(request.output, target.name) as folder:
         path = folder / f"{name}{target.suffix}"
         with writing(folder):
-            path.write_bytes(content)
+            path.write_bytes(content if stream is None else stream.content)
         code.write(folder)
         staged.write(folder)
         micro = write_micro_files(path, target)
         micro = replace(micro, warnings=(*micro.warnings, *code.warnings, *staged.warnings))
-        report = assemble(
-            request, target, job.device, source, lowered, prepared, path, rows, scores, raw, job.timings, micro, sensitivity
-        )
+        facts = (job.timings, micro, sensitivity, stream)
+        report = assemble(request, target, job.device, source, lowered, prepared, path, rows, scores, raw, *facts)
         report = replace(report, stages=staged.rows)
         error = failure(report, target, request)
         if isinstance(error, ParityError):

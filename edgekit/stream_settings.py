@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
+
+Kept = Literal["io", "variables"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Streaming:
 
     time: int | Mapping[str, int]
     hop: int | None = None
-    state: Literal["io", "variables"] = "io"
+    state: Kept = "io"
     look_ahead: int = 0
 
     def __post_init__(self) -> None:
@@ -33,3 +35,40 @@ class Streaming:
             raise ValueError(f"'hop' is a number of frames from 1, not {self.hop}")
         if self.look_ahead < 0:
             raise ValueError(f"'look_ahead' is a number of frames from 0, not {self.look_ahead}")
+
+
+def parse_time(texts: Sequence[str]) -> int | dict[str, int]:
+    """``2``, ``-1`` or ``NAME=2`` ... as the time axis of all inputs, or of those that are named.
+
+    Raises:
+        ValueError: neither, or both in one command.
+    """
+    named = {}
+    for text in texts:
+        name, _, axis = text.rpartition("=")
+        try:
+            named[name] = int(axis)
+        except ValueError:
+            raise ValueError(f"'{text}' is no axis") from None
+    if "" not in named:
+        return named
+    if len(texts) > 1:
+        raise ValueError("one axis for all inputs, or one for each by its name")
+    return named[""]
+
+
+def with_options(settings: Streaming | None, time: Sequence[str], hop: int | None, state: Kept | None) -> Streaming | None:
+    """The settings with what the command line says; None where neither asks for a stream.
+
+    Raises:
+        ValueError: an axis that is none, or a hop or state without an axis.
+    """
+    if time:
+        axis = parse_time(time)
+        settings = Streaming(axis) if settings is None else replace(settings, time=axis)
+    changes = {key: value for key, value in (("hop", hop), ("state", state)) if value is not None}
+    if settings is None:
+        if changes:
+            raise ValueError(f"'{next(iter(changes))}' is of a stream, and no time axis is given")
+        return None
+    return replace(settings, **changes)  # type: ignore[arg-type]

@@ -28,6 +28,7 @@ from edgekit.config import (
 )
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.stages.builds import failed
+from edgekit.stream_settings import Kept, with_options
 from edgekit.tables import did_you_mean
 from edgekit.target import IoType
 
@@ -64,6 +65,14 @@ from edgekit.target import IoType
 @click.option("--mean", metavar="M[,M...]", help="Then this is subtracted, per channel or one for all.")
 @click.option("--std", metavar="S[,S...]", help="Then they are divided by this, per channel or one for all.")
 @click.option("--sensitivity", is_flag=True, help="Report what quantising each layer alone does to outputs and metrics.")
+@click.option(
+    "--streaming",
+    multiple=True,
+    metavar="[NAME=]AXIS",
+    help="Build for frames that follow one another along this axis of the input, keeping the past in states.",
+)
+@click.option("--hop", type=click.IntRange(min=1), metavar="FRAMES", help="Frames of one call. [default: the fewest]")
+@click.option("--state", type=click.Choice(get_args(Kept)), help="Where states are between calls. [default: io]")
 @click.option("--labels", metavar="FILE", help="Names of the classes, one a line, for the report.")
 @click.option("--json", "json_", is_flag=True, help="Print one JSON document on stdout and nothing else.")
 @click.option("--strict", is_flag=True, help="Warnings and what this machine cannot measure count as failures.")
@@ -149,6 +158,11 @@ def _override(request: BuildRequest, options: dict[str, Any]) -> BuildRequest:
                 where="--max-growth",
                 hint="--baseline REPORT names the report to compare with",
             )
+    try:
+        changes["streaming"] = with_options(request.streaming, options["streaming"], options["hop"], options["state"])
+    except ValueError as error:
+        hint = "--streaming 2, or --streaming NAME=2 for each input; `edgekit build --help`"
+        raise UsageError(str(error), where="--streaming", hint=hint) from None
     request = replace(request, **changes)
     unnamed, configured = 0, tuple(request.inputs)
     for text in options["input_shapes"]:

@@ -24,6 +24,7 @@ from edgekit.report.quantization import (
     RoundedLayer,
     SensitivityInfo,
 )
+from edgekit.report.stream_info import StreamInfo
 
 __all__ = [
     "ArtifactInfo",
@@ -45,5 +46,6 @@ __all__ = [
     "SensitivityInfo",
     "SourceInfo",
     "StageFile",
+    "StreamInfo",
     "Verification",
 ]

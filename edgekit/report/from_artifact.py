@@ -11,8 +11,10 @@ from pathlib import Path
 from edgekit.errors import UsageError
 from edgekit.formats.description import Description
 from edgekit.formats.io_metadata import IoRecord, TensorIo
+from edgekit.formats.stream_record import StreamRecord
 from edgekit.report.model import ArtifactInfo, IoInfo, IoTensor
 from edgekit.report.snippets import kotlin_snippet, python_snippet
+from edgekit.report.snippets.streams import python_stream
 
 
 def describe(path: str | os.PathLike[str]) -> Description:
@@ -58,15 +60,18 @@ def artifact_info(
     )
 
 
-def io_info(record: IoRecord, file_name: str, labels: Sequence[str] = ()) -> IoInfo:
+def io_info(record: IoRecord, file_name: str, labels: Sequence[str] = (), stream: StreamRecord | None = None) -> IoInfo:
     """Inputs and outputs of an artifact with the code that feeds it.
 
     Args:
         record: the artifact's own record of them (``edgekit.runtime.artifact.Artifact(path).record``).
         file_name: the artifact's, which the code opens.
         labels: names of the classes of the first output.
+        stream: the artifact's record of its stream; None for one on windows.
     """
     inputs, outputs = tuple(map(_tensor, record.inputs)), tuple(map(_tensor, record.outputs))
+    if stream is not None:
+        return IoInfo(inputs, outputs, tuple(labels), {"python": python_stream(file_name, stream, inputs, outputs)})
     snippets = {
         "python": python_snippet(file_name, inputs, outputs, labels),
         "kotlin": kotlin_snippet(file_name, inputs, outputs, labels),

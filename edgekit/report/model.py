@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from edgekit.formats.description import SizeBreakdown
 from edgekit.report.quantization import QuantizationInfo
+from edgekit.report.stream_info import StreamInfo
 
 SCHEMA = "edgekit.report/1"
 
@@ -216,7 +217,8 @@ class Verification:
     """The artifact, run and compared.
 
     Attributes:
-        against: "source" (the user's model), "graph" (ours, float or fake-quantised) or "simulation" (our integer arithmetic).
+        against: "source" (the user's model), "graph" (ours, float or fake-quantised), "simulation" (our integer arithmetic), or
+            "windows": of a stream, the file that takes whole windows.
         runtime: what ran the artifact, with its ``version``.
         kernels: "default" (what an app gets), "reference", or "builtin" (optimised, where an op has no reference kernel).
         samples: how many inputs were compared.
@@ -228,7 +230,7 @@ class Verification:
         passed: whether it is met.
     """
 
-    against: Literal["source", "graph", "simulation"]
+    against: Literal["source", "graph", "simulation", "windows"]
     runtime: str
     version: str
     kernels: str
@@ -312,6 +314,7 @@ class Report:
         verification, evaluation, budget: what was measured.
         warnings: what the user should look at.
         timings: seconds of each stage, in order.
+        streaming: how the artifact is called frame by frame; None for one on windows.
         drawing: the graph as SVG, for report.html; not part of report.json.
     """
 
@@ -334,6 +337,7 @@ class Report:
     budget: tuple[BudgetCheck, ...] = ()
     warnings: tuple[str, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
+    streaming: StreamInfo | None = None
     drawing: str | None = field(default=None, repr=False)
 
     @property

@@ -26,6 +26,7 @@ from edgekit.report.numbers import (
 from edgekit.report.quantization_sections import quantization_section
 from edgekit.report.snippets.feeding import raw_values
 from edgekit.report.step_sections import step_section
+from edgekit.report.stream_section import stream_section
 
 _STATUS = {"good": ("Verified", "good"), "over_budget": ("Over budget", "warn"), "below_floor": ("Below the floor", "bad")}
 
@@ -41,6 +42,7 @@ def to_html(report: Report) -> str:
         quantization_section(report),
         bytes_section(report),
         _budget(report),
+        stream_section(report.streaming),
         _feeding(report),
         layer_section(report),
         step_section(report),
@@ -57,7 +59,7 @@ def to_html(report: Report) -> str:
 
 def headline(report: Report) -> Verification | None:
     """The verification that matters most: against the source, with the kernels that an app gets."""
-    order = {"source": 0, "graph": 1, "simulation": 2}
+    order = {"source": 0, "graph": 1, "simulation": 2, "windows": 3}
     rows = sorted(report.verification, key=lambda row: (order[row.against], row.kernels != "default"))
     return rows[0] if rows else None
 

@@ -25,6 +25,7 @@ from edgekit.report.numbers import (
 from edgekit.report.page import headline
 from edgekit.report.quantization_sections import precisions_text
 from edgekit.report.step_sections import change_text, control_rows, name_of
+from edgekit.report.stream_section import stream_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,6 +81,8 @@ def print_report(report: Report, console: Console | None = None, *, folder: str 
         console.print(f"  {escape(path)}  {bytes_text(artifact.bytes)}{f' ({saved})' if saved else ''}", soft_wrap=True)
         ops = f"{sum(artifact.operators.values())} ops: {operators_text(dict(artifact.operators))}"
         console.print(f"  [dim]{escape(ops)} · {count_text(report.graph.macs)} MACs[/dim]", soft_wrap=True)
+        if report.streaming is not None:
+            console.print(f"  [dim]{stream_text(report.streaming)}[/dim]", soft_wrap=True)
         if runtimes := dict.fromkeys(f"{row.runtime} {row.version}" for row in report.verification):
             console.print(f"  [dim]run in {escape(', '.join(runtimes))}[/dim]", soft_wrap=True)
     alone = sensitivity_table.fill(_table(*sensitivity_table.columns_of(report)), report)

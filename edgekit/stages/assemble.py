@@ -34,6 +34,7 @@ from edgekit.stages.micro import MicroFacts
 from edgekit.stages.precision import Lowered
 from edgekit.stages.preprocessing import Prepared
 from edgekit.stages.quantization_info import quantization_info
+from edgekit.stages.streaming import Streamed
 from edgekit.target import Device, Target
 
 #: Samples on which the error of every layer is measured: so many, fewer (but some) where a network's values are this large.
@@ -74,8 +75,10 @@ def assemble(
     timings: dict[str, float],
     micro: MicroFacts,
     sensitivity: SensitivityInfo | None = None,
+    stream: Streamed | None = None,
 ) -> Report:
-    """The report of one target; the artifact must lie at ``path``."""
+    """The report of one target; the artifact must lie at ``path``. ``stream``: what it is of a model on frames."""
+    exported = lowered.graph if stream is None else stream.graph
     reasons = {}
     warnings = [f"{step.step}: {line}" for step in lowered.float_graph.history for line in step.warnings]
     warnings += [*micro.warnings, *lowered.warnings]
@@ -106,21 +109,22 @@ def assemble(
         target=target.name,
         tools=_tools(target),
         source_graph=graph_summary(source),
-        graph=graph_summary(lowered.graph),
+        graph=graph_summary(exported),
         device=None if device is None else device.name,
         config=_config(request),
         history=tuple(dataclasses.asdict(step) for step in lowered.float_graph.history),
         passes=pass_info(lowered.passes),
         artifact=artifact_info(path, relative_to=path.parent, arena_bytes=micro.arena_bytes),
-        io=io_info(Artifact(path).record, path.name, labels),
-        layers=with_bits(layers(lowered.graph, errors, alone, reasons), lowered.graph, target),
+        io=io_info(Artifact(path).record, path.name, labels, exported.stream),
+        layers=with_bits(layers(exported, errors, alone, reasons), exported, target),
         quantization=quantization_info(lowered, request.quantization, sensitivity, target.runtime),
         verification=verification,
         evaluation=evaluation,
         budget=_device_checks(path, device),
         warnings=tuple(warnings),
         timings=timings,
-        drawing=_drawing(lowered.graph),
+        drawing=_drawing(exported),
+        streaming=None if stream is None else stream.info,
     )
     if request.baseline is not None:
         before = read_baseline(request.baseline, target.name)

@@ -144,7 +144,7 @@ def verify(
     else:
         inner = with_logits(lowered)
         got_logits = run_file(Artifact(export_bytes(inner)), inner, raw)
-    runtime, version = _runtime(target)
+    runtime, version = runtime_of(target)
     floor, agreement_floor = target.parity.min_sqnr_db, target.parity.min_top1_agreement
     rows = [_row(against, runtime, version, "default", count, wanted, got, wanted_logits, got_logits, floor, agreement_floor)]
     if full and lowered is not float_graph and target.exporter == "tflite":
@@ -235,13 +235,14 @@ def _against_simulation(
     simulated = run(simulated_once, first(taken, lowered, done), lowered, done)
     steps = [None if v.quant is None else v.quant.scale[0] for v in lowered.outputs]
     equal = [np.rint((a - b) / s) == 0 for a, b, s in zip(got.arrays, simulated.arrays, steps, strict=True) if s is not None]
-    runtime, version = _runtime(target)
+    runtime, version = runtime_of(target)
     row = _row("simulation", runtime, version, kernels, done, simulated, got, simulated, got, None, None)
     share = float(np.concatenate([e.ravel() for e in equal]).mean()) if equal else None
     return [Verification(**{**row.__dict__, "equal_integers": share})]
 
 
-def _runtime(target: Target) -> tuple[str, str]:
+def runtime_of(target: Target) -> tuple[str, str]:
+    """What runs a target's file here, and its version."""
     from importlib.metadata import version
 
     if target.runtime == "larq":

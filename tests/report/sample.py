@@ -8,6 +8,7 @@ from functools import cache
 import torch
 
 from edgekit.formats.description import SizeBreakdown
+from edgekit.formats.stream_record import StreamOutput
 from edgekit.ir import Graph, QuantParams, Value, Where
 from edgekit.ir.drawing import to_svg
 from edgekit.ir.history import StepRecord
@@ -22,6 +23,7 @@ from edgekit.report import (
     PassInfo,
     Report,
     SourceInfo,
+    StreamInfo,
     Verification,
 )
 from edgekit.report.from_graph import graph_summary, layers
@@ -140,4 +142,5 @@ def sample() -> Report:
         warnings=("calibration has 64 samples; 256 are usual",),
         timings={"read": 0.9, "passes": 0.08, "quantize": 2.31, "export": 0.05, "verify": 0.72},
         drawing=to_svg(exported),
+        streaming=StreamInfo(2, 50, {"x": 2}, "io", 3, 830, 1_400, 17_200, ({**vars(StreamOutput("linear", ready=25))},)),
     )

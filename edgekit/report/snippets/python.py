@@ -50,7 +50,7 @@ def python_snippet(file_name: str, inputs: Sequence[IoTensor], outputs: Sequence
     ]
     lines += ['    """']
     for index, (name, tensor) in enumerate(zip(names, inputs, strict=True)):
-        lines += _feed(index, name, tensor, tflite)
+        lines += feed_lines(index, name, tensor, tflite)
     if tflite:
         lines += ["    interpreter.invoke()"]
         lines += [
@@ -61,14 +61,15 @@ def python_snippet(file_name: str, inputs: Sequence[IoTensor], outputs: Sequence
         lines += [
             f"    {''.join(f'out{i}, ' for i in range(len(outputs)))}= session.run(None, {{{feeds}}})".replace(", =", ", =")
         ]
-    results = [_result(index, tensor) for index, tensor in enumerate(outputs)]
+    results = [result_text(index, tensor) for index, tensor in enumerate(outputs)]
     lines += [f"    return {', '.join(results)}"]
     if labels:
         lines += ["", "", "def label(scores):", "    return labels[int(np.argmax(scores))]"]
     return "\n".join(lines) + "\n"
 
 
-def _feed(index: int, name: str, tensor: IoTensor, tflite: bool) -> list[str]:
+def feed_lines(index: int, name: str, tensor: IoTensor, tflite: bool) -> list[str]:
+    """A value as the file takes it, under its own name; with ``tflite`` it is handed to the interpreter too."""
     shape = file_shape(tensor)
     if tensor.scale is None or takes_bytes(tensor):
         lines = [f"    {name} = np.asarray({name}, np.{_numpy(tensor.dtype)}).reshape({shape})"]
@@ -83,7 +84,8 @@ def _feed(index: int, name: str, tensor: IoTensor, tflite: bool) -> list[str]:
     return lines
 
 
-def _result(index: int, tensor: IoTensor) -> str:
+def result_text(index: int, tensor: IoTensor) -> str:
+    """``out0``, ``out1`` ... as floats."""
     out = f"out{index}[0]" if is_single(tensor) else f"out{index}"
     if tensor.scale is None:
         return out
