@@ -12,9 +12,10 @@ import torch
 from edgekit.compress.context import Context
 from edgekit.compress.recording import recorded
 from edgekit.compress.sparsify.held import held
-from edgekit.compress.sparsify.ranking import masks
+from edgekit.compress.sparsify.ranking import masks, moved
 from edgekit.compress.sparsify.size import compressed_sizes
 from edgekit.compress.sparsify.step import Sparsify
+from edgekit.compress.sparsify.surroundings import scores, without
 from edgekit.compress.sparsify.weights import find_weights
 from edgekit.compress.tuning import tune
 from edgekit.ir import Graph
@@ -44,6 +45,9 @@ def sparsify(step: Sparsify, graph: Graph, data: object | None, context: Context
         weights = {name: current.state[name].tensor.detach() for name in chosen}
         dead = {name: ~mask for name, mask in alive.items()}
         alive |= masks(weights, step.share(number), over_all=step.scope == "global", dead=dead)
+        if step.neighbours:
+            around = {name: scores(current.state[name], step.neighbours) for name in chosen}
+            alive |= {name: moved(alive[name], by, dead.get(name)) for name, by in around.items() if by is not None}
         Masks(current, alive).weights()
         row: dict[str, Any] = {"sparsity": _share(current, list(chosen))}
         if step.epochs:
@@ -56,6 +60,8 @@ def sparsify(step: Sparsify, graph: Graph, data: object | None, context: Context
     empty = [name for name, (count, size) in zeros.items() if count == size]
     if empty:
         warnings.append(f"no weight is left in {', '.join(empty)}: what it computes no longer depends on its input")
+    if step.neighbours and (alone := without(chosen)):
+        notes.append(f"each weight counts for itself, without those around, in {', '.join(alone)}")
     details = {
         "sparsity": _share(current, list(chosen)),
         "zeros": zeros,

@@ -28,6 +28,12 @@ def masks(weights: Mapping[str, Tensor], share: float, *, over_all: bool, dead: 
     return {name: part.view(weights[name].shape).clone() for name, part in zip(ranks, parts, strict=True)}
 
 
+def moved(alive: Tensor, scores: Tensor, dead: Tensor | None) -> Tensor:
+    """As many living weights as in a mask, but those of the highest scores; never a dead one."""
+    rank = _magnitudes(scores, dead)
+    return _living(rank, 1 - int(alive.sum()) / len(rank)).view(alive.shape)
+
+
 def _magnitudes(weight: Tensor, dead: Tensor | None) -> Tensor:
     """Flat, in float64 (one element type for one ranking); below all others where a weight is dead."""
     rank = weight.detach().cpu().double().abs().flatten()

@@ -32,6 +32,9 @@ class Sparsify:
         epochs: of the training after each round.
         training: its other settings; those of ``Training`` by default, and its ``epochs`` do not count.
         distillation: of these trainings.
+        neighbours: how much the weights around count, in the kernel of a 2-D convolution and in the image that a linear layer
+            reads: of a layer's weights those of least |w| * m^neighbours go, with m the mean magnitude of the 3 x 3 around,
+            and as many as without. Zeros then stand together and take fewer bytes; 0: each weight for itself.
         layers: weights or modules, by name or pattern (``layer3.*``), to make sparse; all if empty.
         keep: those to leave.
     """
@@ -43,6 +46,7 @@ class Sparsify:
     epochs: int = 0
     training: Training | None = None
     distillation: Distillation | None = None
+    neighbours: float = 0.0
     layers: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
 
@@ -54,6 +58,7 @@ class Sparsify:
         _OWN.word("scope", self.scope, ("layer", "global"))
         _OWN.whole("rounds", self.rounds, 1, "rounds = 6")
         _OWN.whole("epochs", self.epochs, 0, "epochs = 2")
+        _OWN.number("neighbours", self.neighbours, "an exponent of 0 or above", "neighbours = 1.0", least=0)
         _OWN.names("layers", self.layers)
         _OWN.names("keep", self.keep)
         _OWN.training(self, self.epochs, ("training", "distillation"), "after each round")

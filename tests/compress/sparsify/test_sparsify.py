@@ -67,6 +67,36 @@ def test_rounds_follow_the_cubic_schedule_and_zeros_are_never_trained_away() -> 
     assert record.details["rounds"][-1]["epochs"][-1]["training"]["top1"] > 0.8
 
 
+def test_with_neighbours_a_layer_keeps_as_many_weights_but_those_among_large_ones() -> None:
+    """Beside the means of all 3 x 3 places in numpy, for a convolution and for a linear layer behind a reshape."""
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(1, 6, 5, padding=2), nn.Flatten(), nn.Linear(6 * 64, 40), nn.ReLU(), nn.Linear(40, 4))
+    graph = graph_of(nn.Sequential(*layers), (1, 1, 8, 8))
+    alone = ek.Sparsify(sparsity=0.6, scope="global").apply(graph)
+    together = ek.Sparsify(sparsity=0.6, scope="global", neighbours=1.5).apply(graph)
+    for name, height in (("0.weight", 5), ("2.weight", 8), ("4.weight", 0)):
+        assert zeros(alone, name) == zeros(together, name)
+        given, left = graph.state[name].tensor.detach().double().abs(), together.state[name].tensor != 0
+        if not height:
+            assert torch.equal(left, alone.state[name].tensor != 0)
+            continue
+        images = given.reshape(-1, height, height).numpy()
+        means = np.empty_like(images)
+        for i, j in np.ndindex(height, height):
+            means[:, i, j] = images[:, max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2].mean((1, 2))
+        scores = (images * (means + 0.1 * means.mean()) ** 1.5).ravel()
+        border = np.sort(scores)[zeros(together, name)]
+        np.testing.assert_array_equal(left.numpy().ravel(), scores >= border)
+        assert (left != (alone.state[name].tensor != 0)).any()
+    assert together.history[0].notes[-1].endswith("in 4.weight") and not alone.history[0].notes
+
+
+def test_with_neighbours_nothing_comes_back_in_later_rounds() -> None:
+    step = ek.Sparsify(sparsity=0.8, initial=0.5, rounds=2, neighbours=1.0)
+    first = ek.Sparsify(sparsity=0.5, neighbours=1.0).apply(digits())
+    assert not bool((step.apply(first).state["head.weight"].tensor[first.state["head.weight"].tensor == 0] != 0).any())
+
+
 def test_what_is_dead_goes_first_even_where_all_else_is_smaller() -> None:
     weight, dead = torch.tensor([3.0, -0.1, 2.0, 0.0]), torch.tensor([True, False, False, False])
     alive = masks({"w": weight}, 0.5, over_all=False, dead={"w": dead})["w"]
@@ -192,6 +222,7 @@ def test_it_stands_in_a_recipe_by_its_name() -> None:
         ({"sparsity": 1.0}, "from 0 to below 1"),
         ({"sparsity": float("nan")}, "from 0 to below 1"),
         ({"initial": 0.9}, "'initial' is a share"),
+        ({"neighbours": -1.0}, "'neighbours'"),
         ({"scope": "locally"}, "unknown scope"),
         ({"rounds": 0}, "'rounds' is a whole number from 1"),
         ({"epochs": -1}, "'epochs' is a whole number from 0"),
