@@ -19,7 +19,7 @@ from edgekit.compress.quantize.post_training import PostTraining, QuantizationRe
 from edgekit.config import BuildRequest, QuantizationSettings
 from edgekit.errors import UsageError
 from edgekit.ir import Graph, QuantParams, ops
-from edgekit.passes import DECOMPOSE, EXACT, PassRecord, run_passes
+from edgekit.passes import BARE_NORMS, DECOMPOSE, EXACT, Pass, PassRecord, run_passes
 from edgekit.passes.decompose_activations import DECOMPOSE_FOR_INTEGERS
 from edgekit.precision import PrecisionPlan
 from edgekit.stages.asked import (
@@ -105,7 +105,7 @@ def lower(
             hint="--calibration DATA: some 100 typical inputs, without labels (.npz or package.module:callable); "
             "or a target that needs none: tflite-dynamic, tflite-fp16, tflite-fp32",
         )
-    graph, records = run_passes(prepared.graph, (*EXACT, *DECOMPOSE, *DECOMPOSE_FOR_INTEGERS))
+    graph, records = run_passes(prepared.graph, (*_exact(target), *DECOMPOSE, *DECOMPOSE_FOR_INTEGERS))
     equalization = None
     if request.quantization.equalize:
         wanted = request.quantization
@@ -152,6 +152,11 @@ def lower(
     return Lowered(quantized, graph, records, record, warnings, equalization, mixed, notes)
 
 
+def _exact(target: Target) -> tuple[Pass, ...]:
+    """The exact passes that a target's format asks for."""
+    return EXACT if target.exporter == "onnx" else (*EXACT, *BARE_NORMS)
+
+
 def _trained(
     prepared: Prepared, target: Target, samples: Sequence[list[torch.Tensor]] | None, request: BuildRequest, types: IoTypes
 ) -> Lowered:
@@ -168,7 +173,7 @@ def _trained(
 def _in_float(prepared: Prepared, target: Target, request: BuildRequest, types: IoTypes, plan: PrecisionPlan) -> Lowered:
     """A graph without integer activations; weights are what the target or the plan says."""
     _require_no_choice(request.quantization, target)
-    graph, records = run_passes(prepared.graph, EXACT)
+    graph, records = run_passes(prepared.graph, _exact(target))
     policy, reduced = _POLICIES[target.runtime], graph
     layers = Layers(graph, plan, policy)
     if any(precision.weights in ("int8", "int4") for precision in plan.precisions()):

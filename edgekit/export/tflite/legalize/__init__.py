@@ -10,11 +10,13 @@ from edgekit.export.tflite.legalize import activations, indices, movement, norma
 from edgekit.ir import Graph
 from edgekit.passes.base import Pass, run_passes
 from edgekit.passes.decompose import DecomposeAttention
+from edgekit.passes.fold_scale import FoldScale
 
 #: In an order in which no rewrite makes what an earlier one should have seen.
 LEGALIZE: tuple[Pass, ...] = (
     movement.DropDropout(),
     DecomposeAttention(),
+    FoldScale(),
     products.VectorMatmul(),
     products.VectorLinear(),
     products.ConstantMatmulToLinear(),
