@@ -23,13 +23,15 @@ def absorb(graph: Graph) -> Graph:
     Result::  %y = conv2d(%x, @weight ~ int8(@s), ...)
 
     A constant's data becomes the numbers that its integers stand for: every later reader sees what was trained, and its
-    integers are round(data / scale) of the trained data.
+    integers are round(data / scale) of the trained data. One that is rounded in several ways, or read in float too, becomes
+    several constants.
     """
     out = copy.deepcopy(graph)
-    trained: dict[int, Tensor] = {}
-    for node in list(out.nodes):
-        if isinstance(node.op, FakeQuantize):
-            _absorb_one(out, node, trained)
+    roundings = [node for node in out.nodes if isinstance(node.op, FakeQuantize)]
+    trained = {id(node): computed(node.input(0)).clone() for node in roundings if constant_of(node.input(0)) is not None}
+    floats = {id(value) for value in out.constants() if any(_is_float(user) for user in value.users)}
+    for node in roundings:
+        _absorb_one(out, node, trained.get(id(node)), floats)
     for node in out.nodes:
         x = node.inputs[0] if node.inputs else None
         if isinstance(node.op, MOVERS) and x is not None and not x.is_constant and x.quant is not None:
@@ -78,21 +80,25 @@ def constant_of(value: Value) -> Value | None:
     return constant_of(first) if second.is_constant else None
 
 
-def _absorb_one(graph: Graph, node: Node, trained: dict[int, Tensor]) -> None:
-    """``trained``: by id of a constant, its data before it was put on the grid."""
+def _is_float(node: Node) -> bool:
+    """Whether a reader of a constant takes it as it is: it neither rounds it nor is a product of constants."""
+    return not isinstance(node.op, FakeQuantize) and not all(v is None or constant_of(v) is not None for v in node.inputs)
+
+
+def _absorb_one(graph: Graph, node: Node, trained: Tensor | None, floats: set[int]) -> None:
+    """``trained``: what a constant is before it is put on the grid. ``floats``: ids of constants that are read in float."""
     value, quant = constant_of(node.input(0)), params_of(node)
-    if value is None:
+    if value is None or trained is None:
         node.input(0).quant = quant
         graph.replace(node.output, node.input(0))
         return
-    if value.quant is not None and value.quant != quant:  # rounded in two ways: two constants
-        value = graph.constant(trained[id(value)].clone(), value.name)
-    if value.quant is None:
-        trained[id(value)] = computed(node.input(0)).clone()
-        on_grid = dequantize(quantize_constant(trained[id(value)], quant), quant)
+    on_grid = dequantize(quantize_constant(trained, quant), quant)
+    if id(value) in floats or (value.quant is not None and value.quant != quant):
+        value = graph.constant(on_grid, value.name)
+    elif value.quant is None:
         with torch.no_grad():
             value.tensor.copy_(on_grid)
-        value.quant = quant
+    value.quant = quant
     for reader in list(node.output.users):
         for index, seen in enumerate(reader.inputs):
             if seen is node.output:

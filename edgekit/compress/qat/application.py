@@ -106,6 +106,7 @@ def _scales(graph: Graph) -> dict[str, dict[str, Any]]:
         if isinstance(node.op, FakeQuantize) and node.op.dtype != "int32":
             value, params = constant_of(node.input(0)) or node.input(0), params_of(node)
             name = value.name if value.is_constant or value.producer is None else node.output.name
+            name = node.output.name if name in found else name  # of weights that are rounded in several ways
             found[name] = {"dtype": params.dtype, "zero_point": params.zero_point[0], "scales": sorted(params.scale)}
     return found
 

@@ -50,6 +50,7 @@ class _Attachment:
         self.groups: Groups = build(graph, integer, {})
         self.scales: dict[int, Value] = {}  # by id(group), and by id of a weight
         self.rounded: dict[tuple[int, int], Value] = {}  # (id of a constant, id of its scale) -> rounded
+        self.origins = _origins(graph)
 
     def run(self) -> Graph:
         graph = self.graph
@@ -145,6 +146,7 @@ class _Attachment:
     def _constant(self, node: Node, index: int, scale: Value, op: FakeQuantize) -> None:
         value = node.input(index)
         value.quant = None
+        value = self.origins.get(id(value), value)
         if (id(value), id(scale)) not in self.rounded:
             self.rounded[id(value), id(scale)] = self._round(value, scale, op, None)
         self.graph.set_input(node, index, self.rounded[id(value), id(scale)])
@@ -172,6 +174,26 @@ class _Attachment:
         if not learned:
             return self.graph.constant(data, f"{name}.scale")
         return self.graph.add_state(_free(f"{SCALES}.{name.replace('.', '_')}", self.graph), nn.Parameter(data))
+
+
+def _origins(graph: Graph) -> dict[int, Value]:
+    """What a constant is a copy of, by its id: quantisation copies those that readers need in different integers.
+
+    The copies share the memory of the first one; in training there is one tensor again, which all readers train.
+    """
+    found: dict[int, Value] = {}
+    first: dict[tuple[object, ...], Value] = {_memory(value): value for value in graph.state.values()}
+    for value in graph.constants():
+        origin = first.setdefault(_memory(value), value)
+        if origin is not value and value.type.numel():
+            found[id(value)] = origin
+    return found
+
+
+def _memory(value: Value) -> tuple[object, ...]:
+    """What two constants have in common whose elements are the same memory."""
+    tensor = value.tensor
+    return tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride()
 
 
 def _free(wish: str, graph: Graph) -> str:
