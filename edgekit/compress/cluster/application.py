@@ -7,11 +7,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from edgekit.compress.cluster.codebooks import Codebook, bias_codebook, codebook_of
+from edgekit.compress.cluster.digits import rounded
 from edgekit.compress.cluster.moving import Moving
 from edgekit.compress.cluster.sharing import Sharing
 from edgekit.compress.cluster.step import Cluster
@@ -104,12 +104,6 @@ def _round(value: Value, codebook: Codebook, step: Cluster) -> None:
         tensor.copy_(whole * units)
     else:
         tensor.copy_(rounded(tensor.detach(), step.significant))
-
-
-def rounded(tensor: Tensor, digits: int) -> Tensor:
-    """The nearest numbers of so many binary digits."""
-    fractions, exponents = np.frexp(tensor.cpu().double().numpy())
-    return torch.from_numpy(np.ldexp(np.rint(np.ldexp(fractions, digits)), exponents - digits)).to(tensor.dtype)
 
 
 def _row(value: Value, codebook: Codebook, before: Tensor) -> dict[str, Any]:
