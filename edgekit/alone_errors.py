@@ -13,6 +13,10 @@ from edgekit.ir.ops.base import as_tuple
 from edgekit.layer_errors import energy
 from edgekit.metrics import decibels
 
+#: Layers whose third input is a bias.
+_BIASED = (ops.Conv1d, ops.Conv2d, ops.ConvTranspose1d, ops.ConvTranspose2d, ops.Linear)
+_BIAS = 2
+
 #: Ops that change the form of a value and not the value: the borders between integers and floats.
 _Border = ops.Identity
 
@@ -23,7 +27,8 @@ def alone_errors(
     """What each layer's quantisation alone does to the model's outputs.
 
     For each op of ``other`` that carries ``quant`` on its outputs or its constants: that op is taken from ``other``, all
-    before and behind it from the float graph.
+    before and behind it from the float graph. A bias that was corrected for what the quantised network feeds its layer is
+    wrong for what the float network does: it is corrected anew.
 
     Args:
         reference: the float graph.
@@ -36,7 +41,6 @@ def alone_errors(
         SQNR in dB over the elements of all these outputs, by the name of the op's first value; ops that do not lead to them
         are left out.
     """
-    seen: dict[str, torch.Tensor] = {}
     place = {value.name: index for index, node in enumerate(reference.nodes) for value in node.outputs}
     useful, behind = _behind(reference, set(outputs))
     batch = batch_size_of(reference, inputs)
@@ -53,12 +57,12 @@ def alone_errors(
     own = {id(value): value.name for value in reference.values()}
     found = {}
     with torch.no_grad():
-        reference.module().eval().run(list(inputs), observe=lambda value, tensor: seen.update({value.name: tensor}))
+        seen = _seen(reference, inputs)
         signal = sum(energy(seen[name]) for name in outputs)
         for node, index in nodes:
             if any(v is not None and not v.is_constant and not names[id(v)] for v in node.inputs):
                 continue  # it follows an op that the float graph does not have
-            changed = _results(node, names, seen, {}, batch)
+            changed = _results(node, names, seen, {}, batch, twin=reference.nodes[index])
             if any(name not in seen or tensor.shape != seen[name].shape for name, tensor in changed.items()):
                 continue
             for later in behind[index]:
@@ -68,14 +72,18 @@ def alone_errors(
     return found
 
 
-def alone_graphs(reference: Graph, other: Graph) -> Iterator[tuple[Node, Graph]]:
+def alone_graphs(reference: Graph, other: Graph, inputs: Sequence[torch.Tensor]) -> Iterator[tuple[Node, Graph]]:
     """For each op of ``other`` that carries ``quant``: it, and the float graph with this op alone taken from ``other``.
+
+    Corrected biases are corrected anew; see ``alone_errors``.
 
     Args:
         reference: the float graph.
         other: the same, quantised; ops correspond by the names of their values. Ops that the float graph does not have, or
             that read what it does not have, are left out.
+        inputs: one batch, which biases are corrected on.
     """
+    seen = _seen(reference, inputs)
     known = {value.name for value in reference.inputs} | {v.name for node in reference.nodes for v in node.outputs}
     names = {id(value): _name(value, known) for value in other.values()}
     place = {node.output.name: index for index, node in enumerate(reference.nodes)}
@@ -87,10 +95,12 @@ def alone_graphs(reference: Graph, other: Graph) -> Iterator[tuple[Node, Graph]]
             continue
         changed = reference.copy()
         twin = changed.nodes[index]
+        bias = _bias_alone(node, twin, seen)
         for at, value in enumerate(node.inputs):
             if value is None or not value.is_constant:
                 continue
-            constant = changed.constant(value.tensor.detach(), value.name)
+            data = value.tensor if at != _BIAS or bias is None else bias
+            constant = changed.constant(data.detach(), value.name)
             constant.quant = value.quant
             if at < len(twin.inputs):
                 changed.set_input(twin, at, constant)
@@ -99,6 +109,36 @@ def alone_graphs(reference: Graph, other: Graph) -> Iterator[tuple[Node, Graph]]
         for mine, theirs in zip(twin.outputs, node.outputs, strict=True):
             mine.quant = theirs.quant
         yield node, changed
+
+
+def _seen(graph: Graph, inputs: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What every value is on one batch, by name."""
+    seen: dict[str, torch.Tensor] = {}
+    with torch.no_grad():
+        graph.module().eval().run(list(inputs), observe=lambda value, tensor: seen.update({value.name: tensor}))
+    return seen
+
+
+def _bias_alone(node: Node, twin: Node, seen: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
+    """The bias of a quantised layer, corrected for the rounding of its own weight alone; None where it is not corrected.
+
+    ``twin``: the float graph's layer, which read and gave what is in ``seen``.
+    """
+    if not isinstance(node.op, _BIASED) or node.op != twin.op or node.optional(_BIAS) is None:
+        return None
+    bias, own, x, weight = node.input(_BIAS), twin.optional(_BIAS), seen.get(twin.input(0).name), node.input(1)
+    constants = [v for v in (bias, own, weight, twin.input(1)) if v is not None]
+    if x is None or weight.quant is None or not all(v.is_constant for v in constants):
+        return None
+    start = torch.zeros_like(bias.tensor) if own is None else own.tensor
+    if start.shape != bias.tensor.shape or torch.equal(start, bias.tensor):
+        return None
+    op = node.op.with_(activation="none").at(len(x))
+    with torch.no_grad():
+        lost = torch.as_tensor(op.run(x, twin.input(1).tensor, None, training=False))
+        lost = lost - torch.as_tensor(op.run(x, fake_quantize(weight.tensor, weight.quant), None, training=False))
+    axis = lost.dim() - 1 if isinstance(node.op, ops.Linear) else 1
+    return start.detach() + lost.mean([d for d in range(lost.dim()) if d != axis])
 
 
 def _carries_quant(node: Node) -> bool:
@@ -136,22 +176,32 @@ def _name(value: Value, known: set[str]) -> str:
 
 
 def _results(
-    node: Node, names: Mapping[int, str], seen: Mapping[str, torch.Tensor], changed: Mapping[str, torch.Tensor], batch: int
+    node: Node,
+    names: Mapping[int, str],
+    seen: Mapping[str, torch.Tensor],
+    changed: Mapping[str, torch.Tensor],
+    batch: int,
+    *,
+    twin: Node | None = None,
 ) -> dict[str, torch.Tensor]:
     """One op on values that were computed before; with fake quantisation where it carries ``quant``.
 
-    ``names``: those of the values in ``seen`` and ``changed``, by the identities of the node's own.
+    ``names``: those of the values in ``seen`` and ``changed``, by the identities of the node's own. ``twin``: the float
+    graph's node, where this is the quantised one.
     """
+    bias = None if twin is None else _bias_alone(node, twin, seen)
 
-    def tensor(value: Value | None) -> torch.Tensor | None:
+    def tensor(at: int, value: Value | None) -> torch.Tensor | None:
         if value is None:
             return None
         if value.is_constant:
-            return value.tensor if value.quant is None else fake_quantize(value.tensor, value.quant)
+            data = value.tensor if at != _BIAS or bias is None else bias
+            return data if value.quant is None else fake_quantize(data, value.quant)
         name = names[id(value)]
         return changed[name] if name in changed else seen[name]
 
-    results = as_tuple(node.op.at(batch).run(*[tensor(value) for value in node.inputs], training=False))
+    inputs = [tensor(at, value) for at, value in enumerate(node.inputs)]
+    results = as_tuple(node.op.at(batch).run(*inputs, training=False))
     return {
         names[id(value)]: result if value.quant is None else fake_quantize(result, value.quant)
         for value, result in zip(node.outputs, results, strict=True)

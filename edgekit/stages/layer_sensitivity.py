@@ -17,7 +17,7 @@ from edgekit.data.metrics import Labelled, measure
 from edgekit.ir import Graph, Node
 from edgekit.report import LayerSensitivity, SensitivityInfo
 from edgekit.stages.evaluate import arranged
-from edgekit.stages.feeding import count_of, first
+from edgekit.stages.feeding import batches, count_of, first
 from edgekit.stages.inputs import input_specs, to_graph_layout
 from edgekit.stages.precision import Lowered
 from edgekit.stages.preprocessing import Prepared
@@ -70,7 +70,7 @@ def layer_sensitivity(
         )
 
     rows = []
-    for node, graph in alone_graphs(lowered.float_graph, lowered.graph):
+    for node, graph in alone_graphs(lowered.float_graph, lowered.graph, batches(samples, lowered.graph)[0]):
         if isinstance(node.op, COPIES):
             continue  # it moves integers and rounds nothing
         if say is not None:
