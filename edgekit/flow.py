@@ -5,21 +5,22 @@ source -> graph -> compression steps -> exact passes -> quantisation -> file -> 
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from edgekit.build_options import checked
 from edgekit.config import BuildRequest, is_unnamed
 from edgekit.errors import EdgekitError, ParityError, UsageError, exit_code_of
 from edgekit.fingerprint import BuildRecord, is_up_to_date, touch_outputs
 from edgekit.output import exclusive, whole_folder, write_whole, writing
 from edgekit.stages.builds import Build, summary
-from edgekit.tables import did_you_mean
 from edgekit.target import Device, Target
 
 if TYPE_CHECKING:
@@ -96,16 +97,12 @@ def build(
     from edgekit.frontend.source import load
     from edgekit.train.settings import Training
 
-    known = [item.name for item in fields(BuildRequest)]
-    if unknown := [option for option in options if option not in known]:
-        raise UsageError(
-            f"edgekit.build has no option '{unknown[0]}'", where="edgekit.build", hint=did_you_mean(unknown[0], known)
-        )
     several = not isinstance(target, str | Path)
     targets = tuple(str(t) for t in target) if several else (str(target),)  # type: ignore[union-attr]
     steps, tables = steps_and_tables(recipe)
     if isinstance(options.get("training"), Training):
         options["training"] = options["training"].options()
+    settings = checked(options, inspect.signature(build).parameters)
     request = BuildRequest(
         model=model if isinstance(model, str) else str(model) if isinstance(model, Path) else type(model).__name__,
         root=Path.cwd(),
@@ -116,7 +113,7 @@ def build(
         device=None if device is None else str(device),
         train=train if isinstance(train, str) else None,
         recipe=tables,
-        **options,
+        **settings,
     )
     job = _job(request, calibration, evaluate, lambda text: None, steps=steps, train=train)
     shapes = _shapes(request) if example_inputs is None else None

@@ -67,8 +67,7 @@ def parse(cls: type[T], table: Mapping[str, Any], *, file: Path, at: str = "") -
     unknown = [key for key in table if key not in fields]
     if unknown:
         raise ConfigError(f"unknown key '{unknown[0]}'{_in(at)}", where=file, hint=did_you_mean(unknown[0], fields))
-    hints = typing.get_type_hints(cls)
-    values = {key: _convert(value, hints[key], file=file, at=_join(at, key)) for key, value in table.items()}
+    values = values_of(cls, table, file=file, at=at)
     for name, field in fields.items():
         if name not in values and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise ConfigError(f"missing key '{name}'{_in(at)}", where=file, hint=f"add `{name} = ...`")
@@ -76,6 +75,12 @@ def parse(cls: type[T], table: Mapping[str, Any], *, file: Path, at: str = "") -
         return cls(**values)
     except ValueError as error:
         raise ConfigError(f"{error}{_in(at)}", where=file, hint=_EXAMPLE) from None
+
+
+def values_of(cls: type[Any], table: Mapping[str, Any], *, file: Path, at: str = "") -> dict[str, Any]:
+    """The values of a table as the fields of a dataclass want them; see ``parse``."""
+    hints = typing.get_type_hints(cls)
+    return {key: _convert(value, hints[key], file=file, at=_join(at, key)) for key, value in table.items()}
 
 
 def _convert(value: Any, annotation: Any, *, file: Path, at: str) -> Any:

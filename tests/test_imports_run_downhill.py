@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "target": {"errors", "tables", "precision"},
     "stream_settings": {"errors"},
     "config": {"errors", "tables", "precision", "target", "stream_settings"},
+    "build_options": {"errors", "tables", "config"},
     "checks": {"errors", "tables"},
     "reference": {"errors", "tables"},
     "data": {"errors", "config", "reference"},
