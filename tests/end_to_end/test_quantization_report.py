@@ -54,7 +54,7 @@ def test_alone_graphs_quantise_one_layer_and_nothing_else() -> None:
     by_name = alone_errors(before, after, [x], [before.outputs[0].name], effort=10**12)
     with torch.no_grad():
         wanted = before.module().eval().run([x])[0].numpy()
-        for node, graph in alone_graphs(before, after):
+        for node, graph in alone_graphs(before, after, [x]):
             quantised = [v for v in graph.values() if v.quant is not None]
             for value in quantised:
                 assert value.producer is not None or value.is_constant
