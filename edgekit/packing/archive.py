@@ -24,7 +24,7 @@ from edgekit.packing.choosing import choose
 from edgekit.packing.coder import Decoder, Encoder
 from edgekit.packing.damage import Damaged
 from edgekit.packing.layout import Array, arrays_of
-from edgekit.packing.sections import END, PRODUCT, Form, code_array
+from edgekit.packing.sections import CUT, END, Form, code_array
 from edgekit.packing.workspace import workspace_of
 
 MAGIC = b"EKZ\x01"
@@ -124,7 +124,7 @@ def read(archive: bytes) -> bytes:
         raise Damaged("it ends too early")
     channel = Channel(Decoder(archive[at + raw :]), table_bits[0], archive[at : at + raw])
     data = bytearray()
-    while method := channel.below(PRODUCT + 1, what="a method"):
+    while method := channel.below(CUT + 1, what="a method"):
         data += channel.text(channel.below(size - len(data) + 1, what="a length"), None)
         length = channel.below(size - len(data) + 1, what="a length")
         data += code_array(channel, length, None, Form(method), data, "")

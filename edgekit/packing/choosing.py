@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from edgekit.packing import elements
 from edgekit.packing.channel import MOST_DECISIONS, Channel
 from edgekit.packing.coder import Encoder
+from edgekit.packing.finding import Earlier
 from edgekit.packing.layout import Array
-from edgekit.packing.sections import HUFFMAN, PLANES, PRODUCT, SPARSE, STORED, SYMBOLS, Form, code_array, product
+from edgekit.packing.sections import CUT, HUFFMAN, PLANES, PRODUCT, SPARSE, STORED, SYMBOLS, Form, code_array, product
+from edgekit.packing.several import parts_of
 from edgekit.packing.text import MOST
 
 #: Arrays of more bytes are never tried as text, nor are those of more than the second number that have few values.
@@ -42,7 +44,11 @@ def choose(data: bytes, arrays: list[Array], *, fast: bool) -> list[Section]:
     budget = 0 if fast else MOST_DECISIONS
     sections: list[Section] = []
     scales = _scales(data, arrays)
+    earlier, positions = _of_several(data, arrays)
     for array in arrays:
+        if array.start in positions and (cut := earlier.find(array, positions[array.start])) is not None:
+            sections.append(Section(array, Form(CUT, array.bits, cut=cut)))
+            continue
         content = data[array.start : array.start + array.size]
         if array.role == "scales":
             if (form := _as_product(data, array, scales)) is not None:
@@ -53,6 +59,15 @@ def choose(data: bytes, arrays: list[Array], *, fast: bool) -> list[Section]:
             budget -= _decisions(content, form)
             sections.append(Section(array, form))
     return _with_long_text(data, sections)
+
+
+def _of_several(data: bytes, arrays: list[Array]) -> tuple[Earlier, dict[int, int]]:
+    """Where several files stand in one: the arrays of the first, and of the others' arrays their number in their file."""
+    parts = parts_of(data)
+    within = [[a for a in arrays if part.start <= a.start < part.start + part.size] for part in parts]
+    weights = [[a for a in each if a.role == "weights"] for each in within]
+    positions = {array.start: number for each in weights[1:] for number, array in enumerate(each)}
+    return Earlier(data, weights[0] if weights else []), positions
 
 
 def _smallest(content: bytes, array: Array, budget: int) -> Form | None:

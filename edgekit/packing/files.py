@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
-from edgekit.errors import InputError, OutputError
+from edgekit.errors import InputError, OutputError, UsageError
 from edgekit.packing.archive import MOST_BYTES, Packed, read, write
 from edgekit.packing.damage import Damaged
+from edgekit.packing.several import join, parts_of
+
+#: A file, or what is in it.
+Source = str | os.PathLike[str] | bytes
 
 
-def pack(model: str | os.PathLike[str] | bytes, output: str | os.PathLike[str] | None = None, *, fast: bool = False) -> Packed:
+def pack(model: Source | Mapping[str, Source], output: str | os.PathLike[str] | None = None, *, fast: bool = False) -> Packed:
     """Packs a file for delivery. The same file gives the same archive.
 
     Args:
-        model: a .tflite or .onnx file, or any other; or its bytes.
+        model: a .tflite or .onnx file, or any other; or its bytes. Several by name, the sizes of a slimmable network with the
+            largest first, become one archive, in which the others are written as parts of the first where they are that.
         output: the archive's path; nothing is written if None.
         fast: Huffman codes alone for weights: the archive is larger, and Python unpacks it in a fraction of a second.
 
@@ -26,7 +32,12 @@ def pack(model: str | os.PathLike[str] | bytes, output: str | os.PathLike[str] |
         InputError: the file can't be read, or is empty or larger than 2 GiB.
         OutputError: the archive can't be written.
     """
-    data, where = _content(model)
+    where: str | None
+    if isinstance(model, Mapping):
+        files = {name: _content(source)[0] for name, source in model.items()}
+        data, where = join(files) if files else b"", ", ".join(files)
+    else:
+        data, where = _content(model)
     if not data:
         raise InputError("there is nothing to pack: the file is empty", where=where, hint="the path of a model file")
     if len(data) > MOST_BYTES:
@@ -39,15 +50,17 @@ def pack(model: str | os.PathLike[str] | bytes, output: str | os.PathLike[str] |
     return packed
 
 
-def unpack(archive: str | os.PathLike[str] | bytes, output: str | os.PathLike[str] | None = None) -> bytes:
+def unpack(archive: Source, output: str | os.PathLike[str] | None = None, *, width: float | str | None = None) -> bytes:
     """The file of an archive, byte for byte.
 
     Args:
         archive: an .ekz file, or its bytes.
         output: where to write the file; nothing is written if None, or where the archive is damaged.
+        width: which one of an archive of several files, by name: ``0.5``.
 
     Raises:
         InputError: the archive can't be read, is none, or is damaged.
+        UsageError: it holds several files and none is named, or none of this name.
         OutputError: the file can't be written.
     """
     content, where = _content(archive)
@@ -60,9 +73,26 @@ def unpack(archive: str | os.PathLike[str] | bytes, output: str | os.PathLike[st
     except MemoryError as error:
         hint = "another machine, or, where the archive is not your own, look where it comes from"
         raise InputError("there is not enough memory for what this archive declares", where=where, hint=hint) from error
+    data = _one_of(data, width, where)
     if output is not None:
         write_file(Path(output), data)
     return data
+
+
+def _one_of(data: bytes, width: float | str | None, where: str | None) -> bytes:
+    """The file of this name, where there are several."""
+    parts = parts_of(data)
+    wanted = None if width is None else width if isinstance(width, str) else f"{width:g}"
+    if wanted is None and not parts:
+        return data
+    for part in parts:
+        if part.name == wanted:
+            return data[part.start : part.start + part.size]
+    names = ", ".join(part.name for part in parts)
+    if not parts:
+        raise UsageError("the archive holds one file, and no widths", where=where, hint="leave the width out")
+    what = f"the archive holds {len(parts)} files" + ("" if wanted is None else f", and none is called '{wanted}'")
+    raise UsageError(what, where=where, hint=f"one of the widths {names}")
 
 
 def write_decoder(folder: Path) -> tuple[Path, ...]:
@@ -78,7 +108,7 @@ def write_decoder(folder: Path) -> tuple[Path, ...]:
     return tuple(written)
 
 
-def _content(source: str | os.PathLike[str] | bytes) -> tuple[bytes, str | None]:
+def _content(source: Source) -> tuple[bytes, str | None]:
     if isinstance(source, bytes | bytearray | memoryview):
         return bytes(source), None
     path = Path(source)

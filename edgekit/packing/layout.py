@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgekit.errors import InputError
+from edgekit.packing.damage import Damaged
+from edgekit.packing.several import parts_of
 
 #: Arrays of fewer bytes stay part of the text around them.
 LEAST = 32
@@ -33,7 +35,17 @@ class Array:
 
 
 def arrays_of(data: bytes) -> list[Array]:
-    """The arrays of a TFLite or ONNX file, in order and apart from each other; none for other bytes or a damaged file."""
+    """The arrays of a TFLite or ONNX file, in order and apart from each other; none for other bytes or a damaged file.
+
+    Of several files in one, the arrays of all.
+    """
+    with contextlib.suppress(Damaged):
+        if several := parts_of(data):
+            return [
+                replace(array, start=part.start + array.start)
+                for part in several
+                for array in arrays_of(data[part.start : part.start + part.size])
+            ]
     found: list[Array] = []
     with contextlib.suppress(InputError):
         if data[4:8] == b"TFL3":

@@ -7,6 +7,7 @@
 ``stored``    as it is
 ``sparse``    which elements are not the common one, and an array of these, each in a form of its own
 ``product``   float32: a factor times numbers that stand earlier in the file
+``cut``       rows and columns of an earlier array, each line times a number (``cutting.py``)
 ============  ==================================================================================================
 """
 
@@ -19,11 +20,12 @@ from numpy.typing import NDArray
 
 from edgekit.packing import elements, huffman
 from edgekit.packing.channel import Channel
+from edgekit.packing.cutting import Cut, code_cut
 from edgekit.packing.damage import Damaged
 from edgekit.packing.symbols import Matrix
 
 #: The methods by the number that stands in an archive; 0 ends it.
-END, SYMBOLS, PLANES, HUFFMAN, STORED, SPARSE, PRODUCT = range(7)
+END, SYMBOLS, PLANES, HUFFMAN, STORED, SPARSE, PRODUCT, CUT = range(8)
 
 #: Elements of so many bits, by the number that stands in an archive.
 WIDTHS = (8, 16, 32, 64, 4, 2)
@@ -45,6 +47,7 @@ class Form:
         parts: (planes) the forms of the bytes; (sparse) of the places, and of the other elements.
         source: (product) first byte of the numbers that are multiplied.
         factor: (product) the factor's four bytes.
+        cut: (cut) of what it is a part.
     """
 
     method: int
@@ -56,6 +59,7 @@ class Form:
     parts: tuple[Form, ...] = ()
     source: int = 0
     factor: bytes = b""
+    cut: Cut | None = None
 
 
 def code_array(
@@ -89,7 +93,9 @@ def code_array(
         bits = width or WIDTHS[channel.below(len(WIDTHS), WIDTHS.index(form.bits), what="the width of elements")]
         if bits > 8 and size % (bits // 8):
             raise Damaged("an array in it has a part of an element")
-        if form.method == PLANES:
+        if form.method == CUT:
+            out = code_cut(channel, size, bits, given, form.cut, before)
+        elif form.method == PLANES:
             out = _planes(channel, size, bits, given, form, role)
         elif form.method == SPARSE:
             out = _sparse(channel, size, bits, given, form, role)
@@ -141,7 +147,7 @@ def _inner(
     channel: Channel, size: int, given: bytes | None, form: Form, allowed: tuple[int, ...], role: str, bits: int = 8
 ) -> bytes:
     """An array inside another, with its method before it; what it is made of has ``bits`` bits."""
-    method = channel.below(PRODUCT + 1, form.method, what="a method")
+    method = channel.below(CUT + 1, form.method, what="a method")
     if method not in allowed:
         raise Damaged(f"a part of an array in it can't have method {method}")
     return code_array(channel, size, given, form if given is not None else Form(method), b"", role, bits)

@@ -16,6 +16,7 @@ from edgekit.compress.quantize.layers import Layers
 from edgekit.compress.quantize.pointwise import linear_for_pointwise
 from edgekit.compress.quantize.policy import LITERT, ONNXRUNTIME, TFLM, Policy
 from edgekit.compress.quantize.post_training import PostTraining, QuantizationRecord, quantize
+from edgekit.compress.slimmable.tying import Tied, Within, shorten_biases, tie
 from edgekit.config import BuildRequest, QuantizationSettings
 from edgekit.errors import UsageError
 from edgekit.ir import Graph, QuantParams, ops
@@ -64,6 +65,7 @@ class Lowered:
     equalization: Equalization | None = None
     mixed: Mixed | None = None
     notes: tuple[str, ...] = ()
+    tied: Tied | None = None
 
 
 def lower(
@@ -74,6 +76,7 @@ def lower(
     types: IoTypes,
     say: Callable[[str], None] | None = None,
     score: Callable[[Graph], float] | None = None,
+    within: Within | None = None,
 ) -> Lowered:
     """Runs the exact passes and the target's quantisation; a graph that was trained in integers keeps those.
 
@@ -85,6 +88,7 @@ def lower(
         types: of inputs and outputs.
         say: is told what goes on, where that takes long.
         score: the metric of a graph in percentage points, for choosing precisions by it.
+        within: the larger network that this one's weights are parts of, as it was lowered for the same target.
 
     Raises:
         UsageError: an integer target without calibration data.
@@ -97,7 +101,7 @@ def lower(
     plan = PrecisionPlan(quantization.precision, request.quantization.layers)
     integers = [precision for precision in plan.precisions() if precision.activations != "float32"]
     if not integers:
-        return _in_float(prepared, target, request, types, plan)
+        return _in_float(prepared, target, request, types, plan, within)
     if samples is None:
         raise UsageError(
             f"'{target.name}' stores activations in {integers[0].activations[3:]} bits and needs calibration data",
@@ -124,6 +128,9 @@ def lower(
     if quantization.packs_binary_weights:
         graph, pointwise = linear_for_binary_pointwise(graph)
         records = (*records, pointwise)
+    tied = None if within is None else tie(graph, within)
+    if tied is not None:  # its integers are there already
+        graph, options = tied.graph, replace(options, rounding="nearest")
     mixed = chosen(graph, samples, policy, options, request.quantization, plan, score)
     quantized, record = quantize(
         graph,
@@ -135,7 +142,10 @@ def lower(
         plan=plan if mixed is None else mixed.plan,
         io_types=types.integers(),
         say=say,
+        least_scales=None if tied is None else tied.scales,
     )
+    if tied is not None:
+        shorten_biases(quantized, tied.layers)
     over = Layers(quantized, plan)
     require_kept(quantized, over, target)
     notes = () if mixed is not None else wider_weights(quantized, over, target)
@@ -149,7 +159,7 @@ def lower(
         *unused(request.quantization, record, linear),
         *notes_on_bits(quantized, target),
     )
-    return Lowered(quantized, graph, records, record, warnings, equalization, mixed, notes)
+    return Lowered(quantized, graph, records, record, warnings, equalization, mixed, notes, tied)
 
 
 def _exact(target: Target) -> tuple[Pass, ...]:
@@ -170,10 +180,19 @@ def _trained(
     return Lowered(trained, plain, (), QuantizationRecord(), warnings, notes=notes)
 
 
-def _in_float(prepared: Prepared, target: Target, request: BuildRequest, types: IoTypes, plan: PrecisionPlan) -> Lowered:
+def _in_float(
+    prepared: Prepared,
+    target: Target,
+    request: BuildRequest,
+    types: IoTypes,
+    plan: PrecisionPlan,
+    within: Within | None = None,
+) -> Lowered:
     """A graph without integer activations; weights are what the target or the plan says."""
     _require_no_choice(request.quantization, target)
     graph, records = run_passes(prepared.graph, _exact(target))
+    tied = None if within is None or plan.default.weights != "float32" else tie(graph, within)
+    graph = graph if tied is None else tied.graph
     policy, reduced = _POLICIES[target.runtime], graph
     layers = Layers(graph, plan, policy)
     if any(precision.weights in ("int8", "int4") for precision in plan.precisions()):
@@ -184,7 +203,7 @@ def _in_float(prepared: Prepared, target: Target, request: BuildRequest, types: 
     elsewhere = any(Target.load(name).quantization.needs_calibration for name in request.targets)
     notes, warnings = (idle, ()) if elsewhere else ((), idle)
     notes += unreduced(reduced, target)
-    return Lowered(reduced, graph, records, warnings=(*types.warnings, *warnings), notes=notes)
+    return Lowered(reduced, graph, records, warnings=(*types.warnings, *warnings), notes=notes, tied=tied)
 
 
 def _require_no_choice(settings: QuantizationSettings, target: Target) -> None:

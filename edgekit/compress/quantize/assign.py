@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
 from edgekit.compress.quantize.borders import WEIGHTED, Modes, is_activation
@@ -31,17 +33,24 @@ def assign_activations(graph: Graph, integer: set[int], groups: Groups, ranges: 
             value.quant = group.fixed or activation_params(*ranges[id(group)], group.type)
 
 
-def assign_constants(graph: Graph, modes: Modes, policy: Policy, layers: Layers | None = None) -> None:
+def assign_constants(
+    graph: Graph,
+    modes: Modes,
+    policy: Policy,
+    layers: Layers | None = None,
+    least_scales: Mapping[str, torch.Tensor] | None = None,
+) -> None:
     """Sets ``quant`` on weights, biases and other constants of integer nodes. A constant needed in two ways is copied.
 
-    ``layers`` says which integers weights become; int8 by default.
+    ``layers`` says which integers weights become; int8 by default. ``least_scales``: by the name of a layer's output, the
+    smallest scale for each row of its weight.
     """
     layers = layers or Layers(graph)
     for node in graph.nodes:
         if id(node) not in modes.nodes:
             continue
         if isinstance(node.op, WEIGHTED):
-            _assign_weighted(graph, node, policy, layers.of(node).weights)
+            _assign_weighted(graph, node, policy, layers.of(node).weights, (least_scales or {}).get(node.name))
         elif isinstance(node.op, ops.Prelu):
             _set(graph, node, 1, weight_params(node.input(1).tensor, None))
         elif isinstance(node.op, ops.Gather) and node.input(0).is_constant:
@@ -56,7 +65,7 @@ def assign_constants(graph: Graph, modes: Modes, policy: Policy, layers: Layers 
                     _set(graph, node, index, quant)
 
 
-def _assign_weighted(graph: Graph, node: Node, policy: Policy, dtype: str) -> None:
+def _assign_weighted(graph: Graph, node: Node, policy: Policy, dtype: str, least: torch.Tensor | None = None) -> None:
     x, weight, bias = node.input(0), node.input(1), node.optional(2)
     assert x.quant is not None and node.output.quant is not None
     transposed = isinstance(node.op, ops.ConvTranspose1d | ops.ConvTranspose2d)
@@ -70,6 +79,8 @@ def _assign_weighted(graph: Graph, node: Node, policy: Policy, dtype: str) -> No
     if bias is not None:
         needed = bias.tensor.detach().abs().double() / (LARGEST_BIAS[dtype] * x.quant.scale[0])
         floor = torch.maximum(floor, needed if axis is not None else needed.max())
+    if least is not None and axis is not None:
+        floor = torch.maximum(floor, least.double())
     _set(graph, node, 1, weight_params(weight.tensor, axis, floor if axis is not None else floor.max(), dtype))
     if bias is not None:
         quant = node.input(1).quant

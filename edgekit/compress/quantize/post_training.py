@@ -84,6 +84,7 @@ def quantize(
     plan: PrecisionPlan | None = None,
     io_types: Mapping[str, str] | None = None,
     say: Callable[[str], None] | None = None,
+    least_scales: Mapping[str, torch.Tensor] | None = None,
 ) -> tuple[Graph, QuantizationRecord]:
     """A quantised copy of a graph on which the exact passes have run.
 
@@ -98,6 +99,7 @@ def quantize(
         plan: which layers are stored and computed in what; int8 throughout by default.
         io_types: the integers of inputs and outputs by name, where they are not those of the plan's default.
         say: is told what goes on, where that takes long.
+        least_scales: by the name of a layer's output, the smallest scale for each row of its weight.
 
     Raises:
         InputError: the data makes a value NaN or infinite.
@@ -130,7 +132,7 @@ def quantize(
     warnings = [*_few(count), *_unseen_inputs(out, modes, groups, ranges)]
     widen_ranges(out, modes, groups, ranges, layers)
     assign_activations(out, modes.integer, groups, ranges)
-    assign_constants(out, modes, policy, layers)
+    assign_constants(out, modes, policy, layers, least_scales)
     quantize_weights_of((node for node in out.nodes if id(node) not in modes.nodes and _is_dynamic(node, layers)), layers)
     rounding = AdaRound(options.rounding_iterations, options.seed, say) if options.rounding == "adaround" else None
     corrected = correct_biases(out, batches, rounding=rounding, correct=options.bias_correction)

@@ -48,6 +48,7 @@ def make_slimmable(step: Slimmable, graph: Graph, data: object | None, context: 
         between=step.sandwich,
         share=step.distillation,
         temperature=step.temperature,
+        epochs=settings.epochs,
     )
     trained = train(
         whole,

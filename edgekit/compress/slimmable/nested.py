@@ -15,6 +15,7 @@ from edgekit.compress.prune.oracle import check
 from edgekit.compress.prune.removal import Gone, shrink, sliced
 from edgekit.compress.prune.rounding import Grid
 from edgekit.compress.prune.selection import select
+from edgekit.compress.quantize.borders import WEIGHTED
 from edgekit.compress.slimmable.size import Size
 from edgekit.ir import Graph, Value, ops
 
@@ -31,12 +32,14 @@ class Nested:
         graph: the smaller network, an ordinary graph with tensors of its own; its constants have the larger one's names.
         own: names in ``graph.state`` of what batch norms have, which is not the larger network's.
         parts: for every other name there, what makes its tensor of the larger network's.
+        weights: likewise, by the name of a layer's weight as passes know it.
     """
 
     size: Size
     graph: Graph
     own: tuple[str, ...]
     parts: Mapping[str, Callable[[Tensor], Tensor]]
+    weights: Mapping[str, Callable[[Tensor], Tensor]]
 
     def tensors(self, whole: Graph) -> dict[str, Tensor]:
         """The present tensors of this size by name, through which gradients flow back into the larger network's state."""
@@ -97,7 +100,9 @@ def nest(graph: Graph, size: Size, round_to: int = 1, norms: str = "switchable")
     first = {id(value): name for name, value in reversed(small.state.items())}  # of tied ones, one name stands for all
     names = [name for name, value in small.state.items() if first[id(value)] == name and name not in own]
     parts = {name: _part(analysis, gone, base.state[name]) for name in names}
-    return Nested(size, small, own, parts)
+    layers = [node for node in base.nodes if isinstance(node.op, WEIGHTED) and node.input(1).is_constant]
+    weights = {node.input(1).name: _part(analysis, gone, node.input(1)) for node in layers}
+    return Nested(size, small, own, parts, weights)
 
 
 def _part(analysis: Analysis, gone: Gone, value: Value) -> Callable[[Tensor], Tensor]:

@@ -31,8 +31,9 @@ class Sandwich:
         task: the user's loss.
         loss: its name, as in ``Training.loss``.
         between: how many sizes between; None: all.
-        share: a.
+        share: a, at the end of the training: it rises evenly from 0, for what has learned nothing teaches nothing.
         temperature: T.
+        epochs: of the training.
     """
 
     def __init__(
@@ -45,10 +46,11 @@ class Sandwich:
         between: int | None,
         share: float,
         temperature: float,
+        epochs: int,
     ) -> None:
         self.modules = nn.ModuleList()
         self._task, self._loss, self._nested = task, loss, list(nested)
-        self._between, self._share, self._temperature = between, share, temperature
+        self._between, self._share, self._temperature, self._epochs = between, share, temperature, epochs
         self._pairs = [_pair(value, index) for index, value in enumerate(graph.outputs)]
         self.watches = tuple(dict.fromkeys((*task.watches, *(pair.logits.value.name for pair in self._pairs))))
         self.identity = f"{[n.size for n in nested]}{between}{share}{temperature}"
@@ -62,7 +64,8 @@ class Sandwich:
         return Masks(graph, alive)
 
     def __call__(self, step: Pass) -> dict[str, Tensor]:
-        """``{"whole": loss, "0.5": loss, ...}``, each divided by their number.
+        """``{"whole": loss, "0.5": loss, ...}``; their sum is minimised, so that channels of the whole network alone learn as
+        fast as they do without the others.
 
         Raises:
             InputError: the batch has no targets, or they do not fit the outputs.
@@ -71,7 +74,7 @@ class Sandwich:
         terms = {"whole": self._task(step)["task"]}
         for index in self._drawn():
             terms[self._nested[index].size.name] = self._of(self._nested[index], self._running[index], step, self._whole)
-        return {name: term / len(terms) for name, term in terms.items()}
+        return terms
 
     def _drawn(self) -> list[int]:
         """Sizes of a step: the smallest, and some others."""
@@ -91,12 +94,13 @@ class Sandwich:
         found = running.with_tensors(nested.tensors(whole), self._format.going_in(step.inputs), observe)
         outputs = self._format.coming_out(found)
         own = Pass(step.inputs, step.targets, outputs, features, step.epoch, step.further_targets)
+        share = self._share * step.epoch / max(self._epochs - 1, 1)
         loss = torch.zeros((), device=outputs[0].device)
-        if self._share:
+        if share:
             distances = [self._distance(pair, own, step) for pair in self._pairs]
-            loss = loss + self._share * torch.stack(distances).mean()
-        if self._share < 1:
-            loss = loss + (1 - self._share) * self._task(own)["task"]
+            loss = loss + share * torch.stack(distances).mean()
+        if share < 1:
+            loss = loss + (1 - share) * self._task(own)["task"]
         return loss
 
     def _distance(self, pair: Matched, own: Pass, step: Pass) -> Tensor:

@@ -43,8 +43,8 @@ class Slimmable:
             are measured after the training.
         sandwich: sizes that are trained in one step between the whole network and the smallest, drawn anew each time; None:
             all of them.
-        distillation: share of the loss of smaller sizes that is their distance from the whole network's answer; the rest is
-            the labels'. From 0 to 1.
+        distillation: share of the loss of smaller sizes that is their distance from the whole network's answer, from 0 to 1;
+            the rest is the labels'. It rises evenly from 0 over the epochs: at first there is nothing to learn from.
         temperature: of that distance.
         round_to: every layer keeps a multiple of so many channels.
         epochs: of the training.
@@ -58,7 +58,7 @@ class Slimmable:
     depths: tuple[float, ...] = (1.0,)
     norms: str = "switchable"
     sandwich: int | None = None
-    distillation: float = 1.0
+    distillation: float = 0.5
     temperature: float = 1.0
     round_to: int = 1
     epochs: int = 10

@@ -30,6 +30,7 @@ class _Vector:
     count: int
     width: int
     align: int
+    by_channel: bool = False  # one number for each channel: its length is a width
     text: bool = False  # strings end with a zero that is not counted
 
     @property
@@ -56,7 +57,14 @@ class _Table:
 class Pool:
     """Collects the objects of one file and writes them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, regular: bool = False) -> None:
+        """An empty pool.
+
+        Args:
+            regular: objects stand in an order that sizes do not change, shapes are stored for each tensor, and gaps before
+                weights stay empty: files of networks that differ in widths alone then have most of their offsets in common.
+        """
+        self.regular = regular
         self._objects: list[_Vector | _References | _Table] = []
         self._refs: dict[_Vector | _References | _Table, Ref] = {}
 
@@ -70,7 +78,18 @@ class Pool:
     def vector(self, kind: str, values: Iterable[float] | np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Ref:
         """A vector of numbers of a scalar type of the schema (``i32``)."""
         array = np.ascontiguousarray(values if isinstance(values, np.ndarray) else list(values), NUMPY_TYPES[kind])
-        return self._intern(_Vector(array.tobytes(), array.size, array.itemsize, array.itemsize))
+        by_channel = self.regular and kind in ("f32", "i64") and array.size > 1
+        return self._intern(_Vector(array.tobytes(), array.size, array.itemsize, array.itemsize, by_channel))
+
+    def shape(self, values: Iterable[int]) -> Ref:
+        """A vector of 32-bit integers; in a regular layout one of its own, because shapes that are equal at one width differ
+        at another.
+        """
+        if not self.regular:
+            return self.vector("i32", values)
+        array = np.array(list(values), NUMPY_TYPES["i32"])
+        self._objects.append(_Vector(array.tobytes(), array.size, array.itemsize, array.itemsize))
+        return Ref(len(self._objects) - 1)
 
     def blob(self, data: bytes | memoryview, align: int) -> Ref:
         """A vector of bytes whose first byte stands at a multiple of ``align``."""
@@ -104,7 +123,7 @@ class Pool:
 
     def finish(self, root: Ref, identifier: bytes) -> bytes:
         """The file with ``root`` as its root table. The same calls give the same bytes."""
-        return _Layout(self._objects).run(root, identifier)
+        return _Layout(self._objects, self.regular).run(root, identifier)
 
 
 def _width(field: Field) -> int:
@@ -114,8 +133,9 @@ def _width(field: Field) -> int:
 class _Layout:
     """Writes objects back to front: the first one written is the last one in the file."""
 
-    def __init__(self, objects: list[_Vector | _References | _Table]) -> None:
+    def __init__(self, objects: list[_Vector | _References | _Table], regular: bool) -> None:
         self._objects = objects
+        self._regular = regular
         self._offsets: dict[int, int] = {}
         vectors = [(ref, item) for ref, item in enumerate(objects) if isinstance(item, _Vector)]
         self._aligned = [(ref, item) for ref, item in vectors if item.align > 8]
@@ -128,7 +148,7 @@ class _Layout:
             self._fill_gap(item)
             self._write_vector(ref, item)
         # Wide elements first: what follows needs less alignment than what is already there.
-        for ref in sorted(self._small, key=lambda ref: -self._small[ref].align):
+        for ref in sorted(self._small, key=self._turn):
             if ref in self._small:
                 item = self._small.pop(ref)
                 self._fill_gap(item)
@@ -141,12 +161,17 @@ class _Layout:
         self._builder.Finish(self._offsets[root], file_identifier=identifier)
         return bytes(self._builder.Output())
 
+    def _turn(self, ref: int) -> tuple[int, bool]:
+        """What is sorted by; in a regular layout vectors whose length no width changes stand next to the tables."""
+        item = self._small[ref]
+        return -item.align, self._regular and not item.by_channel
+
     def _fill_gap(self, following: _Vector) -> None:
         """Put small vectors where ``following`` would otherwise leave padding: the largest that fits, then the next.
 
         One may be larger than the gap if it ends where the alignment wants it.
         """
-        if following.align <= 4:
+        if following.align <= 4 or self._regular:
             return
         while gap := -(self._builder.Offset() + len(following.data)) % following.align:
             fitting = [

@@ -25,7 +25,7 @@ _CODE_ESCAPE = 127
 _OperatorKey = tuple[BuiltinOperator, int, str]
 
 
-def write(model: Model, *, names: Literal["io", "all"] = "io") -> bytes:
+def write(model: Model, *, names: Literal["io", "all"] = "io", regular: bool = False) -> bytes:
     """The bytes of a .tflite file. The same model gives the same bytes.
 
     Every distinct vector, table and buffer is stored once and every buffer inside the flatbuffer: large files with
@@ -34,17 +34,18 @@ def write(model: Model, *, names: Literal["io", "all"] = "io") -> bytes:
     Args:
         model: what to write.
         names: which tensors keep their names: the inputs and outputs of each subgraph, or all.
+        regular: files of networks that differ in widths alone have their offsets in common (``Pool``).
 
     Raises:
         ValueError: a tensor's scales and zero points differ in number, or its data does not fit its shape.
         KeyError: an option table or field that the schema does not have.
     """
-    return _Writer(names == "all").run(model)
+    return _Writer(names == "all", regular).run(model)
 
 
 class _Writer:
-    def __init__(self, all_names: bool) -> None:
-        self._pool = Pool()
+    def __init__(self, all_names: bool, regular: bool) -> None:
+        self._pool = Pool(regular=regular)
         self._all_names = all_names
         self._codes: dict[_OperatorKey, int] = {}
         # Buffer 0 is the empty one: tensors without data refer to it by leaving the field out.
@@ -115,7 +116,7 @@ class _Writer:
     def _tensor(self, tensor: Tensor, named: bool) -> Ref:
         pool = self._pool
         numbers: dict[str, float] = {"type": int(tensor.type), "is_variable": tensor.is_variable}
-        refs = {"shape": pool.vector("i32", tensor.shape)}
+        refs = {"shape": pool.shape(tensor.shape)}
         if tensor.data is not None:
             if len(tensor.data) < tensor.nbytes:
                 raise ValueError(f"tensor {tensor.name!r}: {len(tensor.data)} bytes of data for {tensor.nbytes}")

@@ -568,7 +568,7 @@ static void huffman(ekz_t *z, sink_t *s) {
 
 /* ------------------------------------------------------------------ arrays: sections.py */
 
-enum { END, SYMBOLS, PLANES, HUFFMAN, STORED, SPARSE, PRODUCT };
+enum { END, SYMBOLS, PLANES, HUFFMAN, STORED, SPARSE, PRODUCT, CUT };
 
 static const uint32_t WIDTHS[6] = {8, 16, 32, 64, 4, 2};
 
@@ -604,7 +604,7 @@ static void planes(ekz_t *z, const sink_t *whole) {
         sink_t s = *whole;
         s.out += k;
         s.bits = 8;
-        plain(z, &s, (uint32_t)below(z, PRODUCT + 1));
+        plain(z, &s, (uint32_t)below(z, CUT + 1));
     }
 }
 
@@ -623,7 +623,7 @@ static void sparse(ekz_t *z, const sink_t *whole) {
     flags.out = mask;
     flags.count = whole->count;
     flags.bits = 1;
-    method = (uint32_t)below(z, PRODUCT + 1);
+    method = (uint32_t)below(z, CUT + 1);
     if (method != SYMBOLS && method != HUFFMAN) fail(z, EKZ_DAMAGED);
     plain(z, &flags, method);
     if (z->error) return;
@@ -634,7 +634,7 @@ static void sparse(ekz_t *z, const sink_t *whole) {
     rest.mask = mask;
     rest.places = whole->count;
     rest.count = others;
-    method = (uint32_t)below(z, PRODUCT + 1);
+    method = (uint32_t)below(z, CUT + 1);
     if (method == PLANES)
         planes(z, &rest);
     else
@@ -688,6 +688,118 @@ static void product(ekz_t *z, size_t size) {
     }
 }
 
+/* ------------------------------------------------------------------ parts of earlier arrays: cutting.py */
+
+#define MOST_RUNS 64
+#define MOST_FACTORS 2048 /* bytes of factors that are text */
+
+enum { ONES, TEXT, RAW };
+
+typedef struct { /* which indices of an axis are taken: runs that are taken and passed over in turn, so many times */
+    uint32_t runs[MOST_RUNS], count, repeats, taken, period;
+} axis_t;
+
+static void axis(ekz_t *z, axis_t *a, size_t size) {
+    uint64_t taken = 0, period = 0, run;
+    uint32_t i;
+    a->count = (uint32_t)below(z, MOST_RUNS + 1);
+    if (!a->count) fail(z, EKZ_DAMAGED);
+    for (i = 0; i < a->count && !z->error; i++) {
+        run = number(z);
+        if (run > 0x7FFFFFFFu) fail(z, EKZ_DAMAGED);
+        a->runs[i] = (uint32_t)run;
+        period += run;
+        if (i % 2 == 0) taken += run;
+        if (period > 0x7FFFFFFFu) fail(z, EKZ_DAMAGED);
+    }
+    a->repeats = (uint32_t)below(z, (uint64_t)size + 2);
+    if (z->error || period * a->repeats >= 0x80000000u) {
+        fail(z, EKZ_DAMAGED);
+        return;
+    }
+    a->taken = (uint32_t)taken;
+    a->period = (uint32_t)period;
+}
+
+static size_t place_of(const axis_t *a, size_t index) { /* index < taken * repeats */
+    size_t rest = index % a->taken, at = index / a->taken * a->period;
+    uint32_t i;
+    for (i = 0; i < a->count; i += 2) {
+        if (rest < a->runs[i]) return at + rest;
+        rest -= a->runs[i];
+        at += a->runs[i] + (i + 1 < a->count ? a->runs[i + 1] : 0u);
+    }
+    return at;
+}
+
+static void cut(ekz_t *z, size_t size) {
+    axis_t rows, columns;
+    uint64_t source, extent;
+    uint32_t width = 1, mode, by_column;
+    size_t r, c, k, high, wide, lines, span;
+    const uint8_t *factors = NULL;
+    uint8_t read[MOST_FACTORS];
+    switch (below(z, 6)) {
+        case 0: width = 1; break;
+        case 2: width = 4; break;
+        default: fail(z, EKZ_DAMAGED);
+    }
+    source = number(z);
+    axis(z, &rows, size);
+    if (z->error) return;
+    axis(z, &columns, size);
+    by_column = (uint32_t)below(z, 2);
+    if (z->error) return;
+    high = (size_t)rows.taken * rows.repeats;
+    wide = (size_t)columns.taken * columns.repeats;
+    span = (size_t)columns.period * columns.repeats;
+    extent = (uint64_t)rows.period * rows.repeats * span;
+    if ((uint64_t)high * wide * width != size || extent > 0x7FFFFFFFu || source > z->out_at ||
+        extent * width > z->out_at - source)
+        fail(z, EKZ_DAMAGED);
+    lines = by_column ? wide : high;
+    mode = (uint32_t)below(z, 3);
+    if (z->error) return;
+    if (mode == TEXT) {
+        if (lines > MOST_FACTORS / width) fail(z, EKZ_DAMAGED);
+        for (k = 0; k < lines * width && !z->error; k++) read[k] = text_byte(z);
+        ended(z);
+        factors = read;
+    } else if (mode == RAW) {
+        if (lines > (z->raw_size - z->raw_at) / width) fail(z, EKZ_DAMAGED);
+        factors = z->raw + z->raw_at;
+        if (!z->error) z->raw_at += lines * width;
+    }
+    for (r = 0; r < high && !z->error; r++) {
+        size_t row = place_of(&rows, r) * span;
+        for (c = 0; c < wide; c++) {
+            const uint8_t *from = z->out + source + (row + place_of(&columns, c)) * width;
+            uint8_t *to = z->out + z->out_at + (r * wide + c) * width;
+            size_t line = by_column ? c : r;
+            uint32_t by = factors == NULL ? (width == 1 ? 1u : 0x3F800000u)
+                          : width == 1    ? factors[line]
+                                          : little(factors + 4 * line);
+            uint32_t found = width == 1 ? *from * by : times(little(from), by);
+            if (width == 4 && (found >> 23 & 255u) < 2u) found = (little(from) ^ by) & 0x80000000u; /* as in cutting.py */
+            for (k = 0; k < width; k++) to[k] = (uint8_t)(found >> (8 * k));
+        }
+    }
+    for (r = 0; factors != NULL && r < high && !z->error; r++) { /* lines that stand as they are */
+        for (c = 0; c < wide; c++) {
+            size_t line = by_column ? c : r;
+            for (k = 0; k < width; k++)
+                if (factors[line * width + k]) break;
+            if (k < width) continue;
+            if (width > z->raw_size - z->raw_at) {
+                fail(z, EKZ_DAMAGED);
+                return;
+            }
+            memcpy(z->out + z->out_at + (r * wide + c) * width, z->raw + z->raw_at, width);
+            z->raw_at += width;
+        }
+    }
+}
+
 /* ------------------------------------------------------------------ a whole archive: archive.py */
 
 static void array(ekz_t *z, uint32_t method, size_t size) {
@@ -697,6 +809,10 @@ static void array(ekz_t *z, uint32_t method, size_t size) {
     s.bits = 8;
     if (method == PRODUCT) {
         product(z, size);
+        return;
+    }
+    if (method == CUT) {
+        cut(z, size);
         return;
     }
     if (method != STORED) s.bits = WIDTHS[below(z, 6)];
@@ -720,7 +836,7 @@ static void text(ekz_t *z, size_t size) {
 static void sections(ekz_t *z) {
     uint32_t method;
     size_t size;
-    while ((method = (uint32_t)below(z, PRODUCT + 1)) != END && !z->error) {
+    while ((method = (uint32_t)below(z, CUT + 1)) != END && !z->error) {
         text(z, below(z, (uint64_t)(z->out_size - z->out_at) + 1));
         size = below(z, (uint64_t)(z->out_size - z->out_at) + 1);
         if (z->error) return;
@@ -835,6 +951,43 @@ int ekz_unpack(const uint8_t *archive, size_t archive_size, uint8_t *output, siz
     return matches(&head, output) ? EKZ_OK : EKZ_CHECKSUM;
 }
 
+/* ------------------------------------------------------------------ several files in one: several.py */
+
+int ekz_part(const uint8_t *unpacked, size_t size, const char *name, const uint8_t **part, size_t *part_size) {
+    uint64_t count, length, bytes;
+    size_t at = 8, start, i, pass;
+    *part = NULL;
+    *part_size = 0;
+    if (size < 8 || memcmp(unpacked, "EKZSIZES", 8)) return EKZ_NO_PART;
+    if (!varint(unpacked, size, &at, &count) || count > size) return EKZ_DAMAGED;
+    start = at;
+    for (pass = 0; pass < 2; pass++) { /* first where the files begin, then which one it is */
+        size_t file = start;
+        at = pass ? (size_t)8 : at;
+        if (pass && !varint(unpacked, size, &at, &count)) return EKZ_DAMAGED;
+        for (i = 0; i < count; i++) {
+            size_t same = 0;
+            if (!varint(unpacked, size, &at, &length) || length > size - at) return EKZ_DAMAGED;
+            while (same < length && name[same] && (uint8_t)name[same] == unpacked[at + same]) same++;
+            at += (size_t)length;
+            if (!varint(unpacked, size, &at, &bytes)) return EKZ_DAMAGED;
+            if (!pass) {
+                start = at;
+                continue;
+            }
+            file += (size_t)(-file) & 15u;
+            if (file > size || bytes > size - file) return EKZ_DAMAGED;
+            if (same == length && !name[same]) {
+                *part = unpacked + file;
+                *part_size = (size_t)bytes;
+                return EKZ_OK;
+            }
+            file += (size_t)bytes;
+        }
+    }
+    return EKZ_NO_PART;
+}
+
 const char *ekz_error(int error) {
     switch (error) {
         case EKZ_OK: return "no error";
@@ -842,6 +995,7 @@ const char *ekz_error(int error) {
         case EKZ_NEWER: return "this archive is of a version that this decoder does not know";
         case EKZ_DAMAGED: return "this archive is damaged";
         case EKZ_CHECKSUM: return "this archive is damaged: its checksum is not that of what it holds";
+        case EKZ_NO_PART: return "this archive holds no file of that name";
         case EKZ_NO_ROOM: return "there is too little room for what this archive holds";
         default: return "an unknown error";
     }

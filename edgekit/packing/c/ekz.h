@@ -26,7 +26,8 @@ enum {
     EKZ_NEWER = 2,          /* a version that this decoder does not know */
     EKZ_DAMAGED = 3,        /* cut off, or not what a packer writes */
     EKZ_CHECKSUM = 4,       /* what was unpacked is not the file that was packed */
-    EKZ_NO_ROOM = 5         /* the output or the workspace is smaller than ekz_info says */
+    EKZ_NO_ROOM = 5,        /* the output or the workspace is smaller than ekz_info says */
+    EKZ_NO_PART = 6         /* what was unpacked holds no file of that name */
 };
 
 typedef struct {
@@ -41,6 +42,10 @@ int ekz_info(const uint8_t *archive, size_t archive_size, ekz_info_t *info);
  * `workspace` needs no alignment and no content. */
 int ekz_unpack(const uint8_t *archive, size_t archive_size, uint8_t *output, size_t output_size, void *workspace,
                size_t workspace_size);
+
+/* Where a file stands in what was unpacked, of an archive of several: the sizes of a slimmable network, by their names ("1",
+ * "0.5"). It begins at a multiple of 16 bytes of the output, and needs nothing of the others. */
+int ekz_part(const uint8_t *unpacked, size_t size, const char *name, const uint8_t **part, size_t *part_size);
 
 /* What an error is, in English. */
 const char *ekz_error(int error);

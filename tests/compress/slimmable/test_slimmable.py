@@ -116,8 +116,8 @@ def test_a_training_that_was_interrupted_ends_with_the_same_weights(slimmable: G
 
 def test_sizes_learn_from_the_labels_where_they_are_told_to() -> None:
     graph = network()
-    one = ek.Slimmable(widths=(0.5, 1.0), epochs=1, distillation=0.0, sandwich=0).apply(graph, data(64))
-    other = ek.Slimmable(widths=(0.5, 1.0), epochs=1, distillation=1.0, sandwich=0).apply(graph, data(64))
+    one = ek.Slimmable(widths=(0.5, 1.0), epochs=2, distillation=0.0, sandwich=0).apply(graph, data(64))
+    other = ek.Slimmable(widths=(0.5, 1.0), epochs=2, distillation=1.0, sandwich=0).apply(graph, data(64))
     assert not torch.equal(one.state["stem.0.weight"].tensor, other.state["stem.0.weight"].tensor)
     assert set(one.history[-1].details["training"]["epochs"][0]["terms"]) == {"whole", "0.5"}
 
