@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from edgekit.frontend.lowering import GraphLowering
 from edgekit.ir import Value, ops
+from edgekit.ir.types import Dim
 
 
 def contract(ctx: GraphLowering, equation: str, tensors: Sequence[Value]) -> Value:
@@ -18,6 +19,7 @@ def contract(ctx: GraphLowering, equation: str, tensors: Sequence[Value]) -> Val
     operands, result = parse(equation, [x.type.rank for x in tensors])
     for labels in operands:
         ctx.need(len(set(labels)) == len(labels), f"takes a diagonal ('{equation}')", "take the diagonal outside of the graph")
+    tensors = _broadcast(ctx, tensors, operands)
     value, labels = tensors[0], operands[0]
     for index in range(1, len(tensors)):
         later = set(result).union(*operands[index + 1 :])
@@ -25,6 +27,14 @@ def contract(ctx: GraphLowering, equation: str, tensors: Sequence[Value]) -> Val
     value, labels = _summed(ctx, value, labels, set(result))
     ordered = ctx.permute(value, [labels.index(label) for label in result])
     return ordered if result else ctx.reshape(ordered, ())
+
+
+def _broadcast(ctx: GraphLowering, tensors: Sequence[Value], operands: Sequence[str]) -> list[Value]:
+    """A dimension of size 1 takes the size that its label has elsewhere, as torch lets it."""
+    sizes: dict[str, Dim] = {}
+    for x, labels in zip(tensors, operands, strict=True):
+        sizes |= {label: size for label, size in zip(labels, x.shape, strict=True) if size != 1}
+    return [ctx.expand(x, [sizes.get(label, 1) for label in labels]) for x, labels in zip(tensors, operands, strict=True)]
 
 
 def parse(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:

@@ -6,6 +6,7 @@ from edgekit.passes.base import Pass
 from edgekit.passes.binary import NormBeforePool, SignBeforePool
 from edgekit.passes.canonicalize import RecognizeActivations
 from edgekit.passes.centre_norms import CentreNorms
+from edgekit.passes.constant_products import LinearForConstantProduct
 from edgekit.passes.decompose import DecomposeAttention
 from edgekit.passes.eliminate import EliminateDead, EliminateDuplicates, EliminateIdentity, FoldConstants
 from edgekit.passes.fold_affine import FoldAffine
@@ -29,6 +30,7 @@ EXACT: tuple[Pass, ...] = (
     TrimConvolution(),  # after MergePad: what is cut off may be padding of its own op
     NormBeforePool(),  # before FoldBatchNorm, which folds through no pool
     SignBeforePool(),  # after NormBeforePool: a norm may stand between
+    LinearForConstantProduct(),  # before FoldBatchNorm and FoldAffine, which fold into linear layers
     FoldBatchNorm(),  # before FuseActivation: it folds through no activation
     FoldMovedBatchNorm(),
     LowerBatchNorm(),  # what both left

@@ -115,3 +115,9 @@ def test_a_diagonal_in_an_einsum_is_refused_by_name() -> None:
 
     with pytest.raises(Unsupported, match=r"aten\.einsum\.default.*diagonal"):
         assert_same(lambda x: torch.einsum("bii->bi", x), torch.randn(2, 4, 4))
+
+
+def test_a_dimension_of_size_one_in_an_einsum_takes_the_others_size() -> None:
+    table = torch.linspace(-1, 1, 12).reshape(3, 4)
+    assert_same(lambda x: torch.einsum("bchw,oc->bohw", x, table), torch.randn(2, 1, 5, 6), tolerance=1e-5)
+    assert_same(lambda x: torch.einsum("bij,bjk->bik", x, x[:, :, :1]), torch.randn(2, 4, 1), tolerance=1e-5)
