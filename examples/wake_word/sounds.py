@@ -1,10 +1,12 @@
-"""Sounds to learn from, and their spectra frame by frame. A chime of three rising tones stands for the wake word: put recordings
-of your own in place of `sound`.
+"""Sounds to learn from, and their spectra frame by frame.
+
+A chime of three rising tones stands for the wake word: put recordings of your own in place of `sound`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +28,7 @@ def spectra(signal: Array) -> Array:
     count = (len(signal) - LENGTH) // HOP + 1
     frames = np.stack([signal[HOP * i : HOP * i + LENGTH] for i in range(count)]) * np.hanning(LENGTH)
     energy = np.abs(np.fft.rfft(frames, axis=1)) ** 2
-    bands = np.stack([energy[:, a:b].mean(1) for a, b in zip(_EDGES[:-1], _EDGES[1:], strict=True)], 1)
+    bands = np.stack([energy[:, a:b].mean(1) for a, b in pairwise(_EDGES)], 1)
     return (np.log(bands + 1e-3) / 4).astype(np.float32)
 
 

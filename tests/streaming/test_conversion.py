@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from edgekit import Unsupported, UsageError
+from edgekit.compress.quantize.policy import TFLM
+from edgekit.compress.quantize.post_training import PostTraining, quantize
+from edgekit.export.tflite.exporter import export
+from edgekit.export.tflite.options import TfliteOptions
 from edgekit.frontend.source import load
 from edgekit.ir import Graph, Simulator
 from edgekit.ir.file import load as load_ekg
 from edgekit.passes import EXACT, run_passes
+from edgekit.runtime.artifact import Artifact
+from edgekit.runtime.stream import Stream
 from edgekit.stream_settings import Streaming
 from edgekit.streaming import to_frames
 from tests.streaming.networks import (
@@ -52,6 +59,20 @@ def test_a_stream_of_integers_is_the_offline_run_in_every_bit(name: str) -> None
             torch.testing.assert_close(mine, theirs, atol=1, rtol=0)  # floats between integers, summed in another order
         else:
             assert torch.equal(mine, theirs)
+
+
+def test_an_integer_lstm_streams_in_every_bit() -> None:
+    case = CASES["lstm, last step"]
+    options = PostTraining(observer="min_max", bias_correction=False)
+    graph, _ = quantize(window_graph(case), [[windows(case, 4)]], policy=TFLM, options=options)
+    frames, x = to_frames(graph, Streaming(case.time)), windows(case)
+    assert frames.stream is not None and len(frames.stream.states) == 5  # two layers with two states, and the convolution's
+    for mine, theirs in equal_parts(frames, x, Simulator(graph).run([x]), Simulator(frames).run):
+        assert torch.equal(mine, theirs)
+    file = export(to_frames(graph, Streaming(case.time, state="variables")), TfliteOptions(micro=True))
+    rows = Stream(file).run(x[:1].numpy())[0]
+    (ready,) = [output.ready for output in frames.stream.outputs]
+    np.testing.assert_array_equal(rows[ready - 1], Artifact(export(graph)).run_flat(x[:1].numpy())[0])
 
 
 def test_without_padding_every_window_of_a_long_stream_is_met_as_it_slides() -> None:

@@ -24,12 +24,14 @@ from edgekit.compress.scoring import score
 from edgekit.compress.tuning import Tuned, tune
 from edgekit.data import Data
 from edgekit.errors import Unsupported, UsageError
-from edgekit.ir import Graph
+from edgekit.ir import Graph, ops
 from edgekit.ir.ops.training import FakeQuantize
 from edgekit.passes import DECOMPOSE, run_passes
 from edgekit.passes.decompose_activations import DECOMPOSE_FOR_INTEGERS
 
-_POLICIES: dict[str, Policy] = {"litert": LITERT, "tflite-micro": TFLM, "onnxruntime": ONNXRUNTIME}
+#: The 16-bit cell state of an integer LSTM is calibrated, not trained.
+_TFLM = replace(TFLM, integer=TFLM.integer - {ops.Lstm})
+_POLICIES: dict[str, Policy] = {"litert": LITERT, "tflite-micro": _TFLM, "onnxruntime": ONNXRUNTIME}
 
 
 def train_quantized(step: QAT, graph: Graph, data: object | None, context: Context) -> Graph:

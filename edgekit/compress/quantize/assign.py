@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from edgekit.compress.quantize.borders import WEIGHTED, Modes, is_activation
+from edgekit.compress.quantize.dynamic_range import recurrent_params
 from edgekit.compress.quantize.groups import Groups
 from edgekit.compress.quantize.layers import Layers
 from edgekit.compress.quantize.params import activation_params, bias_params, span, weight_params
@@ -51,6 +52,9 @@ def assign_constants(
             continue
         if isinstance(node.op, WEIGHTED):
             _assign_weighted(graph, node, policy, layers.of(node).weights, (least_scales or {}).get(node.name))
+        elif isinstance(node.op, ops.Lstm):
+            for index in (3, 4):
+                _set(graph, node, index, recurrent_params(node, node.input(index)))
         elif isinstance(node.op, ops.Prelu):
             _set(graph, node, 1, weight_params(node.input(1).tensor, None))
         elif isinstance(node.op, ops.Gather) and node.input(0).is_constant:

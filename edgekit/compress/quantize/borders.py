@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from edgekit.compress.quantize.layers import Layers
-from edgekit.compress.quantize.policy import INFINITE, INSTEAD, ONLY_8_BIT, Mode, Policy, Seen, is_mask
+from edgekit.compress.quantize.policy import INFINITE, INSTEAD, INTEGER_IF_NAMED, ONLY_8_BIT, Mode, Policy, Seen, is_mask
 from edgekit.compress.quantize.statistics import Statistics
 from edgekit.errors import Unsupported
 from edgekit.ir import Graph, Node, Value, Where, ops
@@ -100,6 +100,8 @@ def decide(
             continue
         seen = _seen(node, statistics or {})
         mode = policy.mode(node, seen)
+        if is_named_for_integers(node, policy, layers):
+            mode = Mode.INTEGER
         if mode is Mode.INTEGER and isinstance(node.op, WEIGHTED) and not node.input(1).is_constant:
             modes.islands.append(FloatIsland(node.name, node.op.name, "its weight is computed, not constant", node.where))
             mode = Mode.FLOAT
@@ -127,9 +129,18 @@ def decide(
                 modes.types[id(node)] = held
             for value in node.outputs:
                 modes.make_integer(value, held)
+            if isinstance(node.op, ops.Lstm):
+                modes.make_integer(node.outputs[2], "int16")
     if modes.islands and not policy.islands:
         raise _refusal(modes.islands, policy)
     return modes
+
+
+def is_named_for_integers(node: Node, policy: Policy, layers: Layers) -> bool:
+    """Whether the plan names a layer for integers that stays float otherwise, and the runtime has a form for it."""
+    able = type(node.op) in INTEGER_IF_NAMED.get(policy.runtime, frozenset()) and node.inputs[1:3] == (None, None)
+    entry = layers.plan.entry(*layers.names(node)) if able else None
+    return entry is not None and layers.plan.layers[entry].activations == "int8"
 
 
 def _type_of(node: Node, modes: Modes, layers: Layers) -> str:

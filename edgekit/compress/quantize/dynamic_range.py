@@ -52,7 +52,7 @@ def quantize_weights_of(nodes: Iterable[Node], layers: Layers, smallest: int = S
         large = layers.is_named(node) or sum(v.type.numel() for v in weights) >= smallest
         if large and all(_is_free(v) for v in weights):
             for weight in weights:
-                weight.quant = _params(node, weight, dtype)
+                weight.quant = recurrent_params(node, weight, dtype)
 
 
 def _is_free(weight: Value) -> bool:
@@ -70,7 +70,7 @@ def _weights(node: Node) -> list[Value]:
     return []
 
 
-def _params(node: Node, weight: Value, dtype: str) -> QuantParams:
+def recurrent_params(node: Node, weight: Value, dtype: str = "int8") -> QuantParams:
     """One scale per output channel; LSTM kernels hold a matrix per gate, with one scale each."""
     if not isinstance(node.op, ops.Lstm):
         return weight_params(weight.tensor, 0, dtype=dtype)

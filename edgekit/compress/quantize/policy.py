@@ -92,6 +92,7 @@ _BLOCKED = -1e4
 _SMALLEST_PEAK = 1.0 / 16.0
 
 _STATES = "its states stay float from step to step, its weights become 8-bit integers"
+_GIVEN_STATES = "it is given initial states, and the integer form of a sequence begins with zeros"
 
 _FLOAT: dict[type[ops.Op], str] = {
     ops.LayerNorm: _SLOW_AND_WORSE,
@@ -124,7 +125,8 @@ ONLY_8_BIT = "the runtime has no 16-bit kernel for it"
 INSTEAD: dict[type[ops.Op], str] = {
     **dict.fromkeys((ops.LayerNorm, ops.GroupNorm, ops.InstanceNorm, ops.RmsNorm), "a batch norm is folded into its neighbour"),
     ops.Gelu: "ReLU, Hardswish and SiLU have 8-bit forms",
-    **dict.fromkeys((ops.Lstm, ops.Gru, ops.Rnn), "causal 1-d convolutions have 8-bit forms"),
+    **dict.fromkeys((ops.Gru, ops.Rnn), "an LSTM has an 8-bit form in TFLite files, and causal 1-d convolutions everywhere"),
+    ops.Lstm: "causal 1-d convolutions have 8-bit forms",
     ops.LogSoftmax: "end the model in its logits, of which the largest is the same, or in softmax",
     ops.Pad: "pad with zeros or by reflection",
     **dict.fromkeys((ops.AvgPool1d, ops.AvgPool2d), "padding 0, or count_include_pad=True with ceil_mode=False"),
@@ -194,6 +196,8 @@ class Policy:
                 return _COARSE.format(seen.peak)
         if isinstance(op, ops.Add | ops.Sub) and (seen.masked or any(_is_mask(value) for value in node.inputs)):
             return _MASK
+        if isinstance(op, ops.Lstm) and type(op) in self.integer and node.inputs[1:3] != (None, None):
+            return _GIVEN_STATES
         if isinstance(op, ops.Elu) and (op.alpha, op.scale, op.input_scale) != (1.0, 1.0, 1.0):
             return _NO_KERNEL
         if isinstance(op, ops.Prelu) and not node.input(1).is_constant:
@@ -240,18 +244,24 @@ LITERT = Policy(
     "LiteRT",
     undelegated=frozenset({ops.Matmul}),
     softmax_aborts=512,
-    only_8_bit=frozenset({ops.BinarySign, ops.Elu, ops.Hardswish, ops.PixelShuffle, ops.PixelUnshuffle, ops.Prelu}),
+    only_8_bit=frozenset({ops.BinarySign, ops.Elu, ops.Hardswish, ops.Lstm, ops.PixelShuffle, ops.PixelUnshuffle, ops.Prelu}),
 )
 ONNXRUNTIME = Policy("onnxruntime", "ONNX Runtime")
 #: TensorFlow Lite Micro: linear layers per tensor (8 bytes of arena per channel otherwise), no float islands.
 TFLM = Policy(
     "tflm",
     "TFLite Micro",
+    integer=_INTEGER | {ops.Lstm},
     either=_EITHER | _FOLLOWING | {ops.Elu},
     islands=False,
     per_channel_linear=False,
     softmax_aborts=512,
+    only_8_bit=frozenset({ops.Lstm}),
     reasons=_REFUSED_BY_MICRO,
 )
+
+#: What LiteRT's integer LSTM, several times slower than the float one with 8-bit weights (and less exact), is used for: layers
+#: that a plan names for it.
+INTEGER_IF_NAMED: dict[str, frozenset[type[ops.Op]]] = {"litert": frozenset({ops.Lstm})}
 
 POLICIES: dict[str, Policy] = {p.runtime: p for p in (LITERT, ONNXRUNTIME, TFLM)}

@@ -18,6 +18,7 @@ from edgekit.compress.quantize.lockstep import batch_size
 from edgekit.compress.quantize.observers import NEED_HISTOGRAMS, NEED_MOVING, OBSERVERS
 from edgekit.compress.quantize.policy import LITERT, Policy
 from edgekit.compress.quantize.ranges import choose_ranges
+from edgekit.compress.quantize.recurrent import integer_lstms, share_states, split_integer_lstms
 from edgekit.compress.quantize.rounding.layers import AdaRound, Rounded
 from edgekit.compress.quantize.statistics import collect, require_finite
 from edgekit.errors import UsageError
@@ -115,6 +116,7 @@ def quantize(
             hint='some 500 calibration samples; or rounding = "nearest"',
         )
     layers = Layers(out, plan, policy)
+    split_integer_lstms(out, policy, layers)
     default = layers.plan.default.activations
     integer_io = integer_io and default != "float32"
     ends = {v.name: default for v in (*out.inputs, *out.outputs)} | dict(io_types or {})
@@ -128,6 +130,7 @@ def quantize(
             stats[id(node.output)] = stats[id(node.input(0))]
     require_finite((value for value in out.values() if id(value) in modes.integer), stats)
     groups = build(out, modes.integer, stats, input_params, modes.types)
+    share_states(integer_lstms(out, modes.nodes), groups, batches, out)
     ranges, observers = choose_ranges(out, batches, groups, options.observer, options.percentile)
     warnings = [*_few(count), *_unseen_inputs(out, modes, groups, ranges)]
     widen_ranges(out, modes, groups, ranges, layers)

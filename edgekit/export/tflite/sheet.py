@@ -43,9 +43,11 @@ class Sheet:
         """A tensor that is computed; its index."""
         return self._tensor(Tensor(name, tuple(shape), type, quantization=quantization))
 
-    def variable(self, shape: Sequence[int], type: TensorType = TensorType.FLOAT32) -> int:
+    def variable(
+        self, shape: Sequence[int], type: TensorType = TensorType.FLOAT32, quantization: Quantization | None = None
+    ) -> int:
         """A tensor that kernels keep a state in."""
-        return self._tensor(Tensor("", tuple(shape), type, is_variable=True))
+        return self._tensor(Tensor("", tuple(shape), type, quantization=quantization, is_variable=True))
 
     def constant(
         self,

@@ -13,7 +13,7 @@ from edgekit.export.tflite.exporter import export
 from edgekit.export.tflite.options import TfliteOptions
 from edgekit.formats.tflite.read import read
 from edgekit.frontend.source import load
-from edgekit.ir import Graph, QuantParams, ops
+from edgekit.ir import Graph, QuantParams, Simulator, ops
 from edgekit.passes import EXACT, run_passes
 from edgekit.runtime.artifact import Artifact
 from tests import tflite_runtimes
@@ -116,11 +116,62 @@ def test_weights_in_16_bits_are_expanded_before_a_recurrent_kernel() -> None:
 
 
 def test_integer_activations_are_refused_with_the_target_to_use() -> None:
-    graph = graph_of(Classifier(nn.LSTM(6, 16, batch_first=True)), 6, 32)
-    layer = next(node for node in graph.nodes if isinstance(node.op, ops.Lstm))
+    graph = graph_of(Classifier(nn.GRU(6, 16, batch_first=True)), 6, 32)
+    layer = next(node for node in graph.nodes if isinstance(node.op, ops.Gru))
     for value in (layer.input(0), layer.output):
         value.quant = QuantParams("int8", (0.05,), (0,))
-    with pytest.raises(Unsupported, match="'lstm' with integer activations") as caught:
+    with pytest.raises(Unsupported, match="'gru' with integer activations") as caught:
         export(graph)
     assert "tflite-dynamic" in str(caught.value.hint)
     assert caught.value.where
+
+
+def integer_layer(seed: int) -> tuple[Graph, nn.LSTM, torch.Tensor]:
+    """An LSTM in integers with everything that it returns, its module, and an input."""
+    torch.manual_seed(seed)
+    module = nn.LSTM(5 + seed % 7, 8 + seed % 9, batch_first=bool(seed % 3), bias=bool(seed % 5)).eval().requires_grad_(False)
+    for parameter in module.parameters():
+        parameter *= (1, 1, 3, 8)[seed % 4]
+    x = 2 * torch.randn((1, 11, module.input_size) if module.batch_first else (11, 1, module.input_size))
+    graph = run_passes(load(module, (x,), batch_axes=None if module.batch_first else {"input": 1}), EXACT)[0]
+    (node,) = (node for node in graph.nodes if isinstance(node.op, ops.Lstm))
+    y, hidden, cell = node.outputs
+    node.input(0).quant = QuantParams("int8", (6 / 127,), (3,))
+    y.quant = hidden.quant = QuantParams("int8", (2 / 255,), (seed % 3 - 1,))
+    cell.quant = QuantParams("int16", (2.0 ** (seed % 4 - 14),), (0,))
+    for value in node.inputs[3:5]:
+        assert value is not None
+        value.quant = by_gate(value.tensor, 4)
+    return graph, module, x
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_an_integer_lstm_is_simulated_in_every_bit(seed: int) -> None:
+    graph, module, x = integer_layer(seed)
+    simulated = Simulator(graph).run([x])
+    y, states = module(x)
+    for mine, value, real, theirs in zip(
+        simulated, graph.outputs, Artifact(export(graph)).run_flat(x.numpy()), (y, *states), strict=True
+    ):
+        assert value.quant is not None
+        integers = np.rint(real / value.quant.scale[0]) + value.quant.zero_point[0]
+        np.testing.assert_array_equal(integers, mine.numpy())
+        error = float(((torch.from_numpy(real) - theirs) ** 2).sum())
+        assert 10 * np.log10(float((theirs**2).sum()) / error) > 15 or seed % 4 == 3  # cells of 8 times the weights are held
+
+
+def test_an_integer_lstm_runs_in_old_runtimes_and_to_a_step_in_tflite_micro() -> None:
+    graph, _, x = integer_layer(1)
+    file, wanted = export(graph), Simulator(graph).run([x])[0].numpy().astype(int)
+    calls = [Artifact(file).stored(x.numpy())] * 2  # the second call begins anew
+    for row in tflite_runtimes.run_2_14(file, calls)[0]:
+        np.testing.assert_array_equal(row.reshape(wanted.shape), wanted)
+    for row in tflite_runtimes.run_micro(file, calls)[0]:  # which has another table of sigmoids
+        np.testing.assert_allclose(row.reshape(wanted.shape).astype(int), wanted, atol=1)
+
+
+def test_a_cell_state_that_the_kernel_has_no_form_for_is_refused() -> None:
+    graph, _, _ = integer_layer(1)
+    graph.outputs[2].quant = QuantParams("int16", (0.001,), (0,))
+    with pytest.raises(Unsupported, match="an integer LSTM with a cell state of"):
+        export(graph)

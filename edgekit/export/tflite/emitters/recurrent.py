@@ -14,6 +14,7 @@ import numpy as np
 from edgekit.errors import Unsupported
 from edgekit.export.tflite.constants import values_of
 from edgekit.export.tflite.emission import Site
+from edgekit.export.tflite.emitters.integer_lstm import integer_lstm
 from edgekit.export.tflite.emitters.loop import scan
 from edgekit.export.tflite.emitters.weights import Array
 from edgekit.export.tflite.registry import emits
@@ -54,6 +55,9 @@ class Direction:
 @emits(ops.Lstm, ops.Gru, ops.Rnn)
 def recurrent(site: Site, op: _Recurrent) -> None:
     """Layer by layer, direction by direction; final states only if something reads them."""
+    if site.is_integer and isinstance(op, ops.Lstm):
+        integer_lstm(site, op)
+        return
     if site.is_integer:
         raise Unsupported(
             f"'{op.name}' with integer activations",
