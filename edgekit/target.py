@@ -103,10 +103,12 @@ class Parity:
     Attributes:
         min_sqnr_db: signal to quantisation noise against the source, in dB, of the tensor before a final softmax or sigmoid.
         min_top1_agreement: share of samples with the same largest output (0 to 1), or None.
+        binary: the floor of networks with signs, a few of which turn round whole; None: the same.
     """
 
     min_sqnr_db: float
     min_top1_agreement: float | None = None
+    binary: Parity | None = None
 
     def __post_init__(self) -> None:
         if self.min_top1_agreement is not None and not 0 <= self.min_top1_agreement <= 1:

@@ -15,7 +15,7 @@ from torch import nn
 from edgekit import metrics
 from edgekit.compress.quantize.sensitivity import logits
 from edgekit.errors import InputError
-from edgekit.ir import Graph, simulate
+from edgekit.ir import Graph, ops, simulate
 from edgekit.report import Verification
 from edgekit.runtime.artifact import Artifact
 from edgekit.runtime.larq_environment import find_python, version_in
@@ -145,8 +145,10 @@ def verify(
         inner = with_logits(lowered)
         got_logits = run_file(Artifact(export_bytes(inner)), inner, raw)
     runtime, version = runtime_of(target)
-    floor, agreement_floor = target.parity.min_sqnr_db, target.parity.min_top1_agreement
-    rows = [_row(against, runtime, version, "default", count, wanted, got, wanted_logits, got_logits, floor, agreement_floor)]
+    signs = any(isinstance(node.op, ops.BinarySign) for node in source.nodes)
+    parity = (target.parity.binary if signs else None) or target.parity
+    floors = parity.min_sqnr_db, parity.min_top1_agreement
+    rows = [_row(against, runtime, version, "default", count, wanted, got, wanted_logits, got_logits, *floors)]
     if full and lowered is not float_graph and target.exporter == "tflite":
         rows += _against_simulation(artifact, lowered, raw, taken, target)
     return tuple(rows)
