@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edgekit.compress.steps import Step
     from edgekit.ir import Graph
     from edgekit.report import Evaluation
+    from edgekit.stages.widths import Variant
 
 
 _Fact = TypeVar("_Fact", Target, Device)
@@ -236,13 +237,12 @@ def _build_all(job: _Job, graph: Graph) -> list[Build]:
     if job.evaluation is not None:
         with job.stage("data"):
             job = replace(job, evaluation=read(job.evaluation, graph, settings, job.request.root))
-    builds = []
-    for target in job.targets:
-        try:
-            builds.append(_build_one(replace(job, timings=dict(job.timings)), graph, compressed, target, settings, samples))
-        except Exception as error:  # also a bug of ours: the other targets are still written
-            builds.append(Build(target.name, None, None, error))
-    return builds
+    from edgekit.stages.widths import build_sizes
+
+    def one(variant: Variant) -> Build:
+        return _build_one(replace(job, timings=dict(job.timings)), graph, variant, settings, samples)
+
+    return [made for target in job.targets for made in build_sizes(one, compressed, target, job.request.output)]
 
 
 def _compress(job: _Job, graph: Graph, settings: Mapping[str, Any], samples: list[Any] | None) -> Graph:
@@ -270,12 +270,10 @@ def _compress(job: _Job, graph: Graph, settings: Mapping[str, Any], samples: lis
     return compressed
 
 
-def _build_one(
-    job: _Job, source: Graph, graph: Graph, target: Target, settings: Mapping[str, Any], samples: list[Any] | None
-) -> Build:
+def _build_one(job: _Job, source: Graph, variant: Variant, settings: Mapping[str, Any], samples: list[Any] | None) -> Build:
     """One target, from the graph to the report. The order of the lines is the order of the work.
 
-    ``source`` is the graph as it was loaded, ``graph`` the one after the recipe.
+    ``source`` is the graph as it was loaded, ``variant`` the one after the recipe, or a size of it, with the target.
     """
     from edgekit.stages.artifact import export
     from edgekit.stages.assemble import assemble
@@ -293,7 +291,7 @@ def _build_one(
     from edgekit.stages.verdict import failure
     from edgekit.stages.verify import verify
 
-    request = job.request
+    request, graph, target = job.request, variant.graph, variant.target
     quantized = target.quantization.needs_calibration
     types = io_types(graph, target, request, settings)
     prepared = prepare(graph, settings, bytes_in=byte_inputs(types, graph, samples))
@@ -302,12 +300,13 @@ def _build_one(
         wanted = request.quantization
         by_metric = wanted.fallback is not None or (wanted.budget is not None and wanted.budget.max_drop is not None)
         score = score_of(job.evaluation, prepared, source, settings, request.root) if by_metric else None
-        lowered = lower(prepared, target, calibration, request, types, job.say, score)
+        lowered = lower(prepared, target, calibration, request, types, job.say, score, variant.within)
+        variant.family.keep(lowered)
     if request.dump is not None:
         _dump(request.dump, f"{target.name}-1-float", lowered.float_graph)
         _dump(request.dump, f"{target.name}-2-lowered", lowered.graph)
     with job.stage("export"):
-        content = export(lowered.graph, target, request, prepared)
+        content = export(lowered.graph, target, request, prepared, regular=variant.is_slimmable)
     raw, real = verification_samples(samples, job.evaluation, graph, settings)
     with job.stage("verify"):
         rows = verify(
@@ -380,7 +379,8 @@ def _write_summary(output: Path, builds: Sequence[Build]) -> None:
 
 
 def _written(output: Path, builds: Sequence[Build]) -> list[Path]:
-    folders = [output / b.target for b in builds if b.report is not None]
+    named = [b.target for b in builds if b.report is not None]
+    folders = [f for name in named for f in (output / name, output / f"{name}-sizes") if f.is_dir()]
     # Without summary.json: it is of the last build into this folder, whatever its targets were.
     return [p for f in folders for p in sorted(f.rglob("*")) if p.is_file()]
 

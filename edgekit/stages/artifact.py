@@ -12,8 +12,10 @@ from edgekit.target import Target
 _NAMES_OUTPUT_TYPES = 21
 
 
-def export(graph: Graph, target: Target, request: BuildRequest, prepared: Prepared) -> bytes:
+def export(graph: Graph, target: Target, request: BuildRequest, prepared: Prepared, *, regular: bool = False) -> bytes:
     """The artifact's bytes.
+
+    ``regular``: a TFLite file has its tables where those of networks of other widths have theirs.
 
     Raises:
         Unsupported: what the target's format or runtime lacks, all of it in one error.
@@ -35,4 +37,10 @@ def export(graph: Graph, target: Target, request: BuildRequest, prepared: Prepar
     options = TfliteOptions.for_target(
         target, batch=request.batch or 1, layout=request.io_layout, layouts=layouts, preprocessing=prepared.declared
     )
-    return export_tflite(graph, options)
+    content = export_tflite(graph, options)
+    if not regular:
+        return content
+    from edgekit.formats.tflite.read import read
+    from edgekit.formats.tflite.write import write
+
+    return write(read(content), regular=True)

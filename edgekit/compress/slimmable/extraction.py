@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgekit.compress.slimmable.nested import nest
+from edgekit.compress.slimmable.nested import Nested, nest
 from edgekit.compress.slimmable.size import Size
 from edgekit.errors import UsageError
 from edgekit.ir import Graph
@@ -55,16 +55,19 @@ def slimmed(graph: Graph, width: float = 1.0, depth: float = 1.0) -> Graph:
     Raises:
         UsageError: the graph is not slimmable, or has no such size.
     """
+    small = nested_of(graph, Size(float(width), float(depth))).filled(graph)
+    small.history = graph.history
+    return small
+
+
+def nested_of(graph: Graph, wanted: Size) -> Nested:
+    """How a size lies within a slimmable network; raises as ``slimmed``."""
     record = record_of(graph)
     if record is None:
         raise UsageError("the network is not slimmable", where=graph.name, hint="edgekit.Slimmable(...).apply(graph, data)")
-    wanted = Size(float(width), float(depth))
     known = sizes_of(graph)
     if wanted not in known:
         listed = ", ".join(size.name for size in known)
         raise UsageError(f"the network has no size {wanted.name}", where=graph.name, hint=f"it has {listed}")
     options = record.options
-    nested = nest(graph, wanted, int(options.get("round_to", 1)), str(options.get("norms", "switchable")))
-    small = nested.filled(graph)
-    small.history = graph.history
-    return small
+    return nest(graph, wanted, int(options.get("round_to", 1)), str(options.get("norms", "switchable")))

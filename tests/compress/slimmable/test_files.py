@@ -1,0 +1,126 @@
+"""A build of a slimmable network writes a file for each width, one with all of them, and one packed delivery."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import edgekit as ek
+from edgekit.compress.slimmable.nested import nest
+from edgekit.compress.slimmable.size import Size
+from edgekit.compress.slimmable.tying import Within, tie
+from edgekit.formats.tflite.read import read
+from edgekit.ir import Graph
+from edgekit.passes import EXACT, run_passes
+from edgekit.train.settings import Training
+from tests.train.networks import blobs, graph_of
+
+torch.set_num_threads(1)
+
+
+class Plain(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(1, 16, 3, stride=2, padding=1),
+            nn.BatchNorm2d(16),
+            nn.ReLU(),
+            nn.Conv2d(16, 16, 3, padding=1, groups=16, bias=False),
+            nn.BatchNorm2d(16),
+            nn.ReLU(),
+            nn.Conv2d(16, 24, 1, bias=False),
+            nn.BatchNorm2d(24),
+            nn.ReLU(),
+        )
+        self.head = nn.Linear(24, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(x).mean((2, 3)))  # type: ignore[no-any-return]
+
+
+STEP = ek.Slimmable(widths=(0.5, 1.0), epochs=3, training=Training(optimizer="sgd", lr=0.05, batch_size=32))
+
+
+@pytest.fixture(scope="module")
+def slimmable() -> Graph:
+    torch.manual_seed(0)
+    graph = STEP.apply(graph_of(Plain(), (2, 1, 8, 8)), ek.Data(train=blobs(256)))
+    with torch.no_grad():  # a sign that differs, as training would leave one now and then
+        graph.state["slimmable.0_5.body.1.weight"].tensor[2] *= -1
+    return graph
+
+
+def test_each_width_has_a_file_and_the_delivery_makes_them_byte_for_byte(slimmable: Graph, tmp_path: Path) -> None:
+    x, y = blobs(96, seed=5)
+    builds = ek.build(slimmable, ["tflite-int8"], calibration=x, evaluate=(x, y), output=tmp_path)
+    assert [build.target for build in builds] == ["tflite-int8", "tflite-int8-0.5"]
+    assert all(build.error is None and build.artifact.is_file() for build in builds)
+    folder = tmp_path / "tflite-int8-sizes"
+    facts = json.loads((folder / "sizes.json").read_text())
+    assert [row["name"] for row in facts["sizes"]] == ["1", "0.5"] and facts["chosen"] == "1"
+    for build, width in zip(builds, ("1", 0.5), strict=True):
+        assert ek.unpack(folder / "Plain.ekz", width=width) == build.artifact.read_bytes()
+    packed = facts["packed"]
+    small = len(ek.pack(builds[1].artifact).data)
+    assert packed["bytes"] < packed["largest_alone"] + 0.75 * small
+    model = read((folder / "Plain.tflite").read_bytes())
+    assert [signature.key for signature in model.signatures] == ["1", "0.5"]
+    assert "packed in memory" in facts["signatures"]["warning"]
+    narrow = read(builds[1].artifact.read_bytes()).main
+    wide = {tensor.shape: np.frombuffer(tensor.data or b"", np.int8) for tensor in model.main.tensors if tensor.data}
+    found = next(tensor for tensor in narrow.tensors if tensor.shape == (12, 1, 1, 8))
+    rows = wide[24, 1, 1, 16].reshape(24, 16)[:12, :8]
+    mine = np.frombuffer(found.data or b"", np.int8).reshape(12, 8)
+    assert all((a == b).all() or (a == -b).all() for a, b in zip(mine, rows, strict=True))
+
+
+def test_a_signature_of_the_common_file_answers_as_the_widths_own_file(slimmable: Graph, tmp_path: Path) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    from edgekit.export.tflite.exporter import export
+    from edgekit.export.tflite.several import with_signatures
+
+    files = {f"{w:g}": export(run_passes(ek.slimmed(slimmable, w), EXACT)[0]) for w in (1.0, 0.5)}
+    content, _ = with_signatures(files)
+    x = blobs(1, seed=9)[0].transpose(0, 2, 3, 1).copy()
+    both = Interpreter(model_content=content)
+    for name, file in files.items():
+        alone = Interpreter(model_content=file)
+        (key,) = alone.get_signature_list()
+        (given,) = alone.get_signature_list()[key]["inputs"]
+        want = alone.get_signature_runner(key)(**{given: x})
+        got = both.get_signature_runner(name)(**{given: x})
+        assert all(np.array_equal(got[output], want[output]) for output in want)
+
+
+def test_float_weights_become_products_that_are_within_a_rounding_of_their_own(slimmable: Graph) -> None:
+    nested = nest(slimmable, Size(0.5))
+    whole, small = (run_passes(g, EXACT)[0] for g in (slimmable, nested.filled(slimmable)))
+    tied = tie(small, Within(nested.weights, whole, whole))
+    assert not tied.apart and len(tied.layers) == 4
+    for before, after in zip(small.nodes, tied.graph.nodes, strict=True):
+        if after.name in tied.layers:
+            a, b = before.input(1).tensor.detach(), after.input(1).tensor.detach()
+            assert (a - b).abs().max() <= 1e-6 * a.abs().max()
+
+
+def test_weights_that_are_no_part_of_the_largest_ones_are_left_alone(slimmable: Graph) -> None:
+    nested = nest(slimmable, Size(0.5))
+    whole, small = (run_passes(g, EXACT)[0] for g in (slimmable, nested.filled(slimmable)))
+    weight = next(node.input(1) for node in small.nodes if node.name == "head" or node is small.nodes[-1])
+    weight.data = torch.randn(weight.tensor.shape, generator=torch.Generator().manual_seed(0))
+    tied = tie(small, Within(nested.weights, whole, whole))
+    assert len(tied.apart) == 1
+    left = next(node for node in tied.graph.nodes if node.name in tied.apart)
+    assert torch.equal(left.input(1).tensor, weight.tensor)
+
+
+def test_a_build_says_when_another_step_came_behind(slimmable: Graph, tmp_path: Path) -> None:
+    later = ek.Prune(ratio=0.25).apply(slimmable)
+    with pytest.raises(ek.UsageError, match="came behind 'slimmable'"):
+        ek.build(later, "tflite-fp32", output=tmp_path)
