@@ -20,4 +20,4 @@ def plain(value: Any) -> Any:
     """One field as it stands in a recipe."""
     if hasattr(value, "options"):
         return value.options()
-    return list(value) if isinstance(value, tuple) else value
+    return [plain(item) for item in value] if isinstance(value, tuple) else value

@@ -13,11 +13,14 @@ import torch
 from torch import Tensor
 
 from edgekit.compress.context import Context
+from edgekit.compress.early_exit.apart import require_apart
 from edgekit.compress.early_exit.automatic import candidates, choose_places
 from edgekit.compress.early_exit.calibration import fit_temperature, negative_log_likelihood
+from edgekit.compress.early_exit.ensemble import blend, fit_weights
 from edgekit.compress.early_exit.frozen import attach, train_heads
+from edgekit.compress.early_exit.head import Head
 from edgekit.compress.early_exit.joint import train_together
-from edgekit.compress.early_exit.observing import Observed, evaluation, observe
+from edgekit.compress.early_exit.observing import Observed, evaluation, held_out
 from edgekit.compress.early_exit.places import answer, find
 from edgekit.compress.early_exit.policy import CLOSED, Goal, choose
 from edgekit.compress.early_exit.step import EarlyExit
@@ -38,10 +41,11 @@ _FEW = 500
 
 @dataclass(frozen=True)
 class _Policy:
-    """Of a set of exits: their temperatures and thresholds."""
+    """Of a set of exits: their temperatures and thresholds, and what each later one's answer has of the one before."""
 
     temperatures: tuple[float, ...]
     thresholds: tuple[float, ...]
+    weights: tuple[float, ...]
 
 
 def add_exits(step: EarlyExit, graph: Graph, data: object | None, context: Context) -> Graph:
@@ -51,21 +55,23 @@ def add_exits(step: EarlyExit, graph: Graph, data: object | None, context: Conte
     end = answer(graph, step.output)
     places = candidates(graph, end) if isinstance(step.at, str) else find(graph, step.at, end)
     names = [place.value.name for place in places]
+    own = step.heads([place.wish for place in places])
     samples, feeding = open_samples(data, graph, step.settings(), context.root)
+    require_apart(graph, end, samples, feeding)
     if step.freeze:
         base = copy.deepcopy(graph)  # a graph's own copy shares parameters
-        heads, trained = train_heads(step, graph, names, end.name, samples, feeding, data, context)
+        heads, trained = train_heads(step, graph, names, own, end.name, samples, feeding, data, context)
         if isinstance(step.at, str):
-            names, heads = choose_places(step, base, names, end.name, heads, samples, feeding)
-        _put(base, names, end.name, heads, step)
+            names, heads = choose_places(step, base, names, end.name, heads, samples, feeding, context.root)
+        _put(base, names, own[: len(names)], end.name, heads, step)
     else:
-        base, trained = train_together(step, graph, names, end.name, data, context)
+        base, trained = train_together(step, own, graph, names, end.name, data, context)
     result, exits = _with_choice(base, end.name, len(names), step)
-    observed = observe(result, exits, samples.validation(), feeding, "training")
-    policy, details = _decide(step, graph, result, exits, names, observed)
-    choice = next(node for node in result.nodes if isinstance(node.op, ops.ChooseExit))
-    result.set_op(choice, ops.ChooseExit(step.score, policy.temperatures, policy.thresholds))
-    result.verify()
+    observed = held_out(step, result, exits, samples, feeding, context.root)
+    weights = fit_weights(observed.logits, observed.labels) if step.ensemble else ()
+    observed = observed.together(weights)
+    policy, details = _decide(step, graph, result, names, observed, weights)
+    _settle(result, exits, step, policy)
     details |= _evaluated(step, graph, result, exits, names, policy, observed, data, feeding, context)
     details["training"] = trained.details()
     warnings = _warnings(names, policy, observed)
@@ -83,10 +89,12 @@ def _require_plain(graph: Graph) -> None:
         raise Unsupported("the network has early exits already", where=graph.name, hint="one step with several places in 'at'")
 
 
-def _put(graph: Graph, names: Sequence[str], end: str, heads: Mapping[str, Tensor], step: EarlyExit) -> None:
+def _put(
+    graph: Graph, names: Sequence[str], own: Sequence[Head], end: str, heads: Mapping[str, Tensor], step: EarlyExit
+) -> None:
     """Attaches trained heads."""
     values = {value.name: value for value in graph.values()}
-    attach(graph, [values[name] for name in names], int(values[end].tensor_shape[1]), step)
+    attach(graph, [values[name] for name in names], int(values[end].tensor_shape[1]), own, step.settings().seed)
     with torch.no_grad():
         for name, tensor in heads.items():
             graph.state[name].tensor.copy_(tensor)
@@ -104,6 +112,16 @@ def _with_choice(graph: Graph, end: str, count: int, step: EarlyExit) -> tuple[G
     return graph, [*heads, last]
 
 
+def _settle(graph: Graph, exits: Sequence[Value], step: EarlyExit, policy: _Policy) -> None:
+    """Gives the choice its temperatures and thresholds, and the answers that it chooses between."""
+    choice = next(node for node in graph.nodes if isinstance(node.op, ops.ChooseExit))
+    for index, value in enumerate(blend(graph, exits, policy.weights) if policy.weights else ()):
+        graph.set_input(choice, index, value)
+    graph.set_op(choice, ops.ChooseExit(step.score, policy.temperatures, policy.thresholds))
+    graph.sort()
+    graph.verify()
+
+
 def _shares(graph: Graph, result: Graph) -> tuple[tuple[int, ...], list[float]]:
     plan = exit_plan(result)
     assert plan is not None
@@ -112,7 +130,7 @@ def _shares(graph: Graph, result: Graph) -> tuple[tuple[int, ...], list[float]]:
 
 
 def _decide(
-    step: EarlyExit, graph: Graph, result: Graph, exits: Sequence[Value], names: Sequence[str], observed: Observed
+    step: EarlyExit, graph: Graph, result: Graph, names: Sequence[str], observed: Observed, weights: tuple[float, ...]
 ) -> tuple[_Policy, dict[str, Any]]:
     """Temperatures, then thresholds, on what was held out."""
     logits = [z.double().numpy() for z in observed.logits]
@@ -130,7 +148,9 @@ def _decide(
             "nll_after": negative_log_likelihood(z, observed.labels, t),
             **calibration_errors(z, observed.labels, t),
         }
-    policy = _Policy(temperatures, tuple(float(t) for t in thresholds))
+    for row, weight in zip(found["exits"][1:], weights, strict=False):
+        row["share_of_the_exit_before"] = weight
+    policy = _Policy(temperatures, tuple(float(t) for t in thresholds), weights)
     return policy, {"held_out": found, "whole_macs": graph.macs}
 
 
@@ -141,7 +161,7 @@ def _evaluated(
     exits: Sequence[Value],
     names: Sequence[str],
     policy: _Policy,
-    held_out: Observed,
+    on: Observed,
     data: object | None,
     feeding: Feeding,
     context: Context,
@@ -149,11 +169,11 @@ def _evaluated(
     """What the thresholds come to on the evaluation data, and the curve: chosen on the one, shown on the other."""
     macs, shares = _shares(graph, result)
     places = range(len(names))
-    chosen_on = held_out.seen(step.score, policy.temperatures, shares, places)
+    chosen_on = on.seen(step.score, policy.temperatures, shares, places)
     observed = evaluation(result, exits, data, feeding, context.root)
     if observed is None:
         return {"curve": curve(chosen_on, chosen_on)}
-    seen = observed.seen(step.score, policy.temperatures, shares, places)
+    seen = observed.together(policy.weights).seen(step.score, policy.temperatures, shares, places)
     found = summary(seen, np.array(policy.thresholds), [*names, THE_END], macs)
     return {"evaluation": found, "curve": curve(chosen_on, seen)}
 
@@ -164,8 +184,8 @@ def _warnings(names: Sequence[str], policy: _Policy, observed: Observed) -> tupl
         for name, threshold in zip(names, policy.thresholds, strict=True)
         if threshold >= CLOSED
     ]
-    if len(observed.labels) < _FEW:
-        said.append(f"thresholds were chosen on {len(observed.labels)} samples only; hold out more (validation)")
+    if (count := len(observed.labels) // observed.repeats) < _FEW:
+        said.append(f"thresholds were chosen on {count} samples only; hold out more (validation)")
     return tuple(said)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
 from edgekit.compress.early_exit.calibration import fit_temperature
 from edgekit.compress.early_exit.frozen import attach
-from edgekit.compress.early_exit.observing import observe
+from edgekit.compress.early_exit.observing import held_out
 from edgekit.compress.early_exit.places import Place, cost, cuts
 from edgekit.compress.early_exit.policy import Goal, choose, worth
 from edgekit.compress.early_exit.step import EarlyExit
@@ -53,6 +54,7 @@ def choose_places(
     heads: Mapping[str, Tensor],
     samples: Samples,
     feeding: Feeding,
+    root: Path | None,
 ) -> tuple[list[str], dict[str, Tensor]]:
     """Of trained heads at all candidates those of the best set, renamed as they are attached in the end.
 
@@ -60,10 +62,16 @@ def choose_places(
     """
     whole = copy.deepcopy(graph)
     values = {value.name: value for value in whole.values()}
-    logits = attach(whole, [values[name] for name in names], int(values[end].tensor_shape[1]), step)
+    logits = attach(
+        whole,
+        [values[name] for name in names],
+        int(values[end].tensor_shape[1]),
+        step.heads([0] * len(names)),
+        step.settings().seed,
+    )
     for name, tensor in heads.items():
         whole.state[name].tensor.data.copy_(tensor)
-    observed = observe(whole, [*logits, values[end]], samples.validation(), feeding, "training")
+    observed = held_out(step, whole, [*logits, values[end]], samples, feeding, root)
     temperatures = [fit_temperature(z.double().numpy(), observed.labels) for z in observed.logits[:-1]]
     total = max(graph.macs, 1)
     up_to = [cost(values[name]) for name in names]

@@ -14,27 +14,42 @@ import torch
 from torch import Tensor, nn
 
 from edgekit.compress.context import Context
+from edgekit.compress.early_exit.copying import copied
+from edgekit.compress.early_exit.head import Head
 from edgekit.compress.early_exit.heads import classifier, convolved, pooled
-from edgekit.compress.early_exit.objective import ExitLoss
+from edgekit.compress.early_exit.objective import ExitLoss, no_classes
 from edgekit.compress.early_exit.observing import values_of
 from edgekit.compress.early_exit.step import EarlyExit
 from edgekit.ir import Graph, Value, ops
 from edgekit.ir.types import N, TensorType
 from edgekit.train.batches import Feeding, Samples
 from edgekit.train.loop import train
+from edgekit.train.stacked import Stacked
 from edgekit.train.trained import Trained
 
 #: Bytes of what heads read of all training samples, above which they are not kept in memory.
 _MOST_KEPT = 1 << 30
 
 
-def attach(graph: Graph, places: Sequence[Value], classes: int, step: EarlyExit) -> list[Value]:
-    """Puts new heads at places of a graph; their logits. The parameters are called ``exits.0.weight`` and so on."""
-    generator = torch.Generator().manual_seed(step.settings().seed)
+def attach(
+    graph: Graph, places: Sequence[Value], classes: int, heads: Sequence[Head], seed: int, source: Graph | None = None
+) -> list[Value]:
+    """Puts new heads at places of a graph; their logits. The parameters are called ``exits.0.weight`` and so on.
+
+    Args:
+        graph: gets the heads.
+        places: values in it.
+        classes: of the logits.
+        heads: one for each place.
+        seed: of their weights.
+        source: the network whose layers heads copy; the graph itself by default.
+    """
+    generator = torch.Generator().manual_seed(seed)
     found = []
-    for number, value in enumerate(places):
+    for number, (value, head) in enumerate(zip(places, heads, strict=True)):
         name = f"exits.{number}"
-        features = pooled(graph, convolved(graph, value, step.head, name, generator), step.head, name)
+        value = copied(graph, value, source or graph, head.copy, f"{name}.copy")
+        features = pooled(graph, convolved(graph, value, head, name, generator), head, name)
         found.append(classifier(graph, features, classes, name, generator))
     return found
 
@@ -43,6 +58,7 @@ def train_heads(
     step: EarlyExit,
     graph: Graph,
     places: Sequence[str],
+    own: Sequence[Head],
     end: str,
     samples: Samples,
     feeding: Feeding,
@@ -55,6 +71,7 @@ def train_heads(
         step: says how.
         graph: the network, without exits; is left as it is.
         places: names of values.
+        own: the head of each.
         end: name of the network's logits.
         samples: the training data, opened for ``graph``.
         feeding: of them.
@@ -64,7 +81,7 @@ def train_heads(
     values = {value.name: value for value in graph.values()}
     classes = int(values[end].tensor_shape[1])
     settings = replace(step.settings(), validation=0.0, patience=0)
-    kept = _is_kept(step, values, places, samples.count)
+    kept = _is_kept(step, own, values, places, samples.count)
     objective = ExitLoss(
         tuple(range(len(places))),
         (1.0,) * len(places),
@@ -75,13 +92,19 @@ def train_heads(
     )
     standards: list[tuple[Tensor, Tensor]] = []
     if kept:
-        heads, source, standards = _on_features(step, graph, places, end, classes, samples, feeding)
+        heads, source, standards = _on_features(step, own, graph, places, end, classes, samples, feeding)
     else:
-        heads, source = _on_network(step, graph, places, end, classes), data
+        heads, source = _on_network(step, own, graph, places, end, classes), data
+        if isinstance(samples, Stacked):
+            source = _chosen(samples)
+        else:
+            settings = replace(settings, validation=step.settings().validation)  # holds out what thresholds are chosen on
     trained = train(heads, source, settings, objective, folder=context.folder, say=context.say, root=context.root)
     parameters = {name: value.tensor.detach() for name, value in trained.graph.state.items() if name.startswith("exits.")}
     for number, (mean, scale) in enumerate(standards):
-        if step.head.channels:
+        if own[number].copy:
+            continue
+        if own[number].channels:
             convolution = parameters[f"exits.{number}.conv.weight"]
             parameters[f"exits.{number}.conv.weight"] = convolution / scale.reshape(1, -1, *[1] * (convolution.dim() - 2))
             continue
@@ -91,60 +114,78 @@ def train_heads(
     return parameters, trained
 
 
-def _is_kept(step: EarlyExit, values: dict[str, Value], places: Sequence[str], samples: int) -> bool:
-    read = [values[name] for name in places]
-    whole, means = (v.type.numel() for v in read), (v.tensor_shape[1] * step.head.pool**2 for v in read)
-    numbers = sum(whole if step.head.channels else means)
+def _chosen(samples: Stacked) -> object:
+    """The training data without what is held out."""
+    inputs = tuple(x[samples.chosen].numpy() for x in samples.inputs)
+    return (inputs, samples.targets[0][samples.chosen].numpy()) if samples.targets else inputs
+
+
+def _is_kept(step: EarlyExit, own: Sequence[Head], values: dict[str, Value], places: Sequence[str], samples: int) -> bool:
+    read = zip((values[name] for name in places), own, strict=True)
+    numbers = sum(v.type.numel() if head.convolves else v.tensor_shape[1] * head.pool**2 for v, head in read)
     return step.settings().augment == "none" and 4 * numbers * samples <= _MOST_KEPT
 
 
 def _on_features(
-    step: EarlyExit, graph: Graph, places: Sequence[str], end: str, classes: int, samples: Samples, feeding: Feeding
+    step: EarlyExit,
+    own: Sequence[Head],
+    graph: Graph,
+    places: Sequence[str],
+    end: str,
+    classes: int,
+    samples: Samples,
+    feeding: Feeding,
 ) -> tuple[Graph, object, list[tuple[Tensor, Tensor]]]:
     """A graph of the heads alone, and what they read of every training sample, standardised; and by what mean and scale."""
     whole = graph.copy()
     values = {value.name: value for value in whole.values()}
-    _refuse_unreadable(step, graph, places, classes)
-    features = [values[name] for name in places]
-    if not step.head.channels:
-        features = [pooled(whole, value, step.head, f"exits.{number}") for number, value in enumerate(features)]
+    _refuse_unreadable(step, own, graph, places, classes)
+    features = [
+        values[name] if head.convolves else pooled(whole, values[name], head, f"exits.{number}")
+        for number, (name, head) in enumerate(zip(places, own, strict=True))
+    ]
     told = [values[end]] if step.self_distillation else []
     read, targets = values_of(whole, [*features, *told], samples.batches(0), feeding)
-    standards = [_standard(x, step) for x in read[: len(places)]]
+    if not targets:
+        raise no_classes(None)
+    standards = [_standard(x, head) for x, head in zip(read, own, strict=False)]
     for x, (mean, scale) in zip(read, standards, strict=False):
         around = [1] * (x.dim() - 2)
         x.sub_(mean.reshape(1, -1, *around)).div_(scale.reshape(1, -1, *around))
     heads = Graph("exits")
     generator = torch.Generator().manual_seed(step.settings().seed)
     inputs = [heads.add_input(f"x{number}", TensorType(x.dtype, (N, *x.shape[1:]))) for number, x in enumerate(read)]
-    for number, value in enumerate(inputs[: len(places)]):
+    for number, (value, head) in enumerate(zip(inputs, own, strict=False)):
         name = f"exits.{number}"
-        if step.head.channels:
-            value = pooled(heads, convolved(heads, value, step.head, name, generator), step.head, name)
+        if head.convolves:
+            value = copied(heads, value, graph, head.copy, f"{name}.copy")
+            value = pooled(heads, convolved(heads, value, head, name, generator), head, name)
         heads.outputs.append(classifier(heads, value, classes, name, generator))
     return heads, (tuple(x.numpy() for x in read), torch.cat(targets).numpy()), standards
 
 
-def _refuse_unreadable(step: EarlyExit, graph: Graph, places: Sequence[str], classes: int) -> None:
+def _refuse_unreadable(step: EarlyExit, own: Sequence[Head], graph: Graph, places: Sequence[str], classes: int) -> None:
     """Raises what attaching the heads to the network would: a graph of heads alone does not know what sequences hold."""
     scratch = graph.copy()
     values = {value.name: value for value in scratch.values()}
-    attach(scratch, [values[name] for name in places], classes, step)
+    attach(scratch, [values[name] for name in places], classes, own, step.settings().seed)
 
 
-def _standard(x: Tensor, step: EarlyExit) -> tuple[Tensor, Tensor]:
+def _standard(x: Tensor, head: Head) -> tuple[Tensor, Tensor]:
     """Mean and scale of features (samples, features) or channels, which the trained layer takes into its weights.
 
     What hardly varies counts as a tenth of the mean deviation, so that no weight explodes. A convolution meets zeros at its
-    edges, so what it reads keeps its mean.
+    edges, so what it reads keeps its mean. Copied layers read what they are used to.
     """
+    if head.copy:
+        return torch.zeros(x.shape[1]), torch.ones(x.shape[1])
     over = [0, *range(2, x.dim())]
     deviations = x.std(over)
-    mean = torch.zeros_like(deviations) if step.head.channels else x.mean(over)
+    mean = torch.zeros_like(deviations) if head.channels else x.mean(over)
     return mean, deviations.clamp_min(max(0.1 * float(deviations.mean()), 1e-6))
 
 
-def _on_network(step: EarlyExit, graph: Graph, places: Sequence[str], end: str, classes: int) -> Graph:
+def _on_network(step: EarlyExit, own: Sequence[Head], graph: Graph, places: Sequence[str], end: str, classes: int) -> Graph:
     """The network with heads, in which nothing but the heads can change; its answer is the last output."""
     whole = graph.copy()
     for value in whole.values():
@@ -158,7 +199,7 @@ def _on_network(step: EarlyExit, graph: Graph, places: Sequence[str], end: str, 
         elif getattr(node.op, "dropout", 0.0):
             whole.set_op(node, node.op.with_(dropout=0.0))
     values = {value.name: value for value in whole.values()}
-    whole.outputs = attach(whole, [values[name] for name in places], classes, step)
+    whole.outputs = attach(whole, [values[name] for name in places], classes, own, step.settings().seed, graph)
     whole.signature = None
     if step.self_distillation:
         whole.outputs = [*whole.outputs, values[end]]

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from edgekit.compress.early_exit.step import Head
+from edgekit.compress.early_exit.head import Head
 from edgekit.errors import Unsupported
 from edgekit.ir import Graph, Value, ops
 from edgekit.ir.types import N
@@ -47,7 +47,7 @@ def pooled(graph: Graph, value: Value, head: Head, name: str) -> Value:
 
 
 def convolved(graph: Graph, value: Value, head: Head, name: str, generator: torch.Generator) -> Value:
-    """The head's convolution and ReLU; the value itself where it has none."""
+    """The head's convolution and ReLU; the value itself where it has none (or copies)."""
     if not head.channels or value.type.rank == 2:
         return value
     if value.type.rank == 3 and features_last(value):

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from edgekit.compress.context import Context
 from edgekit.compress.early_exit.frozen import attach
+from edgekit.compress.early_exit.head import Head
 from edgekit.compress.early_exit.objective import ExitLoss
 from edgekit.compress.early_exit.step import EarlyExit
 from edgekit.compress.sparsify.held import held
@@ -17,7 +18,7 @@ from edgekit.train.trained import Trained
 
 
 def train_together(
-    step: EarlyExit, graph: Graph, places: Sequence[str], end: str, data: object, context: Context
+    step: EarlyExit, own: Sequence[Head], graph: Graph, places: Sequence[str], end: str, data: object, context: Context
 ) -> tuple[Graph, Trained]:
     """A copy of the network, trained, with the heads at its places; its outputs are as they were.
 
@@ -30,7 +31,7 @@ def train_together(
     whole = graph.copy()
     values = {value.name: value for value in whole.values()}
     outputs = [value.name for value in whole.outputs]
-    exits = attach(whole, [values[name] for name in places], int(values[end].tensor_shape[1]), step)
+    exits = attach(whole, [values[name] for name in places], int(values[end].tensor_shape[1]), own, step.settings().seed)
     weights = step.weights or (1.0,) * (len(places) + 1)
     if len(weights) != len(places) + 1:
         raise UsageError(

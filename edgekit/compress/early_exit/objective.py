@@ -11,6 +11,15 @@ from edgekit.train.batches import UNLABELLED
 from edgekit.train.objective import Pass
 
 
+def no_classes(labels: Tensor | None) -> InputError:
+    """What labels that exits can't be trained with lead to."""
+    wrong = "exits are trained with one class a sample, and these labels are none"
+    what = "no labels to train exits with" if labels is None else wrong
+    return InputError(
+        what, where="the training data", hint="integer labels, one a sample: 'y' in the .npz, or batches of (x, y)"
+    )
+
+
 class ExitLoss:
     """Cross entropy of every exit, and its divergence from what the last exit says.
 
@@ -49,13 +58,7 @@ class ExitLoss:
         """
         labels = step.targets
         if labels is None or labels.is_floating_point() or labels.numel() != len(step.outputs[self._exits[0]]):
-            raise InputError(
-                "exits are trained with one class a sample, and these labels are none"
-                if labels is not None
-                else "no labels to train exits with",
-                where="the training data",
-                hint="integer labels, one a sample: 'y' in the .npz, or batches of (x, y)",
-            )
+            raise no_classes(labels)
         labels = labels.reshape(-1).long()
         terms = {}
         for number, (place, weight) in enumerate(zip(self._exits, self._weights, strict=True)):

@@ -10,24 +10,45 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from edgekit.compress.early_exit.ensemble import blended
 from edgekit.compress.early_exit.policy import Seen
+from edgekit.compress.early_exit.step import EarlyExit
 from edgekit.config import is_reference
 from edgekit.data import Data
 from edgekit.data.sources import evaluation_arrays
 from edgekit.errors import InputError, UsageError
 from edgekit.ir import Graph, Value
 from edgekit.ir.ops import certainty
-from edgekit.train.batches import Batch, Feeding
+from edgekit.train.augment import augmentation
+from edgekit.train.batches import Batch, Feeding, Samples
 
 _AT_ONCE = 250
+
+#: How often every held out sample is altered.
+_TIMES = 3
 
 
 @dataclass(frozen=True)
 class Observed:
-    """Logits of every exit, (samples, classes) each, the last one's at the end; and the labels."""
+    """What exits say of samples.
+
+    Attributes:
+        logits: of every exit, (samples, classes) each, the last one's at the end.
+        labels: of the samples.
+        whole: logits of the network without exits, where the last exit answers otherwise.
+        repeats: how many of the samples are the same one, differently augmented.
+    """
 
     logits: list[torch.Tensor]
     labels: NDArray[np.int64]
+    whole: torch.Tensor | None = None
+    repeats: int = 1
+
+    def together(self, weights: Sequence[float]) -> Observed:
+        """With every exit's answer added to the next one's (`ensemble`); these themselves without weights."""
+        if not weights:
+            return self
+        return Observed(blended(self.logits, weights), self.labels, self.logits[-1], self.repeats)
 
     def seen(self, score: str, temperatures: Sequence[float], costs: Sequence[float], exits: Sequence[int]) -> Seen:
         """For the policy: some of the exits, and the last."""
@@ -35,7 +56,9 @@ class Observed:
         scores = [certainty(z, score, t)[:, 0].double().numpy() for z, t in zip(chosen, temperatures, strict=True)]
         right = [z.argmax(1).numpy() == self.labels for z in (*chosen, self.logits[-1])]
         empty = np.zeros((0, len(self.labels)))
-        return Seen(np.stack(scores) if scores else empty, np.stack(right), np.asarray(costs, np.float64))
+        whole = None if self.whole is None else self.whole.argmax(1).numpy() == self.labels
+        stacked = np.stack(scores) if scores else empty
+        return Seen(stacked, np.stack(right), np.asarray(costs, np.float64), whole, self.repeats)
 
 
 def values_of(
@@ -58,7 +81,9 @@ def values_of(
     return [torch.cat(row) if row else torch.empty(0) for row in rows], targets
 
 
-def observe(graph: Graph, exits: Sequence[Value], batches: Iterable[Batch], feeding: Feeding, where: str) -> Observed:
+def observe(
+    graph: Graph, exits: Sequence[Value], batches: Iterable[Batch], feeding: Feeding, where: str, repeats: int = 1
+) -> Observed:
     """Every exit's logits and the labels.
 
     Raises:
@@ -76,7 +101,19 @@ def observe(graph: Graph, exits: Sequence[Value], batches: Iterable[Batch], feed
     if len(labels) != len(logits[0]) or labels.is_floating_point():
         raise InputError("exits need one class a sample as labels", where=where, hint="integer labels: 'y' in the .npz")
     known = labels >= 0
-    return Observed([z[known] for z in logits], labels[known].long().numpy())
+    return Observed([z[known] for z in logits], labels[known].long().numpy(), repeats=repeats)
+
+
+def held_out(
+    step: EarlyExit, graph: Graph, exits: Sequence[Value], samples: Samples, feeding: Feeding, root: Path | None
+) -> Observed:
+    """Every exit's logits on what was held out, altered as the step says; errors as of ``observe``."""
+    change = augmentation(step.held_out_augment, graph, root)
+    if change is None:
+        return observe(graph, exits, samples.validation(), feeding, "training")
+    generator = torch.Generator().manual_seed(step.settings().seed)
+    batches = (Batch(change(batch.inputs, generator), batch.targets) for _ in range(_TIMES) for batch in samples.validation())
+    return observe(graph, exits, batches, feeding, "training", _TIMES)
 
 
 def evaluation(graph: Graph, exits: Sequence[Value], data: object, feeding: Feeding, root: Path | None) -> Observed | None:

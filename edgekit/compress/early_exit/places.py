@@ -14,10 +14,11 @@ from edgekit.tables import did_you_mean
 
 @dataclass(frozen=True)
 class Place:
-    """A value that an exit reads, and the multiply-accumulates of one sample up to it."""
+    """A value that an exit reads, the multiply-accumulates of one sample up to it, and which of the wishes it is."""
 
     value: Value
     macs: int
+    wish: int = 0
 
 
 def answer(graph: Graph, output: str) -> Value:
@@ -64,10 +65,10 @@ def find(graph: Graph, at: Iterable[str | float], end: Value) -> list[Place]:
     """
     inside = {id(node): node for node in _before(end)}
     found: list[Place] = []
-    for wish in at:
+    for number, wish in enumerate(at):
         value = _named(graph, wish) if isinstance(wish, str) else _at_share(graph, float(wish), end)
         _check(value, wish, inside)
-        found.append(Place(value, cost(value)))
+        found.append(Place(value, cost(value), number))
     found.sort(key=lambda place: place.macs)
     repeated = [a.value.name for a, b in pairwise(found) if a.value is b.value]
     if repeated:
@@ -99,11 +100,16 @@ def cuts(graph: Graph, end: Value) -> list[Place]:
     return [found[spent] for spent in sorted(found)]
 
 
+def nodes_of(graph: Graph, module: str) -> list[Node]:
+    """The nodes that a module of the source computes, in order."""
+    return [node for node in graph.nodes if any(_is_in(module, place.module) for place in node.where)]
+
+
 def _named(graph: Graph, name: str) -> Value:
     values = {value.name: value for node in graph.nodes for value in node.outputs}
     if name in values:
         return values[name]
-    of_module = [node.output for node in graph.nodes if any(_is_in(name, place.module) for place in node.where)]
+    of_module = [node.output for node in nodes_of(graph, name)]
     if not of_module:
         known = [*values, *{place.module for node in graph.nodes for place in node.where if place.module}]
         raise UsageError(f"no value or module is called '{name}'", where="at", hint=did_you_mean(name, known))

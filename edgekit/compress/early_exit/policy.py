@@ -38,21 +38,26 @@ class Seen:
         scores: (exits, samples), without the last exit, which answers for what is left.
         right: (exits + 1, samples), whether each exit's answer is the label.
         costs: of one sample that leaves at each exit, as shares of the whole network's.
+        whole: (samples,), whether the network without exits is right; None: as the last exit is.
+        repeats: how many of the samples are the same one, differently augmented: they say no more together than one does.
     """
 
     scores: Array
     right: NDArray[np.bool_]
     costs: Array
+    whole: NDArray[np.bool_] | None = None
+    repeats: int = 1
+
+    @property
+    def alone(self) -> NDArray[np.bool_]:
+        """Whether the network without exits is right."""
+        last: NDArray[np.bool_] = self.right[-1]
+        return last if self.whole is None else self.whole
 
     @property
     def samples(self) -> int:
         """How many there are."""
         return int(self.right.shape[1])
-
-    def only(self, exits: tuple[int, ...]) -> Seen:
-        """With some exits alone (and the last); their costs are to be set."""
-        chosen = list(exits)
-        return Seen(self.scores[chosen], self.right[[*chosen, -1]], self.costs[[*chosen, -1]])
 
 
 @dataclass(frozen=True)
@@ -112,16 +117,16 @@ def worth(seen: Seen, goal: Goal, thresholds: Array) -> tuple[float, float]:
     """What thresholds come to: by how far they miss the goal, and what is made least; smaller is better."""
     place = leaves_at(seen, thresholds)
     right = seen.right[place, np.arange(seen.samples)]
-    drop, spread = _drop(right, seen.right[-1])
+    drop, spread = _drop(right, seen.alone, seen.repeats)
     missed, least = goal.rank(np.array(drop), np.array(spread), np.array(seen.costs[place].mean()))
     return float(missed), float(least)
 
 
-def _drop(right: NDArray[np.bool_], alone: NDArray[np.bool_]) -> tuple[float, float]:
+def _drop(right: NDArray[np.bool_], alone: NDArray[np.bool_], repeats: int) -> tuple[float, float]:
     """Share of samples lost, and its standard error."""
     differs = float((right != alone).mean())
     drop = float(alone.mean() - right.mean())
-    return drop, math.sqrt(max(differs - drop * drop, 0.0) / len(right))
+    return drop, math.sqrt(max(differs - drop * drop, 0.0) * repeats / len(right))
 
 
 def _from_grid(seen: Seen, goal: Goal) -> Array:
@@ -150,14 +155,14 @@ def _refined(seen: Seen, goal: Goal, thresholds: Array, index: int) -> float:
     scores = seen.scores[index, order]
     samples = np.arange(seen.samples)
     right = seen.right[without, samples]
-    alone = seen.right[-1]
+    alone = seen.alone
     # Row k: the k surest of them leave here.
     gained = seen.right[index, order].astype(float) - right[order]
     differs = (seen.right[index, order] != alone[order]).astype(float) - (right[order] != alone[order])
     saved = seen.costs[index] - seen.costs[without[order]]
     drops = alone.mean() - right.mean() - _running(gained) / seen.samples
     different = (right != alone).mean() + _running(differs) / seen.samples
-    spreads = np.sqrt(np.maximum(different - drops**2, 0.0) / seen.samples)
+    spreads = np.sqrt(np.maximum(different - drops**2, 0.0) * seen.repeats / seen.samples)
     costs = seen.costs[without].mean() + _running(saved) / seen.samples
     missed, least = goal.rank(drops, spreads, costs)
     allowed = np.concatenate([[True], scores[:-1] > scores[1:], [True]]) if len(scores) else np.array([True])

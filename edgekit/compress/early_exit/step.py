@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgekit.checks import Fields
 from edgekit.compress.context import Context
+from edgekit.compress.early_exit.head import Head
 from edgekit.compress.given import options_of
-from edgekit.train.settings import Training
+from edgekit.config import is_reference
+from edgekit.train.settings import AUGMENTATIONS, Training
 
 if TYPE_CHECKING:
     from edgekit.ir import Graph
@@ -19,36 +21,13 @@ SCORES = ("confidence", "entropy", "margin")
 _OWN = Fields("early_exit")
 _PLACES = 'at = ["layer1"], at = [0.3] or at = "auto"'
 
+_HEAD = Head()
+
 #: How heads are trained where nothing is said: Adam, because they start from nothing and are small.
 TRAINING = Training(optimizer="adam", lr=2e-3, weight_decay=1e-4, batch_size=256)
 
 #: How all is trained together where nothing is said: gently, because the network is trained already.
 JOINT = Training(optimizer="sgd", lr=0.01)
-
-
-@dataclass(frozen=True)
-class Head:
-    """The classifier of an exit: average pooling and one linear layer, with a convolution before them if wanted.
-
-    Attributes:
-        pool: feature maps are averaged over pool x pool windows that cover them (1: over all); sequences over all steps.
-        channels: of a 3x3 convolution of stride 2 (of 3 steps, for signals) with ReLU before the pooling; 0: none.
-
-    Raises:
-        UsageError: a field that can't be.
-    """
-
-    pool: int = 1
-    channels: int = 0
-
-    def __post_init__(self) -> None:
-        own = Fields("early_exit: head")
-        own.whole("pool", self.pool, 1, "pool = 2")
-        own.whole("channels", self.channels, 0, "channels = 32")
-
-    def options(self) -> dict[str, Any]:
-        """The fields that were given."""
-        return options_of(self)
 
 
 @dataclass(frozen=True)
@@ -66,7 +45,7 @@ class EarlyExit:
             MACs from 0 to 1, or "auto": of several places those that serve the goal best.
         exits: how many exits "auto" places at most.
         output: the output that is classified, where the network has several.
-        head: of every exit.
+        head: of every exit, or one for each in the order of ``at``.
         freeze: the network stays as it is, bit for bit, and only heads are trained; False: all is trained together.
         weights: of the losses of the exits in joint training, in order, the last exit at the end; () for 1 each.
         self_distillation: share of an exit's loss that is the divergence from the last exit's answer; from 0 to 1.
@@ -75,6 +54,11 @@ class EarlyExit:
         training: other settings; by default Adam with lr = 0.002 for heads, gradient descent with lr = 0.01 for all. Its
             ``epochs`` do not count; its ``validation`` is the share of the training data on which temperatures and thresholds
             are chosen.
+        ensemble: every exit, the last too, adds to its logits the answer of the exit before, weighted by what makes the
+            negative log likelihood least (Zero Time Waste, arXiv:2106.05409): it costs next to nothing.
+        held_out_augment: how samples are changed before temperatures, weights and thresholds are chosen on them, in three
+            different ways each: for a network that was trained on what is held out and knows it by heart. "none",
+            "flip_crop" or ``package.module:callable`` as in ``training``.
         score: "confidence", "entropy" or "margin" of the calibrated probabilities; an exit answers above its threshold.
         max_drop: points (hundredths) of top-1 that may be lost beside the whole network; the mean cost is made least.
         mean_cost: mean share of the whole network's MACs that a sample may cost; top-1 is made largest. Instead of max_drop.
@@ -88,13 +72,15 @@ class EarlyExit:
     at: tuple[str | float, ...] | str = "auto"
     exits: int = 2
     output: str = ""
-    head: Head = Head()
+    head: tuple[Head, ...] | Head = _HEAD
     freeze: bool = True
     weights: tuple[float, ...] = ()
     self_distillation: float = 0.0
     temperature: float = 3.0
     epochs: int = 10
     training: Training | None = None
+    ensemble: bool = False
+    held_out_augment: str = "none"
     score: str = "confidence"
     max_drop: float | None = None
     mean_cost: float | None = None
@@ -122,6 +108,9 @@ class EarlyExit:
         _OWN.whole("epochs", self.epochs, 1, "epochs = 10")
         _OWN.whole("exits", self.exits, 1, "exits = 2")
         self._check_weights()
+        self._check_heads()
+        if not is_reference(self.held_out_augment):
+            _OWN.word("held_out_augment", self.held_out_augment, AUGMENTATIONS)
         if self.training is not None and not self.training.validation:
             raise _OWN.refusal(
                 "training",
@@ -166,6 +155,21 @@ class EarlyExit:
                 f"{len(self.weights)} weights for {len(self.at)} exits and the last one",
                 f"{len(self.at) + 1} weights, or none for 1 each",
             )
+
+    def _check_heads(self) -> None:
+        if isinstance(self.head, Head):
+            return
+        hint = "head = { pool = 2 } for all, or one table for each place in 'at'"
+        if not isinstance(self.head, Iterable) or any(not isinstance(head, Head) for head in self.head):
+            raise _OWN.refusal("head", f"'head' is one head or a list of them, not {self.head!r}", hint)
+        object.__setattr__(self, "head", tuple(self.head))
+        if isinstance(self.at, str) or len(self.head) != len(self.at):
+            places = "an unknown number of" if isinstance(self.at, str) else len(self.at)
+            raise _OWN.refusal("head", f"{len(self.head)} heads for {places} places", hint)
+
+    def heads(self, wishes: Sequence[int]) -> tuple[Head, ...]:
+        """The head of each place, which is the ``wishes[i]``-th in ``at``."""
+        return tuple(self.head if isinstance(self.head, Head) else self.head[wish] for wish in wishes)
 
     def settings(self) -> Training:
         """Of the training."""

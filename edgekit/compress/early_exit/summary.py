@@ -46,7 +46,7 @@ def summary(seen: Seen, thresholds: Array, names: Sequence[str], macs: Sequence[
     return {
         "samples": seen.samples,
         "top1": float(right.mean()),
-        "top1_of_last": float(seen.right[-1].mean()),
+        "top1_of_last": float(seen.alone.mean()),
         "exits": rows,
         "cost": {"mean": float(shares.mean()), "p90": p90, "worst": float(seen.costs[-1])},
     }
