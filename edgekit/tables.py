@@ -93,7 +93,11 @@ def _convert(value: Any, annotation: Any, *, file: Path, at: str) -> Any:
     if origin is Literal:
         if value in arguments and type(value) in {type(argument) for argument in arguments}:
             return value
-        hint = did_you_mean(value, [str(a) for a in arguments]) if isinstance(value, str) else None
+        hint = (
+            did_you_mean(value, [str(a) for a in arguments])
+            if isinstance(value, str)
+            else "it is one of these texts, in quotes"
+        )
         raise ConfigError(f"'{at}' must be one of {_listed(arguments)}, not {_shown(value)}", where=file, hint=hint)
     if origin is tuple and isinstance(value, list):
         return tuple(_convert(item, arguments[0], file=file, at=f"{at}[{index}]") for index, item in enumerate(value))
@@ -125,7 +129,10 @@ def _convert_scalar(value: Any, wanted: type, *, file: Path, at: str) -> Any:
         return Path(value)
     # bool is a subclass of int in Python, not in a config file.
     if wanted is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise ConfigError(f"'{at}' is too large", where=file, hint=_EXAMPLE) from None
     if type(value) is wanted:
         return value
     raise ConfigError(f"'{at}' must be {_KINDS[wanted]}, not {_shown(value)}", where=file, hint=_EXAMPLE)

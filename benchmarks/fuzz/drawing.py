@@ -15,6 +15,9 @@ from benchmarks.operators.row import Given, Row
 #: Elements of a sample at most: networks are many, not large.
 _MOST_ELEMENTS = 1500
 
+#: More are refused by name for TFLite, by most operators.
+_MOST_DIMENSIONS = 6
+
 #: Numbers that float32 still sums to six digits, and that are not all but zero.
 _LARGEST, _SMALLEST = 300.0, 1e-3
 
@@ -133,6 +136,8 @@ def _usable(value: Tensor, read: Tensor) -> bool:
     """Not empty, not too large, the batch still first, and numbers that float32 can tell apart."""
     if value.dim() < 2 or value.shape[0] != read.shape[0] or not 0 < value[0].numel() <= _MOST_ELEMENTS:
         return value.dim() == 1 and value.shape == read.shape[:1] and value.isfinite().all().item()
+    if value.dim() > _MOST_DIMENSIONS:
+        return False
     if not value.is_floating_point():
         return True
     if value.dtype != torch.float32 or not bool(torch.isfinite(value).all()):

@@ -47,8 +47,8 @@ class Refusals:
         """
         if not self._errors:
             return
-        if len(self._errors) == 1:
-            raise self._errors[0]
         places = list(dict.fromkeys(f"{error.where}: {error.what}" for error in self._errors))
+        if len(places) == 1:
+            raise self._errors[0]
         hints = list(dict.fromkeys(error.hint for error in self._errors if error.hint))
         raise Unsupported(what.format(count=len(places)), where="\n".join(places), hint="\n".join(hints) or None)

@@ -1,7 +1,8 @@
-"""Element types that kernels of LiteRT and of tflite-runtime 2.14 do not take, though the operator's schema allows them.
+"""Element types and ranks that kernels of LiteRT and of tflite-runtime 2.14 do not take, though the operator's schema allows
+them.
 
-Found by running every operator with every type in both. A file that asks for one of them is refused when it is loaded,
-with the name of a kernel that says nothing about the model.
+Found by running every operator with every type in both, and with tensors of seven dimensions. A file that asks for one of
+them is refused when it is loaded, with the name of a kernel that says nothing about the model.
 """
 
 from __future__ import annotations
@@ -41,6 +42,15 @@ REFUSED: dict[BuiltinOperator, frozenset[TensorType]] = {
     **dict.fromkeys(_FLOAT_ONLY, _INTEGERS | _BOOL),
 }
 
+#: Operators that XNNPACK claims and then fails to prepare with more dimensions than this, or whose own kernels end here.
+_MOST_DIMENSIONS = 6
+_RANKED = frozenset(
+    {
+        *(_OP.CONCATENATION, _OP.MEAN, _OP.SUM, _OP.REDUCE_MAX, _OP.REDUCE_MIN, _OP.PAD, _OP.PADV2, _OP.MIRROR_PAD),
+        *(_OP.SOFTMAX, _OP.FULLY_CONNECTED, _OP.SPLIT, _OP.SPLIT_V, _OP.BATCH_MATMUL),
+    }
+)
+
 #: Where the data stands, if it is not the first input.
 _DATA: dict[BuiltinOperator, int] = {_OP.SPLIT: 1, _OP.TRANSPOSE_CONV: 2}
 
@@ -49,7 +59,7 @@ def check(sheet: Sheet) -> None:
     """Refuse what no kernel takes.
 
     Raises:
-        Unsupported: an element type; all places are named together.
+        Unsupported: an element type or a rank; all places are named together.
     """
     refusals = Refusals()
     for operator, node in sheet.written_for():
@@ -59,5 +69,11 @@ def check(sheet: Sheet) -> None:
                 raise Unsupported(
                     f"TFLite's {operator.name} takes no {tensor.type.name.lower()}",
                     hint="compute it in float32 or, for indices, in int32: x.to(torch.int32)",
+                )
+            shapes = [tensor.shape, *(sheet.tensors[index].shape for index in operator.outputs)]
+            if operator.code in _RANKED and max(map(len, shapes)) > _MOST_DIMENSIONS:
+                raise Unsupported(
+                    f"TFLite's {operator.code.name} takes no tensor of {max(map(len, shapes))} dimensions",
+                    hint=f"merge some of them around it: view(...) to {_MOST_DIMENSIONS} or fewer",
                 )
     refusals.raise_if_any("{count} things in this model cannot be written for TFLite")

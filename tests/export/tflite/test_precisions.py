@@ -185,3 +185,12 @@ def test_refusals_in_a_model_are_all_found_although_they_hang_on_each_other() ->
         export(graph)
     assert "first" in str(caught.value.where) and "third" in str(caught.value.where)
     assert "second" not in str(caught.value.where)
+
+
+@pytest.mark.parametrize(
+    "op", [ops.Mean((3,)), ops.Amax((2,)), ops.Softmax(), ops.Split(1, (1, 2)), ops.Pad(((0, 0),) * 6 + ((1, 1),))]
+)
+def test_more_dimensions_than_kernels_take_are_refused_by_name(op: ops.Op) -> None:
+    with pytest.raises(Unsupported, match="takes no tensor of 7 dimensions") as error:
+        export(one_op(op, "float32[N,3,2,2,1,2,2]"))
+    assert "view(...)" in (error.value.hint or "")
