@@ -24,6 +24,7 @@ class Architecture:
         tokens: inputs are integers below this; 0 for floats.
         quick: its short form is part of every test run.
         ops: operators that a file for a target may have.
+        transposes: TRANSPOSE that a convolutional network itself asks for: shuffles of channels, outputs in another order.
     """
 
     small: Callable[[], nn.Module]
@@ -37,6 +38,7 @@ class Architecture:
     tokens: int = 0
     quick: bool = True
     ops: Mapping[str, int] = field(default_factory=dict)
+    transposes: int = 0
 
     def shapes(self, full: bool) -> tuple[tuple[int, ...], ...]:
         """Of one sample of every input."""

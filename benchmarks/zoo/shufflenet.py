@@ -75,6 +75,7 @@ enter(
     shape=(3, 32, 32),
     full_shape=(3, 64, 64),
     share=0.39,
+    transposes=3,
     quick=False,
 )
 enter(
@@ -83,5 +84,6 @@ enter(
     lambda: shufflenet_v2((116, 232, 464), (4, 8, 4), 1024, 1000),
     shape=(3, 32, 32),
     full_shape=(3, 64, 64),
+    transposes=3,
     alone=r"^1[123]\.(far\.2|near\.0)\.0\.weight",  # eight shuffles in a row tie all that passes by them
 )

@@ -296,7 +296,7 @@ def move(forms: Forms, node: Node, op: ops.Reshape | ops.Permute) -> list[Mode]:
     standard = [source(shape)]
     if len(shape) > 3 and 1 in shape:
         standard.append(squeezed(shape))
-    if len(shape) in (3, 4) and forms.may_be_channels_last(node.output):
+    if len(shape) in (3, 4) and (forms.may_be_channels_last(node.output) or _is_channels_last(forms, x)):
         standard += [wide(shape)] if len(shape) == 3 else []
         standard.append(channels_last(shape))
     free, costly = [], []
@@ -311,6 +311,12 @@ def move(forms: Forms, node: Node, op: ops.Reshape | ops.Permute) -> list[Mode]:
             costly.append(Mode((form,), (goal,), cost(from_here, goal)))
     # Of many modes only the first are followed: those that move nothing, then the cheapest.
     return _without_worse([*free, *sorted(costly, key=lambda mode: mode.cost)])
+
+
+def _is_channels_last(forms: Forms, value: Value) -> bool:
+    """Whether the value comes from an op that gives its channels last: what is read of it may go on in that order."""
+    shape = forms.shape(value)
+    return len(shape) in (3, 4) and forms.of(value)[0] == channels_last(shape) != source(shape)
 
 
 def _without_worse(modes: list[Mode]) -> list[Mode]:
