@@ -6,6 +6,7 @@ from edgekit.compress.binarize.absorbing import is_binary
 from edgekit.compress.binarize.pointwise import hoist_signs
 from edgekit.compress.binarize.thresholds import fuse_thresholds
 from edgekit.compress.binarize.trained import fuse_trained_thresholds
+from edgekit.compress.quantize.assign import LARGEST_BIAS
 from edgekit.compress.quantize.params import bias_params
 from edgekit.ir import Graph, Node, QuantParams, ops
 from edgekit.ir.signs import are_signs, is_thresholded
@@ -54,6 +55,8 @@ def _pack(node: Node) -> None:
         factor = round(float(magnitudes.max()) / old.scale[0])
         weight.quant = QuantParams("int2" if factor == 1 else "int4", old.scale, old.zero_point, old.axis, narrow=True)
         return
+    if not bool(magnitudes.any()):
+        return  # zeros alone: there is no magnitude that a step could be taken of
     most = 7 if are_signs(node.input(0)) else 1
     dtype = "int4" if most == 7 else "int2"
     scales = magnitudes / most
@@ -62,6 +65,8 @@ def _pack(node: Node) -> None:
         if float(magnitudes.max()) != float(magnitudes.min()):
             return  # one scale for channels of several magnitudes
         scales = scales[:1]
+    if bias is not None and bool((bias.tensor.detach().abs().double() >= scales * x.scale[0] * LARGEST_BIAS[dtype]).any()):
+        return  # beside so small a weight the bias would leave the range of the kernels' sums
     weight.quant = QuantParams(dtype, tuple(scales.tolist()), (0,) * len(scales), old.axis, narrow=True)
     if bias is not None:
         bias.quant = bias_params(x, weight.quant)
