@@ -70,6 +70,13 @@ def test_a_loop_of_which_only_the_end_is_read_keeps_no_sequence() -> None:
     assert all(o.name != "DYNAMIC_UPDATE_SLICE" for part in read(file).subgraphs for o in part.operators)
 
 
+@pytest.mark.parametrize("name", ["gru", "rnn"])
+def test_a_sequence_of_one_step_needs_no_loop(name: str) -> None:
+    torch.manual_seed(0)
+    graph = graph_of(Classifier(LAYERS[name]()), 6, 1)
+    assert "WHILE" not in op_counts(assert_equal_to_torch(graph, tolerance=1e-5))
+
+
 def test_the_size_of_a_loop_does_not_grow_with_the_steps() -> None:
     short, long = (len(export(graph_of(Classifier(nn.GRU(6, 16, batch_first=True)), 6, steps))) for steps in (16, 512))
     assert long - short < 64

@@ -35,6 +35,8 @@ def scan(
     b_ih, b_hh = (values_of(weights[2]), values_of(weights[3])) if len(weights) == 4 else (None, None)
     products = sheet.activation((*shape[:2], gates), TensorType.FLOAT32)
     product(site, sheet, x, weights[0], b_ih, products)
+    if steps == 1:
+        return _only_step(site, op, products, weights[1], b_hh, initial)
     step, state = sheet.constant(np.zeros(1, np.int32)), initial
     carried = [step, state, products]
     if wants_sequence:
@@ -58,6 +60,26 @@ def scan(
     options = Options("WhileOptions", {"cond_subgraph_index": number - 1, "body_subgraph_index": number})
     site.write(Op.WHILE, carried, results, options)
     return results[3 if wants_sequence else 1], results[1]
+
+
+def _only_step(
+    site: Site, op: ops.Gru | ops.Rnn, products: int, w_hh: Value, b_hh: Array | None, initial: int
+) -> tuple[int, int]:
+    """A sequence of one step, as a stream has it, needs no loop."""
+    sheet, shape = site.sheet, site.sheet.tensors[products].shape
+    batch = shape[0] * shape[1]
+    now, before = (sheet.activation((batch, shape[2]), TensorType.FLOAT32) for _ in range(2))
+    _reshape(sheet, products, now)
+    product(site, sheet, initial, w_hh, b_hh, before)
+    state = _following(sheet, op, now, before, initial)
+    sequence = sheet.activation((*shape[:2], op.hidden), TensorType.FLOAT32)
+    _reshape(sheet, state, sequence)
+    return sequence, state
+
+
+def _following(sheet: Sheet, op: ops.Gru | ops.Rnn, now: int, before: int, state: int) -> int:
+    """The next state, of the products of the input and of the state."""
+    return _gru(sheet, now, before, state) if isinstance(op, ops.Gru) else _rnn(sheet, op, now, before)
 
 
 def _like(sheet: Sheet, model: Sheet, tensors: Sequence[int]) -> list[int]:
@@ -87,7 +109,7 @@ def _step(site: Site, op: ops.Gru | ops.Rnn, body: Sheet, axis: int, batch: int,
     _reshape(body, taken, now)
     before = body.activation((batch, gates), TensorType.FLOAT32)
     product(site, body, state, w_hh, b_hh, before)
-    following = _gru(body, now, before, state) if isinstance(op, ops.Gru) else _rnn(body, op, now, before)
+    following = _following(body, op, now, before, state)
     one = body.constant(np.ones(1, np.int32))
     next_step = body.activation((1,), TensorType.INT32)
     body.operator(Op.ADD, [step, one], [next_step], Options("AddOptions"))
