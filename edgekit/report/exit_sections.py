@@ -27,7 +27,7 @@ def exit_section(history: Sequence[Mapping[str, Any]]) -> Html:
         parts += [
             table(columns, exit_rows(record, summary)),
             element("p", f"{cost_text(summary)} On {summary['samples']:,} samples of {on}."),
-            Html(_curve(record["details"].get("curve", []))),
+            Html(curve(record["details"].get("curve", []), "top-1 against mean cost, for thresholds of many goals")),
         ]
     return section(
         "Early exits",
@@ -111,8 +111,8 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _curve(points: Sequence[Mapping[str, float]]) -> str:
-    """Top-1 against mean cost; nothing for a single point."""
+def curve(points: Sequence[Mapping[str, float]], title: str, metric: str = "top-1") -> str:
+    """A metric ("top1" of every point) against mean cost; nothing for a single point."""
     if len(points) < 2:
         return ""
     xs, ys = [p["mean_cost"] for p in points], [p["top1"] for p in points]
@@ -127,12 +127,12 @@ def _curve(points: Sequence[Mapping[str, float]]) -> str:
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in spots)
     out = [f'<polyline class="line" fill="none" points="{line}"/>']
     for (x, y), cost, value in zip(spots, xs, ys, strict=True):
-        tip = f"top-1 {value:.4f} at {percent(cost)} of the MACs"
+        tip = f"{metric} {value:.4f} at {percent(cost)} of the MACs"
         out.append(f'<circle class="c1" cx="{x:.1f}" cy="{y:.1f}" r="3"><title>{escape(tip)}</title></circle>')
     out += [f'<text class="soft" x="0" y="{place(0, value)[1] + 4:.0f}">{value:.3f}</text>' for value in (low, high)]
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         x = place(share, low)[0]
         out.append(f'<text class="soft" x="{x - 12:.0f}" y="{_HEIGHT - 12:.0f}">{100 * share:.0f} %</text>')
-    title = "top-1 against mean cost, for thresholds of many goals"
+    title = escape(title)
     head = f'<svg viewBox="0 0 {_WIDTH:.0f} {_HEIGHT:.0f}" role="img" aria-label="{title}"><title>{title}</title>'
     return "".join([head, *out, "</svg>"])

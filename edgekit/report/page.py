@@ -24,6 +24,7 @@ from edgekit.report.numbers import (
     shape_text,
 )
 from edgekit.report.quantization_sections import quantization_section
+from edgekit.report.slimmable_section import slimmable_section
 from edgekit.report.snippets.feeding import raw_values
 from edgekit.report.step_sections import step_section
 from edgekit.report.stream_section import stream_section
@@ -47,6 +48,7 @@ def to_html(report: Report) -> str:
         layer_section(report),
         step_section(report),
         exit_section(report.history),
+        slimmable_section(report.history),
         stage_section(report.stages),
         _passes(report),
         section("The graph", Html(f'<div class="drawing">{report.drawing}</div>') if report.drawing else ""),

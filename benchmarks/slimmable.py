@@ -1,0 +1,157 @@
+"""Slimmable networks: what each width loses beside the same width trained alone, and how small one delivery of all widths is.
+
+    python -m benchmarks.slimmable [--case NAME]... [--seed N]... [--work FOLDER] [--quick]
+
+Case ``widths``: a network like MLPerf Tiny's ResNet-8 (three residual stages, projections where the shape changes) is made
+slimmable on CIFAR-10, from nothing; and the same network is trained alone at each width, with the same settings, for as many
+epochs. All are compared on the test images. ``--quick`` takes few images and records nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from benchmarks import networks
+from benchmarks.checks import Check, conclude, table
+from benchmarks.seeded import Figures, SeededFigures
+
+CASES = ("widths",)
+
+WIDTHS = (0.25, 0.5, 0.75, 1.0)
+
+#: How every one of them is trained.
+_EPOCHS = 10
+
+#: Points of top-1 that a width may be below the same width trained alone.
+_BELOW = 1.0
+
+
+class _Block(nn.Module):
+    def __init__(self, before: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(before, channels, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.second = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels)
+        self.shortcut = nn.Identity() if stride == 1 else nn.Conv2d(before, channels, 1, stride)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.norm2(self.second(torch.relu(self.norm1(self.first(x)))))
+        return torch.relu(y + self.shortcut(x))
+
+
+class ResNet8(nn.Module):
+    """Like MLPerf Tiny's for image classification: a stem and three residual stages of 16, 32 and 64 channels."""
+
+    def __init__(self, width: float = 1.0) -> None:
+        super().__init__()
+        a, b, c = (int(n * width) for n in (16, 32, 64))
+        self.stem = nn.Sequential(nn.Conv2d(3, a, 3, 1, 1, bias=False), nn.BatchNorm2d(a), nn.ReLU())
+        self.stages = nn.Sequential(_Block(a, a, 1), _Block(a, b, 2), _Block(b, c, 2))
+        self.head = nn.Linear(c, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.stages(self.stem(x)).mean((2, 3)))  # type: ignore[no-any-return]
+
+
+def main() -> int:
+    """Train, measure, print, record; see the module's text."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", action="append", choices=CASES, default=[])
+    parser.add_argument("--seed", action="append", type=int, default=[])
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "edgekit-slimmable")
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    if not networks.available():
+        print(f"the data ({networks.DATA}) is not there", file=sys.stderr)
+        return 2
+    torch.set_num_threads(1)
+    figures = SeededFigures("slimmable", {}, CASES, _checks, _lines)
+    for case in options.case or CASES:
+        for seed in options.seed or [0]:
+            row = widths(seed, options.work, quick=options.quick)
+            figures.add({"case": case, "seed": seed, **row}, keep=not options.quick)
+    return 0 if options.quick else conclude(figures.checks)
+
+
+def widths(seed: int, work: Path, *, quick: bool) -> Figures:
+    """Every width of one slimmable training, and alone."""
+    import edgekit as ek
+    from edgekit.train.settings import Training
+
+    x, y = networks.images("train")
+    test = networks.images("test")
+    if quick:
+        x, y, test = x[:600], y[:600], (test[0][:300], test[1][:300])
+    data = ek.Data(train=(x, y), evaluate=test)
+    settings = Training(optimizer="sgd", lr=0.1, warmup=0.5, batch_size=128, augment="flip_crop", seed=seed, validation=0.0)
+    example = (torch.zeros(2, 3, 32, 32),)
+    epochs = 1 if quick else _EPOCHS
+    rows: list[Figures] = []
+    for width in WIDTHS:
+        torch.manual_seed(seed)
+        graph = ek.load(ResNet8(width), example)
+        step = ek.FineTune(epochs=epochs, **{k: v for k, v in settings.options().items() if k != "epochs"})
+        alone = ek.Recipe([step]).apply(graph, data, folder=work / f"alone-{width}-{seed}")
+        top1 = alone.history[-1].metrics["top1"][1]
+        rows.append({"width": width, "alone": top1, "macs": alone.macs})
+        print(rows[-1], flush=True)
+    torch.manual_seed(seed)
+    whole = ek.load(ResNet8(), example)
+    step = ek.Slimmable(widths=WIDTHS, epochs=epochs, training=settings)
+    slimmable = ek.Recipe([step]).apply(whole, data, folder=work / f"slimmable-{seed}")
+    sizes = {row["width"]: row for row in slimmable.history[-1].details["sizes"]}
+    for row in rows:
+        row["slimmable"] = sizes[row["width"]]["metrics"]["top1"]
+    return {"epochs": epochs, "sizes": rows}
+
+
+def _checks(rows: Sequence[Figures]) -> list[Check]:
+    return [
+        Check(
+            f"width {one['width']:g}, seed {row['seed']}",
+            "points below alone",
+            100 * (one["alone"] - one["slimmable"]),
+            _BELOW,
+            "<=",
+        )
+        for row in rows
+        for one in row["sizes"]
+    ]
+
+
+def _below(one: Figures) -> float:
+    return 100 * float(one["alone"] - one["slimmable"])
+
+
+def _lines(rows: Sequence[Figures]) -> list[str]:
+    """The tables of README.md."""
+    shown = []
+    for index, width in enumerate(WIDTHS):
+        found = [row["sizes"][index] for row in rows]
+        shown.append(
+            {
+                "width": f"{width:g}",
+                "MACs": f"{found[0]['macs']:,}",
+                "top-1 % alone": _mean([100 * one["alone"] for one in found]),
+                "slimmable": _mean([100 * one["slimmable"] for one in found]),
+            }
+        )
+    return [*table(shown), "", f"ResNet-8-like network on CIFAR-10, {len(rows)} seed(s), {rows[0]['epochs']} epochs each."]
+
+
+def _mean(values: Sequence[float], digits: int = 2) -> str:
+    text = f"{statistics.mean(values):.{digits}f}"
+    return text if len(values) == 1 else f"{text} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
