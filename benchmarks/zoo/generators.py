@@ -126,6 +126,7 @@ enter(
     full_shape=(20, 42),
     convolutional=False,
     share=0.6,
+    alone=r"^gains\.weight",
     quick=False,
 )
 enter(

@@ -113,5 +113,6 @@ enter(
     lambda: HeartBeats(12, (64, 128, 256, 512), 71),
     shape=(12, 64),
     full_shape=(12, 1000),
+    share=0.47,
     quick=False,
 )

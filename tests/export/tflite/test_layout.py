@@ -186,6 +186,13 @@ def test_a_maximum_over_flattened_positions_needs_no_transpose() -> None:
     assert "TRANSPOSE" not in op_counts(file) and op_counts(file)["RESHAPE"] <= 4
 
 
+def test_heads_on_maps_of_several_sizes_are_joined_before_they_are_transposed() -> None:
+    fine, coarse = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(3, 6, 3, 2, 1)
+    joined = Function(lambda x, a, b: torch.cat([a(x).flatten(2), b(x).flatten(2)], 2).sigmoid(), fine, coarse)
+    counts = op_counts(assert_equal_to_torch(graph_of(joined, 3, 8, 8)))
+    assert counts["TRANSPOSE"] == 1 and counts["CONCATENATION"] == 1
+
+
 def test_where_two_neighbours_disagree_one_transpose_stands_at_the_smallest_tensor() -> None:
     net = Function(
         lambda x, a, b: b(F.relu(F.max_pool2d(a(x), 4)).flatten(2)), nn.Conv2d(3, 8, 3), nn.Linear(16, 2)
