@@ -35,9 +35,6 @@ AGREEMENT = 0.999
 #: Targets whose integers are compared, with what they are called.
 TARGETS = ("tflite-int8", "tflite-w4a8", "tflite-int16")
 
-#: Inputs at most for the targets other than tflite-int8: the plain loops of the reference kernels take their time.
-OTHERS = 200
-
 #: Inputs whose integers are kept in one file.
 PORTION = 50
 
@@ -113,13 +110,12 @@ def _of_network(network: Network, inputs: int, cache: Path | None) -> Iterator[F
     for target in TARGETS:
         plan = PrecisionPlan(Target.load(target).quantization.precision)
         quantized, _ = quantize(graph, calibration, policy=LITERT, options=PostTraining("min_max"), plan=plan)
-        some = x if target == TARGETS[0] else x[:OTHERS]
         kept = None if cache is None else cache / f"{network.name}-{target}"
-        found = _integers(quantized, some, kept, onnx=target == TARGETS[0])
+        found = _integers(quantized, x, kept, onnx=target == TARGETS[0])
         yield {
             "network": network.title,
             "target": target,
-            "inputs": len(some),
+            "inputs": len(x),
             "pairs": [_compared(*pair) for pair in itertools.combinations(found.items(), 2)],
         }
 
