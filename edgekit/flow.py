@@ -354,7 +354,8 @@ def _build_one(job: _Job, source: Graph, variant: Variant, settings: Mapping[str
         micro = replace(micro, warnings=(*micro.warnings, *code.warnings, *staged.warnings))
         facts = (job.timings, micro, sensitivity, stream)
         report = assemble(request, target, job.device, source, lowered, prepared, path, rows, scores, raw, *facts)
-        report = replace(report, stages=staged.rows)
+        source_info = replace(report.source, notes=(*report.source.notes, *code.notes))
+        report = replace(report, source=source_info, stages=staged.rows)
         error = failure(report, target, request)
         if isinstance(error, ParityError):
             for written in folder.iterdir():

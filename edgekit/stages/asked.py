@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.compress.binarize.lowering import has_binary_weight
 from edgekit.compress.quantize.borders import WEIGHTED
 from edgekit.compress.quantize.dynamic_range import RECURRENT, SMALLEST
 from edgekit.compress.quantize.layers import Layers
@@ -129,6 +130,23 @@ def stored_wider(trained: Graph, stored: Graph, target: Target) -> tuple[str, ..
     if not wide:
         return ()
     return (f"'{target.name}' stores weights that were trained in fewer bits as 8-bit integers: {', '.join(wide)}",)
+
+
+def unpacked(trained: Graph, target: Target) -> tuple[str, ...]:
+    """Which linear layers of a trained graph keep 8 bits for weights of one magnitude, of a target that packs such."""
+    names = [
+        node.input(1).name
+        for node in trained.nodes
+        if isinstance(node.op, ops.Linear) and has_binary_weight(node) and _integers(node.input(1)) == "int8"
+    ]
+    if not names or not target.quantization.packs_binary_weights:
+        return ()
+    why = "no sign follows, and the bias was trained in steps of these integers"
+    return (f"'{target.name}' stores binary weights in 8 bits: {', '.join(names)}: {why}",)
+
+
+def _integers(value: Value) -> str | None:
+    return None if value.quant is None else value.quant.dtype
 
 
 def _require_float_type(layers: Mapping[str, LayerPrecision], target: Target) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ Array = NDArray[Any]
 
 _IDENTICAL_DB = 200.0
 
+_BYTES = {"int8_t": 1, "uint8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4, "uint32_t": 4, "float": 4, "double": 8}
+
 _NO_COMPILER = "there is no C compiler here: the C code was neither compiled nor compared with the simulation"
 
 
@@ -41,11 +44,25 @@ class CCode:
     rows: tuple[Verification, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the C code takes: the report's sizes are those of the .tflite file beside it, which holds 8-bit integers."""
+        if self.files is None:
+            return ()
+        constants, memory = constant_bytes(self.files.source), self.files.memory_bytes
+        return (f"{self.name}.c has {constants:,} bytes of constants and {memory:,} of memory; sizes are the .tflite file's",)
+
     def write(self, folder: Path) -> None:
         """Writes ``<name>.c`` and ``<name>.h``."""
         if self.files is not None:
             (folder / f"{self.name}.h").write_text(self.files.header)
             (folder / f"{self.name}.c").write_text(self.files.source)
+
+
+def constant_bytes(source: str) -> int:
+    """Bytes of the constants of generated C code: its arrays, and the geometry of its layers, which are of 32 bits."""
+    arrays = sum(_BYTES[kind] * int(count) for kind, count in re.findall(r"static const (\w+) \w+\[(\d+)\]", source))
+    return arrays + sum(4 * len(numbers.split(",")) for numbers in re.findall(r"static const window_t \w+ = \{(.*?)\}", source))
 
 
 def c_code(graph: Graph, target: Target, name: str, samples: list[Array]) -> CCode:

@@ -27,6 +27,7 @@ from edgekit.stages.asked import (
     require_kept,
     require_no_choice,
     stored_wider,
+    unpacked,
     unreduced,
     unused,
     wider_weights,
@@ -173,7 +174,7 @@ def _trained(
     """The integers of a graph that was trained in them."""
     require_no_choice(request.quantization, _TRAINED, "`weights` and `layers` of the step 'qat'")
     trained, plain = lower_trained(prepared, target, samples, types)
-    notes = stored_wider(prepared.graph, trained, target)
+    notes = (*stored_wider(prepared.graph, trained, target), *unpacked(trained, target))
     _as_unsigned(trained, types.unsigned())
     idle = without_effect(request.quantization, _TRAINED, used=("sensitivity",))
     warnings = (*types.warnings, *idle, *notes_on_bits(trained, target))

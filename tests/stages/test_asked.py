@@ -13,9 +13,12 @@ from torch import nn
 import edgekit as ek
 from edgekit.config import QuantizationSettings
 from edgekit.errors import Unsupported, UsageError
-from edgekit.ir import Graph
+from edgekit.ir import Graph, QuantParams
+from edgekit.ir.text import parse
 from edgekit.precision import Fallback, LayerPrecision, PrecisionBudget
+from edgekit.stages.asked import unpacked
 from edgekit.stages.builds import Build
+from edgekit.target import Target
 from tests.end_to_end.projects import Project
 from tests.train.networks import blobs, digits
 
@@ -155,6 +158,19 @@ def test_weights_that_were_trained_in_4_bits_and_are_stored_in_8_are_named(tmp_p
     assert note.startswith("'tflite-int8' stores weights that were trained in fewer bits as 8-bit integers: ")
     assert note.count("(int4)") == sum(v.quant is not None and v.quant.dtype == "int4" for v in trained("int4").constants())
     assert not any("fewer bits" in n for n in build(tmp_path, "tflite-w4a8", trained("int4"), x).report.source.notes)
+
+
+def test_trained_binary_weights_that_keep_8_bits_are_named() -> None:
+    graph = parse("graph g(%x: float32[N,4])\n@fc.weight: float32[3,4] parameter\n%y = linear(%x, @fc.weight)\nreturn %y")
+    weight = graph.state["fc.weight"]
+    weight.data = nn.Parameter(torch.where(torch.arange(12).reshape(3, 4) % 2 == 0, 0.5, -0.5))
+    weight.quant = QuantParams("int8", (0.5 / 127,) * 3, (0,) * 3, 0, narrow=True)
+    graph.inputs[0].quant = graph.outputs[0].quant = QuantParams("int8", (0.1,), (0,))
+    (note,) = unpacked(graph, Target.load("tflite-binary"))
+    assert note.startswith("'tflite-binary' stores binary weights in 8 bits: fc.weight: ")
+    assert unpacked(graph, Target.load("tflite-int8")) == ()
+    weight.quant = QuantParams("int2", (0.5,) * 3, (0,) * 3, 0, narrow=True)
+    assert unpacked(graph, Target.load("tflite-binary")) == ()
 
 
 def test_a_training_in_4_bits_that_no_layer_would_have_is_refused() -> None:

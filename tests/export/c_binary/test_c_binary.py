@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,10 @@ def test_a_build_writes_c_that_was_compiled_and_compared(tmp_path: Path) -> None
     header, source = (tmp_path / "c-binary" / f"my_net.{end}" for end in "hc")
     assert "void my_net_run(const int8_t input[MY_NET_INPUT_SIZE]" in header.read_text()
     assert source.read_text().count("signs_of_bits(&") == 1 and build.artifact.suffix == ".tflite"
+    (note,) = [note for note in build.report.source.notes if note.startswith("my_net.c has ")]
+    constants = int(note.split()[2].replace(",", ""))
+    subprocess.run([str(compiler()), "-std=c99", "-Os", "-c", source, "-o", tmp_path / "my_net.o"], check=True)
+    assert constants < (tmp_path / "my_net.o").stat().st_size and constants < build.report.artifact.bytes / 2
     assert ek.run(build.artifact, x_test).shape == (len(x_test), 10)
 
 
