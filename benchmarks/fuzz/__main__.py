@@ -13,10 +13,11 @@ import sys
 import time
 from collections import Counter
 from importlib import metadata
+from typing import Any
 
 import torch
 
-from benchmarks.checks import RESULTS
+from benchmarks.checks import Check, conclude, into_readme, record, table
 from benchmarks.fuzz.checking import Verdict, check
 from benchmarks.fuzz.drawing import draw
 from benchmarks.fuzz.program import Program
@@ -29,7 +30,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--graphs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0, help="of the first network; the next one has the next seed")
-    parser.add_argument("--record", action="store_true", help="write benchmarks/results/fuzz.json")
+    parser.add_argument("--record", action="store_true", help="write benchmarks/results/fuzz.json and its line in README.md")
     parser.add_argument("--no-shrink", action="store_true", help="print what disagrees as it was drawn")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -64,9 +65,24 @@ def main() -> int:
     }
     print(json.dumps(result, indent=2))
     print(f"{seconds:.0f} s of one core, {seconds / max(options.graphs, 1):.2f} s a network", file=sys.stderr)
+    checks = [Check(f"{options.graphs} networks", "that disagree", disagreeing, 0, "<=")]
     if options.record:
-        (RESULTS / "fuzz.json").write_text(json.dumps(result, indent=2) + "\n")
-    return int(disagreeing > 0)
+        record("fuzz", result, checks)
+        into_readme("fuzz", table([_line(result)]))
+    return conclude(checks)
+
+
+def _line(result: dict[str, Any]) -> dict[str, str]:
+    """The record as a row of the page."""
+    names = {
+        "networks": "graphs",
+        "steps": "steps",
+        "rows of the table": "rows_of_the_table",
+        "ops of the graph": "ops_of_the_graph",
+        "int8 outputs compared": "int8_outputs_compared",
+        "disagreements": "disagreements",
+    }
+    return {title: f"{result[key]:,}" for title, key in names.items()}
 
 
 def tell(seed: int, program: Program, verdict: Verdict, *, shrinking: bool) -> None:

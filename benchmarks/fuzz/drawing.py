@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from dataclasses import replace
 
 import torch
@@ -147,5 +148,7 @@ def _usable(value: Tensor, read: Tensor) -> bool:
 
 def draw(seed: int) -> Program:
     """The network of a seed; of the next one where this one has no steps."""
-    program = Drawing(seed).grow()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch speaks of copies that some paddings take
+        program = Drawing(seed).grow()
     return program if program.steps else draw(seed + 1_000_003)
