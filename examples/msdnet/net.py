@@ -1,9 +1,9 @@
 """Multi-scale dense networks (Huang et al., arXiv:1703.09844): coarse features from the first layer on, for good early exits.
 
 A layer works on several scales at once. At each it adds ``growth`` features: half of them computed from all features of its
-scale, half brought down from the next finer scale by a strided convolution; all features before stay beside them, as in a DenseNet.
-Classifiers read the coarsest scale. Blocks of layers end in exits; the finest scales end where no later exit needs them (what
-nobody reads falls out of the graph).
+scale, half brought down from the next finer scale by a strided convolution; all features before stay beside them, as in a
+DenseNet. Classifiers read the coarsest scale. Blocks of layers end in exits; the finest scales end where no later exit needs
+them (what nobody reads falls out of the graph).
 """
 
 from __future__ import annotations
