@@ -19,10 +19,11 @@ from typing import Any
 
 import torch
 
-from benchmarks.checks import conclude, into_readme, record, table
+from benchmarks.checks import Check, conclude, into_readme, record, table
 from benchmarks.zoo import ARCHITECTURES
 from benchmarks.zoo.bars import checks_of
-from benchmarks.zoo.exports import TARGETS, Export, Network
+from benchmarks.zoo.exports import EQUAL, TARGETS, Export, Network
+from edgekit.errors import EdgekitError
 
 #: What only moves or converts elements.
 LEFTOVERS = ("TRANSPOSE", "RESHAPE", "PAD", "QUANTIZE", "DEQUANTIZE")
@@ -35,13 +36,17 @@ def main() -> int:
     parser.add_argument("--full", action="store_true", help="the published depth and widths")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    started, exports = time.process_time(), list[Export]()
+    started, exports, checks = time.process_time(), list[Export](), list[Check]()
     for name in options.only or ARCHITECTURES:
-        network = Network(name, options.full)
-        made = [network.measure(target) for target in TARGETS]
+        try:
+            network = Network(name, options.full)
+            made = [network.measure(target) for target in TARGETS]
+        except EdgekitError as error:
+            checks.append(Check(name, f"refused: {error.what}", 1, 0, "<="))
+            continue
         print(_told(made), flush=True)
         exports += made
-    checks = [check for export in exports for check in checks_of(export)]
+        checks += [check for export in made for check in checks_of(export)]
     if not options.only and not options.full:
         versions = {n: metadata.version(n) for n in ("torch", "ai-edge-litert", "onnxruntime")}
         record("zoo", {"versions": versions, "figures": [asdict(export) for export in exports]}, checks)
@@ -78,7 +83,7 @@ def _row(by: dict[str, Export]) -> dict[str, str]:
         return str(sum(by[target].ops.values()))
 
     def near(figure: Any) -> str:
-        return "equal" if figure == float("inf") else f"{figure:.0f}"
+        return "equal" if figure == EQUAL else f"{figure:.0f}"
 
     return {
         "network": single.network,
