@@ -22,13 +22,11 @@ def record_of(graph: Graph) -> StepRecord | None:
     if not found:
         return None
     later = graph.history[found[-1] + 1 :]
-    if any(record.step == "slim" for record in later):
-        return None
     if later:
         raise UsageError(
             f"the step '{later[0].step}' came behind 'slimmable' and changed the whole network alone",
             where=graph.name,
-            hint="put it before 'slimmable'; or choose one width first: [[recipe]] step = \"slim\"",
+            hint="put it before 'slimmable'; or go on with one width in Python: edgekit.slimmed(graph, width=0.5)",
         )
     record: StepRecord = graph.history[found[-1]]
     return record

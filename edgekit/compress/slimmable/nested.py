@@ -16,6 +16,7 @@ from edgekit.compress.prune.removal import Gone, shrink, sliced
 from edgekit.compress.prune.rounding import Grid
 from edgekit.compress.prune.selection import select
 from edgekit.compress.quantize.borders import WEIGHTED
+from edgekit.compress.slimmable.depth import without_last_blocks
 from edgekit.compress.slimmable.size import Size
 from edgekit.ir import Graph, Value, ops
 
@@ -88,10 +89,13 @@ def nest(graph: Graph, size: Size, round_to: int = 1, norms: str = "switchable")
         norms: "switchable": batch norms are the size's own; "shared": their statistics alone are.
 
     Raises:
-        Unsupported: the graph is quantised.
+        Unsupported: the graph is quantised, or has no residual blocks where some are to be left out.
         ParityError: the smaller network does not compute what the masked larger one does.
     """
-    base = _without_leftovers(graph.copy())
+    base = graph.copy()
+    if size.depth < 1:
+        without_last_blocks(base, size.depth)
+    _without_leftovers(base)
     analysis = analyse(base)
     gone = _beyond(analysis, size.width, round_to)
     small = shrink(analysis, gone)
@@ -131,9 +135,8 @@ def _of_norms(graph: Graph) -> tuple[str, ...]:
     return tuple(found.values())
 
 
-def _without_leftovers(graph: Graph) -> Graph:
-    """The graph without state that nothing reads: other sizes' batch norms among it."""
+def _without_leftovers(graph: Graph) -> None:
+    """Takes out of the state what nothing reads: other sizes' batch norms, and blocks that were left out."""
     read = {id(v) for node in graph.nodes for v in node.inputs if v is not None} | {id(v) for v in graph.outputs}
     graph.state = {name: value for name, value in graph.state.items() if id(value) in read}
     graph.transient &= set(graph.state)
-    return graph

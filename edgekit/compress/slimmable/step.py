@@ -34,7 +34,7 @@ class Slimmable:
     whole network learns from the labels, and narrower ones from what it answers (arXiv:1903.05134).
 
     The result is the whole network; ``edgekit.slimmed(graph, width=0.5)`` is another width of it, an ordinary graph, and
-    ``edgekit build`` makes files of all of them. It is the last step but for ``slim``, which goes on with one width.
+    ``edgekit build`` makes files of all of them. It is the last step of a recipe.
 
     Attributes:
         widths: shares of channels, above 0 and up to 1; the whole network, 1.0, is among them.

@@ -184,3 +184,49 @@ def test_what_is_not_slimmable_is_refused(slimmable: Graph) -> None:
         STEP.apply(linear, data())
     with pytest.raises(UsageError, match="same network"):
         ek.Slimmable(widths=(0.4, 0.5, 1.0), round_to=8).apply(network(), data())
+
+
+class Deep(nn.Module):
+    """Two stages of three blocks, of which the first of the second stage has a projection."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 4, 3, padding=1)
+        self.first = nn.ModuleList([self.block(4) for _ in range(3)])
+        self.down = nn.Conv2d(4, 8, 3, stride=2, padding=1)
+        self.second = nn.ModuleList([self.block(8) for _ in range(2)])
+        self.head = nn.Linear(8, 4)
+
+    @staticmethod
+    def block(channels: int) -> nn.Sequential:
+        return nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.BatchNorm2d(channels))
+
+    def forward(self, x: torch.Tensor, skip: tuple[int, int] = (3, 2)) -> torch.Tensor:
+        x = torch.relu(self.stem(x))
+        for block in self.first[: skip[0]]:
+            x = torch.relu(x + block(x))
+        x = torch.relu(self.down(x))
+        for block in self.second[: skip[1]]:
+            x = torch.relu(x + block(x))
+        return self.head(x.mean((2, 3)))  # type: ignore[no-any-return]
+
+
+def test_a_depth_has_the_first_blocks_of_every_stage() -> None:
+    torch.manual_seed(0)
+    module = Deep().eval()
+    graph = graph_of(module, (2, 1, 8, 8))
+    small = nest(graph, Size(1.0, 0.5)).graph
+    x = torch.from_numpy(blobs(8)[0])
+    with torch.no_grad():
+        assert torch.allclose(small.module().eval()(x), module(x, (2, 1)), atol=1e-5)
+    assert "second.1.0.weight" not in small.state and "first.1.0.weight" in small.state
+    step = ek.Slimmable(widths=(0.5, 1.0), depths=(0.5, 1.0), epochs=1, training=Training(batch_size=32))
+    found = step.apply(graph, data(64))
+    assert [size.name for size in sizes_of(found)] == ["1", "1x0.5", "0.5", "0.5x0.5"]
+    shallow = ek.slimmed(found, 0.5, 0.5)
+    assert shallow.state["first.1.0.weight"].tensor_shape == (2, 2, 3, 3) and "first.2.0.weight" not in shallow.state
+    macs = [row["macs"] for row in found.history[-1].details["sizes"]]
+    assert macs[0] > macs[1] > macs[2] > macs[3]
+    plain = graph_of(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 4)), (2, 1, 8, 8))
+    with pytest.raises(Unsupported, match="no residual blocks"):
+        ek.Slimmable(widths=(1.0,), depths=(0.5, 1.0)).apply(plain, data(64))
