@@ -36,7 +36,8 @@ def choose(mixer: Mixer, budget: PrecisionBudget, score: Score | None = None, *,
     assert budget.bytes is not None
     found = least_noise(problem, budget.bytes)
     if found is None:
-        raise mixer.infeasible(f"{budget.bytes:,} bytes", f"the layers take at least {problem.least_bytes():,.0f}")
+        least = f"the layers take at least {problem.least_bytes():,.0f}"
+        raise mixer.infeasible(f"{budget.bytes:,} bytes", least, "a budget of more bytes")
     return mixer.chosen(problem, found)
 
 
@@ -60,7 +61,8 @@ def _for_sqnr(mixer: Mixer, problem: Problem, wanted: float) -> Mixed:
         best = seen.get(finest.chosen) or mixer.chosen(problem, finest)
         reached = max([best, *seen.values()], key=lambda mixed: mixed.sqnr_db).sqnr_db
         if reached < wanted:
-            raise mixer.infeasible(f"an SQNR of {wanted:g} dB", f"{reached:.1f} dB is the most that was reached")
+            most = f"{reached:.1f} dB is the most that was reached"
+            raise mixer.infeasible(f"an SQNR of {wanted:g} dB", most, "a budget of fewer decibels")
     return best
 
 
@@ -94,7 +96,8 @@ def _for_drop(mixer: Mixer, measured: Problem | None, limit: float, score: Score
     best = tried(finest)
     assert best is not None and best.drop is not None
     if not kept(best):
-        raise mixer.infeasible(f"a drop of at most {limit:g} points", f"{best.drop:.2f} points is the least that was reached")
+        least = f"{best.drop:.2f} points is the least that was reached"
+        raise mixer.infeasible(f"a drop of at most {limit:g} points", least, "a budget of more points")
     for _ in range(_ROUNDS):
         middle = math.sqrt(low * high)
         found = tried(least_bytes(problem, middle))

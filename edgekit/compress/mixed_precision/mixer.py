@@ -101,9 +101,9 @@ class Mixer:
         measured = output_sqnr_db(self.graph, self.quantized(plan), self.batches[0])
         return Mixed(plan, tuple(choices), predicted, measured, tried=self.tried)
 
-    def infeasible(self, what: str, reached: str) -> OverBudget:
-        """The error for a budget that no choice keeps, and how near one comes."""
-        hint = "a larger budget"
+    def infeasible(self, what: str, reached: str, looser: str) -> OverBudget:
+        """The error for a budget that no choice keeps, how near one comes, and what a looser one is."""
+        hint = looser
         if not self.policy.islands:
             hint += f"; {self.policy.title} has layers of 8 bits alone"
         elif not self.allow_slower:

@@ -89,19 +89,20 @@ def test_4_bit_depthwise_convolutions_are_slower_on_x86_and_not_chosen_unasked()
 
 
 @pytest.mark.parametrize(
-    ("budget", "reached"),
+    ("budget", "reached", "looser"),
     [
-        (PrecisionBudget(bytes=10), "the layers take at least [0-9,]+"),
-        (PrecisionBudget(min_sqnr_db=150.0), "[0-9.]+ dB is the most that was reached"),
-        (PrecisionBudget(max_drop=0.0), "[0-9.]+ points is the least that was reached"),
+        (PrecisionBudget(bytes=10), "the layers take at least [0-9,]+", "more bytes"),
+        (PrecisionBudget(min_sqnr_db=150.0), "[0-9.]+ dB is the most that was reached", "fewer decibels"),
+        (PrecisionBudget(max_drop=0.0), "[0-9.]+ points is the least that was reached", "more points"),
     ],
     ids=["bytes", "error", "accuracy"],
 )
 def test_a_budget_that_cannot_be_kept_says_how_near_a_choice_comes(
-    graph: Graph, score: Callable[[Graph], float], budget: PrecisionBudget, reached: str
+    graph: Graph, score: Callable[[Graph], float], budget: PrecisionBudget, reached: str, looser: str
 ) -> None:
-    with pytest.raises(OverBudget, match=reached):
+    with pytest.raises(OverBudget, match=reached) as caught:
         choose(mixer(graph, slower=False), budget, score)
+    assert looser in str(caught.value.hint)
 
 
 def test_where_every_layer_is_named_there_is_nothing_to_choose(graph: Graph) -> None:
