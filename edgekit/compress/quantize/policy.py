@@ -260,8 +260,8 @@ TFLM = Policy(
     reasons=_REFUSED_BY_MICRO,
 )
 
-#: What LiteRT's integer LSTM, several times slower than the float one with 8-bit weights (and less exact), is used for: layers
-#: that a plan names for it.
+#: Ops that are integers only where a plan names them. LiteRT's integer LSTM takes 5 to 7 % fewer instructions on ARM64 than
+#: the float one with 8-bit weights, and seven times its time on x86.
 INTEGER_IF_NAMED: dict[str, frozenset[type[ops.Op]]] = {"litert": frozenset({ops.Lstm})}
 
 POLICIES: dict[str, Policy] = {p.runtime: p for p in (LITERT, ONNXRUNTIME, TFLM)}
