@@ -49,15 +49,16 @@ def export_c(graph: Graph, name: str) -> CFiles:
     """
     network, refusals = _Network(), Refusals()
     for value, what in ((graph.inputs, "input"), (graph.outputs, "output")):
-        if len(value) != 1 or value[0].quant is None or value[0].quant.dtype != "int8":
-            raise Unsupported(
-                f"c-binary takes networks with one {what} of 8-bit integers", where=graph.name, hint='io = "int8"'
-            )
+        one = f"c-binary takes networks with one {what}"
+        if len(value) != 1:
+            raise Unsupported(f"{one}, not {len(value)}", where=graph.name, hint="tflite-binary takes any number")
+        if value[0].quant is None or value[0].quant.dtype != "int8":
+            raise Unsupported(f"{one} of 8-bit integers", where=graph.name, hint='io = "int8"')
     network.held[id(graph.inputs[0])] = (-1, picture_of(graph.inputs[0]))
     for node in graph.nodes:
         if refusals and any(id(v) not in network.held for v in node.inputs if v is not None and not v.is_constant):
             continue  # what it reads was refused already
-        with refusals.at(node):
+        with refusals.at(_behind_border(node)):
             _add(network, node)
     refusals.raise_if_any("c-binary has no C code for {count} places of this model")
     source, result = network.held[id(graph.outputs[0])]
@@ -68,12 +69,19 @@ def export_c(graph: Graph, name: str) -> CFiles:
     return _written(network, graph, source, name)
 
 
+def _behind_border(node: Node) -> Node:
+    """The op that a conversion to float is for; any other op itself."""
+    while isinstance(node.op, ops.Identity) and node.output.users:
+        node = node.output.users[0]
+    return node
+
+
 def _add(network: _Network, node: Node) -> None:
     """Appends the call for a node, or notes that it is where its input is."""
     computed = [value for value in node.inputs if value is not None and not value.is_constant]
     held = [network.held.get(id(value)) for value in computed]
     if not held or None in held or any(value.quant is None for value in (*computed, node.output)):
-        raise Unsupported(f"c-binary computes no '{node.op.name}' in float", hint=_HINT)
+        raise Unsupported(f"c-binary computes no '{_behind_border(node).op.name}' in float", hint=_HINT)
     pictures = [entry[1] for entry in held if entry is not None]
     sources = tuple(entry[0] for entry in held if entry is not None)
     x, name = pictures[0], f"layer{len(network.calls)}"

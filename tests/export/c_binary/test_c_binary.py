@@ -203,6 +203,29 @@ class Squeezed(nn.Module):
         return self.last((x * torch.sigmoid(x)).mean((2, 3)))
 
 
+class TwoHeads(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(6, 3), nn.Linear(6, 2)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.first(x), self.second(x)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8), nn.Linear(8, 3)), "c-binary computes no '[a-z]+_norm' in float"),
+        (TwoHeads(), "c-binary takes networks with one output, not 2"),
+    ],
+)
+def test_what_stays_float_is_named_and_so_is_what_there_are_several_of(model: nn.Module, words: str, tmp_path: Path) -> None:
+    x = torch.randn(32, 6)
+    with pytest.raises(Unsupported, match=words) as caught:
+        ek.build(model.eval(), "c-binary", example_inputs=x[:1], calibration=x.numpy(), output=tmp_path)
+    assert "identity" not in str(caught.value) and 'io = "int8"' not in str(caught.value)
+
+
 def test_what_has_no_c_code_is_refused_by_name_and_nothing_is_written(tmp_path: Path) -> None:
     x, _, _, _ = digits()
     graph = ek.load(Squeezed(), (torch.zeros(1, 1, 8, 8),))
