@@ -66,6 +66,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "bench",
         "report",
         "streaming",
+        "packing",
         "metrics",
         "layer_errors",
         "alone_errors",
