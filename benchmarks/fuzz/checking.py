@@ -22,6 +22,9 @@ from edgekit.runtime.artifact import Artifact
 #: Of the largest output: what a float file may be off, beside what the network itself makes of noise.
 TOLERANCE = 1e-4
 
+#: Below this an output is the rounding of what cancels.
+_SMALLEST = 1e-3
+
 #: How much more than a change of the inputs by a millionth may change an output in float.
 _AMPLIFIED = 30.0
 
@@ -98,7 +101,8 @@ def _float(target: str, graph: Graph, inputs: tuple[Tensor, ...], wanted: Arrays
             told.append(f"{target}: %{value.name} is {ours.dtype}{ours.shape} instead of {theirs.dtype}{theirs.shape}")
             continue
         apart = float(np.abs(ours.astype(np.float64) - theirs).max(initial=0))
-        allowed = TOLERANCE * float(np.abs(theirs).max(initial=0)) + _AMPLIFIED * moved if theirs.dtype.kind == "f" else 0.0
+        largest = max(float(np.abs(theirs).max(initial=0)), _SMALLEST)
+        allowed = TOLERANCE * largest + _AMPLIFIED * moved if theirs.dtype.kind == "f" else 0.0
         if not apart <= allowed:
             told.append(f"{target}: %{value.name} differs by {apart:.3g}, allowed are {allowed:.3g}")
     return told

@@ -111,7 +111,7 @@ class Drawing:
 
     def _fits(self, row: Row, given: Given, name: str) -> bool:
         value = self.values[name]
-        if value.dtype != torch.float32 or (row.jumps and name not in self.exact):
+        if value.dtype != torch.float32 or (row.jumps and (name not in self.exact or _has_ties(value))):
             return False
         return row.any_rank or value.dim() == len(given.shape) + 1
 
@@ -131,6 +131,11 @@ class Drawing:
         if row_of(step).moves and all(name in self.exact for name in reads):
             self.exact |= set(made)
         return True
+
+
+def _has_ties(value: Tensor) -> bool:
+    """Of equal elements PyTorch takes any for the largest."""
+    return value.unique().numel() < value.numel()
 
 
 def _usable(value: Tensor, read: Tensor) -> bool:

@@ -50,7 +50,7 @@ PARTS = (
     _move("x[:, [i, j]]", lambda x: x[:, [2, 0]], IMAGE),
     _move("x[:, i, j], two lists", lambda x: x[:, :, [2, 0], [1, 3]], IMAGE),
     _move("torch.gather", lambda x, i: torch.gather(x, 1, i), VECTOR, index(5, below=12)),
-    _move("torch.take_along_dim", lambda x, i: torch.take_along_dim(x, i, 2), SEQUENCE, index(4, 3, below=10)),
+    _move("torch.take_along_dim", lambda x, i: torch.take_along_dim(x, i, 2), SEQUENCE, index(4, 3, below=10), fuzz=False),
     layer("nn.Unfold", lambda x: nn.Unfold(3, padding=1, stride=2), IMAGE, moves=True),
     _move("Tensor.unfold", lambda x: x.unfold(2, 4, 3), SEQUENCE),
     _move("torch.diagonal", lambda x: torch.diagonal(x, dim1=1, dim2=2), (6, 6)),

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from edgekit.export.onnx.protobuf import IR_VERSIONS
-from edgekit.ir import N, ops
+from edgekit.ir import Graph, N, TensorType, ops
 from edgekit.ir.types import Batch
 from tests.export.onnx.one_op import Input, assert_equal_to_torch, one_op, randn
 
@@ -319,6 +319,7 @@ RESIZE = [
     *resize(IMAGE, (1, 8)),
     *resize(IMAGE, (11, 10), scales=(1.3, 1.3)),
     *resize(IMAGE, (3, 2), scales=(0.35, 0.35)),
+    *resize("float32[N,2,4,2]", (5, 2), scales=(1.3, 1.3)),
     *resize("float32[N,2,7,21]", (21, 7)),
     *resize("float32[N,2,49,15]", (7, 5), scales=(1 / 7, 1 / 3)),
     *resize(SIGNAL, (32,)),
@@ -380,3 +381,12 @@ def test_the_latest_opset_gives_the_same_numbers(given: Case) -> None:
 def test_every_op_of_the_graph_is_in_the_table() -> None:
     tested = {type(given.op) for given in CASES}
     assert {op.name for op in ops.OPS.values() if not op.only_in_training} - {op.name for op in tested} == set()
+
+
+def test_zeros_before_a_max_pool_count_as_elements() -> None:
+    graph = Graph("padded")
+    x = graph.add_input("x", TensorType.parse("float32[N,1,6,6]"))
+    below = graph.add(ops.Sub(), graph.add(ops.Neg(), graph.add(ops.Abs(), x)), graph.constant(torch.tensor(1.0), "one"))
+    padded = graph.add(ops.Pad(((0, 0), (0, 0), (0, 3), (1, 2))), below)
+    graph.outputs = [graph.add(ops.MaxPool2d((3, 3), (2, 2), (1, 1), (1, 1)), padded)]
+    assert_equal_to_torch(graph)

@@ -77,6 +77,12 @@ def tile(to: Emission, node: Node, op: ops.Tile) -> Tensor:
     return to.add("Tile", tensor, to.ints(op.repeats))
 
 
+#: ONNX Runtime 1.31 makes zeros before a pool padding of the pool, which never wins and may not be counted, or more of it than a
+#: pool takes. It leaves the smallest normal number where it is.
+_ALMOST_ZERO = 2.0**-126
+_POOLS = (ops.MaxPool1d, ops.MaxPool2d, ops.AvgPool1d, ops.AvgPool2d, ops.AdaptiveAvgPool2d, ops.AdaptiveMaxPool2d)
+
+
 @emits(ops.Pad)
 def pad(to: Emission, node: Node, op: ops.Pad) -> Tensor:
     """Pad. ONNX Runtime pads real numbers, also between integers."""
@@ -87,7 +93,10 @@ def pad(to: Emission, node: Node, op: ops.Pad) -> Tensor:
         if any(size < 0 for pair in op.pads for size in pair):
             raise Unsupported(f"padding by {op.pads} with mode '{op.mode}'", hint="crop with a slice, then pad")
         return to.add("Pad", to.read(x), pads, mode=modes[op.mode])
-    return to.add("Pad", to.read(x), pads, to.scalar(op.value, x.type.dtype))
+    value = op.value
+    if value == 0 and x.type.is_float and any(isinstance(user.op, _POOLS) for user in node.output.users):
+        value = _ALMOST_ZERO
+    return to.add("Pad", to.read(x), pads, to.scalar(value, x.type.dtype))
 
 
 @emits(ops.Flip)

@@ -27,7 +27,7 @@ def resize(to: Emission, node: Node, op: ops.Resize) -> Tensor:
     x, sizes = to.read(node.input(0)), node.input(0).tensor_shape[2:]
     if op.mode == "nearest":
         return _nearest(to, x, op, sizes)
-    if not _is_expressible(op, sizes):
+    if not _is_expressible(op, sizes) or _moves_kept_sizes(op, sizes):
         return _as_matrices(to, x, op, sizes)
     mode = "align_corners" if op.align_corners else "half_pixel"
     return to.add(
@@ -51,6 +51,12 @@ def _gives_size(op: ops.Resize, sizes: Sequence[int]) -> bool:
 def _is_expressible(op: ops.Resize, sizes: Sequence[int]) -> bool:
     """Sizes can be given, unless torch was told factors and takes positions from these."""
     return op.scales is None or _gives_size(op, sizes)
+
+
+def _moves_kept_sizes(op: ops.Resize, sizes: Sequence[int]) -> bool:
+    """A factor moves the samples of a dimension that keeps its size; ONNX Runtime leaves such a dimension alone."""
+    factors = op.scales or (1.0,) * len(sizes)
+    return any(old == new and factor != 1.0 for factor, old, new in zip(factors, sizes, op.size, strict=True))
 
 
 def _target(to: Emission, op: ops.Resize, sizes: Sequence[int]) -> tuple[Tensor | None, ...]:
@@ -86,7 +92,9 @@ def _nearest(to: Emission, x: Tensor, op: ops.Resize, sizes: Sequence[int]) -> T
 
 
 def _torch_positions(op: ops.Resize, axis: int, size: int) -> Positions:
-    """Which element torch reads for each element of the result."""
+    """Which element torch reads for each element of the result; a dimension of an image that keeps its size it leaves alone."""
+    if len(op.size) == 2 and op.size[axis] == size:
+        return np.arange(size, dtype=np.int64)
     scales = None if op.scales is None else op.scales[axis : axis + 1]
     one = op.with_(size=op.size[axis : axis + 1], scales=scales)
     index = one.run(torch.arange(size, dtype=torch.float64)[None, None])

@@ -26,7 +26,11 @@ class LowerResize(Lowering):
         x = node.input(0)
         sizes = [size for size in x.type.shape[2:] if isinstance(size, int)]
         if op.mode == "nearest":
-            sources = [_nearest(size, out, _scale(op, i)) for i, (size, out) in enumerate(zip(sizes, op.size, strict=True))]
+            rows = enumerate(zip(sizes, op.size, strict=True))
+            # torch leaves a dimension of an image alone that keeps its size, whatever its factor.
+            sources = [
+                _nearest(size, out, None if size == out and len(sizes) == 2 else _scale(op, i)) for i, (size, out) in rows
+            ]
             kernel = [_kernel_nearest(size, out) for size, out in zip(sizes, op.size, strict=True)]
             if all(torch.equal(a, b) for a, b in zip(sources, kernel, strict=True)):
                 raise Skip("TFLite's RESIZE_NEAREST_NEIGHBOR")
