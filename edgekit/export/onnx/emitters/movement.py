@@ -77,8 +77,8 @@ def tile(to: Emission, node: Node, op: ops.Tile) -> Tensor:
     return to.add("Tile", tensor, to.ints(op.repeats))
 
 
-#: ONNX Runtime 1.31 makes zeros before a pool padding of the pool, which never wins and may not be counted, or more of it than a
-#: pool takes. It leaves the smallest normal number where it is.
+#: ONNX Runtime 1.31 makes zeros before a pool padding of the pool, which never wins and may not be counted, or more of it than
+#: a pool takes. It leaves the smallest normal number where it is.
 _ALMOST_ZERO = 2.0**-126
 _POOLS = (ops.MaxPool1d, ops.MaxPool2d, ops.AvgPool1d, ops.AvgPool2d, ops.AdaptiveAvgPool2d, ops.AdaptiveMaxPool2d)
 
