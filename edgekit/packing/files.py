@@ -10,7 +10,7 @@ from pathlib import Path
 from edgekit.errors import InputError, OutputError, UsageError
 from edgekit.packing.archive import MOST_BYTES, Packed, read, write
 from edgekit.packing.damage import Damaged
-from edgekit.packing.several import join, parts_of
+from edgekit.packing.several import MAGIC, Part, join, parts_of
 
 #: A file, or what is in it.
 Source = str | os.PathLike[str] | bytes
@@ -29,7 +29,7 @@ def pack(model: Source | Mapping[str, Source], output: str | os.PathLike[str] | 
         The archive: its ``data``, and in ``parts`` the bytes by what they are for.
 
     Raises:
-        InputError: the file can't be read, or is empty or larger than 2 GiB.
+        InputError: the file can't be read, is empty or larger than 2 GiB, or begins as several files do.
         OutputError: the archive can't be written.
     """
     where: str | None
@@ -38,6 +38,9 @@ def pack(model: Source | Mapping[str, Source], output: str | os.PathLike[str] | 
         data, where = join(files) if files else b"", ", ".join(files)
     else:
         data, where = _content(model)
+        if data.startswith(MAGIC):
+            what = f"this file begins with '{MAGIC.decode()}', which marks several files in one"
+            raise InputError(what, where=where, hint="a model file, or several by name: ek.pack({'1': ..., '0.5': ...})")
     if not data:
         raise InputError("there is nothing to pack: the file is empty", where=where, hint="the path of a model file")
     if len(data) > MOST_BYTES:
@@ -66,6 +69,7 @@ def unpack(archive: Source, output: str | os.PathLike[str] | None = None, *, wid
     content, where = _content(archive)
     try:
         data = read(content)
+        parts = parts_of(data)
     except Damaged as error:
         raise InputError(
             f"this is no sound .ekz archive: {error}", where=where, hint="copy or download it again, or pack the model anew"
@@ -73,15 +77,14 @@ def unpack(archive: Source, output: str | os.PathLike[str] | None = None, *, wid
     except MemoryError as error:
         hint = "another machine, or, where the archive is not your own, look where it comes from"
         raise InputError("there is not enough memory for what this archive declares", where=where, hint=hint) from error
-    data = _one_of(data, width, where)
+    data = _one_of(data, parts, width, where)
     if output is not None:
         write_file(Path(output), data)
     return data
 
 
-def _one_of(data: bytes, width: float | str | None, where: str | None) -> bytes:
+def _one_of(data: bytes, parts: tuple[Part, ...], width: float | str | None, where: str | None) -> bytes:
     """The file of this name, where there are several."""
-    parts = parts_of(data)
     wanted = None if width is None else width if isinstance(width, str) else f"{width:g}"
     if wanted is None and not parts:
         return data

@@ -7,7 +7,7 @@ import lzma
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import edgekit as ek
@@ -36,7 +36,18 @@ def test_the_same_file_gives_the_same_archive() -> None:
 @settings(max_examples=30, deadline=None)
 @given(st.binary(min_size=1, max_size=300))
 def test_any_bytes_pack(data: bytes) -> None:
+    assume(not data.startswith(b"EKZSIZES"))
     assert ek.unpack(ek.pack(data).data) == data
+
+
+def test_what_would_be_taken_for_several_files_is_not_packed_and_broken_lists_of_files_are_damage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(ek.InputError, match="begins with 'EKZSIZES'"):
+        ek.pack(b"EKZSIZES and more")
+    monkeypatch.setattr("edgekit.packing.choosing.parts_of", lambda data: ())
+    with pytest.raises(ek.InputError, match="the list of its files ends too early"):
+        ek.unpack(write(b"EKZSIZES").data)
 
 
 @settings(max_examples=10, deadline=None)
