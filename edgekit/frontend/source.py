@@ -106,11 +106,11 @@ def _load_named(
 
         graph = load_graph(path)
     elif path.suffix == ".pt2":
-        from edgekit.frontend.torch.program_file import load_program
+        from edgekit.frontend.torch.program_file import consistent, load_program
 
-        return _load_object(
-            load_program(path), example_inputs, weights, input_shapes, batch_axes, name or path.stem, fresh=True
-        )
+        program = load_program(path)
+        with consistent(path):
+            return _load_object(program, example_inputs, weights, input_shapes, batch_axes, name or path.stem, fresh=True)
     elif path.suffix == ".onnx":
         from edgekit.frontend.onnx.load import graph_of_file as graph_of_onnx
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch.export.exported_program import ExportedProgram
 
-from edgekit.errors import InputError
-from edgekit.frontend.torch.archive import check_archive
+from edgekit.errors import EdgekitError, InputError
+from edgekit.frontend.torch.archive import AGAIN, check_archive
 from edgekit.frontend.torch.export import quiet
 
 #: torch unpickles without restraint where a part cannot be read with it, unless this is set.
@@ -39,6 +39,22 @@ def load_program(path: Path) -> ExportedProgram:
             where=path,
             hint=f"write it again with torch.export.save(program, path) of torch {torch.__version__}",
         ) from error
+
+
+@contextmanager
+def consistent(path: Path) -> Iterator[None]:
+    """Around the translation of a program from a file: one that contradicts itself is damaged, wherever that shows.
+
+    Raises:
+        InputError: in place of any exception that is none for users.
+    """
+    try:
+        yield
+    except EdgekitError:
+        raise
+    except Exception as error:
+        first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise InputError(f"the program in '{path}' contradicts itself: {first}", where=path, hint=AGAIN) from error
 
 
 @contextmanager
