@@ -105,12 +105,14 @@ class Case:
     Attributes:
         trained: which of ``tests.trained`` its weights come from; random weights without.
         refused: what of it TFLite Micro lacks.
+        floats: tflite-int8 keeps a part of it in float, whose sums no simulation repeats in every bit.
         floor: signal to noise of the logits in 8 bits, in dB.
         smaller: size of the int8 file as a share of the float one, at most.
     """
 
     trained: str | None = None
     refused: tuple[str, ...] = ()
+    floats: bool = False
     floor: float = 30.0
     smaller: float = 0.6
 
@@ -119,7 +121,7 @@ CASES = {
     "cnn": Case("cnn", floor=34.0),
     "mlp": Case("mlp", floor=34.0),
     "conv1d": Case("conv1d", floor=34.0),
-    "lstm": Case(refused=("'lstm'",), floor=40.0, smaller=0.5),
+    "lstm": Case(floats=True, floor=36.0, smaller=0.5),
     "gru": Case(refused=("'gru'",), floor=40.0, smaller=0.6),
     "transformer": Case(refused=("'layer_norm'", "'gelu'"), floor=28.0, smaller=0.7),
 }
@@ -197,7 +199,7 @@ def test_a_network_goes_to_every_target_that_has_its_ops(name: str, tmp_path: Pa
     size = {target: project.artifact(target).stat().st_size for target in built}
     assert size["tflite-int8"] <= case.smaller * size["tflite-fp32"]
     assert size["tflite-fp16"] < size["tflite-fp32"] and size["tflite-dynamic"] < size["tflite-fp32"]
-    if not case.refused:
+    if not case.refused and not case.floats:
         (row,) = [r for r in project.report("tflite-int8")["verification"] if r["against"] == "simulation"]
         assert row["equal_integers"] >= 0.99
 
