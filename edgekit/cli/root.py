@@ -27,7 +27,7 @@ COMMANDS = {
     "doctor": "Show versions and tools found, and what each missing one disables.",
     "inspect": "Show the ops of a model with shapes, MACs, parameters, bytes and peak memory.",
     "init": "Write a commented edgekit.toml into this folder.",
-    "ops": "List the supported ops: PyTorch's and ONNX's that are read, and the graph's with their form in every runtime.",
+    "ops": "List the supported operators as they are written in PyTorch, with their form in every runtime.",
     "pack": "Pack a model for delivery: as small as it gets, and byte for byte itself again on the device.",
     "targets": "List targets and devices.",
     "unpack": "Restore the model of an .ekz archive, byte for byte.",

@@ -333,10 +333,10 @@ def test_a_bug_in_one_target_leaves_the_others(project: Project, monkeypatch: py
 
     real = artifact.export
 
-    def export(graph: object, target: object, *rest: object) -> bytes:
+    def export(graph: object, target: object, *rest: object, **named: object) -> bytes:
         if getattr(target, "name", "") == "onnx-fp32":
             raise ZeroDivisionError("oh")
-        return real(graph, target, *rest)  # type: ignore[arg-type]
+        return real(graph, target, *rest, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(artifact, "export", export)
     result = project.build(project.model(SMALL), "--target", "onnx-fp32", "--target", "tflite-fp32")

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import edgekit as ek
-from edgekit.errors import UsageError
+from edgekit.errors import ConfigError
 from edgekit.export.staged.loop import Stages
 from edgekit.report.files import SCHEMA_PATH
 from edgekit.runtime.artifact import Artifact
@@ -65,5 +65,5 @@ def test_staged_files_of_a_network_without_exits_are_refused(tmp_path: Path) -> 
 
 def test_another_word_for_exits_is_refused(tmp_path: Path) -> None:
     graph = ek.load(nn.Sequential(nn.Flatten(), nn.Linear(4, 3)), example_inputs=(torch.zeros(1, 4),))
-    with pytest.raises(UsageError, match="'exits' is one of one_file, staged"):
+    with pytest.raises(ConfigError, match="'exits' must be one of 'one_file', 'staged'"):
         ek.build(graph, "tflite-fp32", exits="stages", output=tmp_path)

@@ -39,7 +39,7 @@ def test_only_large_weights_of_layers_become_integers() -> None:
 
 
 def test_a_weight_that_something_else_reads_too_stays_float() -> None:
-    text = "graph g(%x: float32[N,64])\n@w: float32[64,64] parameter\n%a = linear(%x, @w)\n%y = matmul(%a, @w)\nreturn %y"
+    text = "graph g(%x: float32[N,64,64])\n@w: float32[64,64] parameter\n%a = linear(%x, @w)\n%y = add(%a, @w)\nreturn %y"
     assert all(v.quant is None for v in quantize_weights_only(prepared(text)).values())
 
 

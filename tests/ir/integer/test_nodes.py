@@ -167,4 +167,4 @@ def test_integers_agree_with_the_ops_meaning_to_the_step(case: Case) -> None:
 
 def test_every_op_of_the_table_has_a_case() -> None:
     tested = {type(case.op) for case in CASES} | {ops.Identity, ops.Gather}  # these two stand in the interpreter's tests
-    assert set(KERNELS) == tested
+    assert set(KERNELS) == tested | {ops.Lstm}  # held to the runtimes' integers in tests/export/tflite/test_recurrent.py
