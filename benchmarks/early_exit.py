@@ -16,19 +16,13 @@ images and records nothing.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
-import torch
-
-from benchmarks import networks
 from benchmarks.checks import Check, conclude, table
 from benchmarks.exits import cost_of_if, decisions, multi_scale, network_with_exits
-from benchmarks.seeded import Figures, SeededFigures
+from benchmarks.seeded import Figures, SeededFigures, asked
 
 CASES = ("lenet", "resnet20", "msdnet", "if", "decisions")
 
@@ -41,28 +35,18 @@ _LATE, _EARLY = {"cortex-a53": 0.01, "cortex-a76": 0.02}, 0.01
 
 def main() -> int:
     """Train, export, measure, print, record; see the module's text."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", action="append", choices=CASES, default=[])
-    parser.add_argument("--seed", action="append", type=int, default=[])
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "edgekit-early-exit")
-    parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args()
-    if not networks.available():
-        print(f"the data ({networks.DATA}) is not there", file=sys.stderr)
-        return 2
-    torch.set_num_threads(1)
+    options = asked(__doc__, "early-exit", CASES)
     figures = SeededFigures("early_exit", {}, CASES, _checks, _lines)
-    for case in options.case or CASES:
-        for seed in (options.seed or [0, 1, 2]) if case in _BARS else [0]:
-            if case == "if":
-                row = cost_of_if()
-            elif case == "msdnet":
-                row = multi_scale(options.work, quick=options.quick)
-            elif case == "decisions":
-                row = decisions(options.work, 50 if options.quick else 1000)
-            else:
-                row = network_with_exits(case, seed, options.work, quick=options.quick)
-            figures.add({"case": case, "seed": seed, **row}, keep=not options.quick)
+    for case, seed in options.runs(usual=(0, 1, 2), seedless=set(CASES) - set(_BARS)):
+        if case == "if":
+            row = cost_of_if()
+        elif case == "msdnet":
+            row = multi_scale(options.work, quick=options.quick)
+        elif case == "decisions":
+            row = decisions(options.work, 50 if options.quick else 1000)
+        else:
+            row = network_with_exits(case, seed, options.work, quick=options.quick)
+        figures.add({"case": case, "seed": seed, **row}, keep=not options.quick)
     return 0 if options.quick else conclude(figures.checks)
 
 

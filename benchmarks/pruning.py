@@ -12,7 +12,6 @@ nothing.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 import tempfile
@@ -32,7 +31,7 @@ from benchmarks import networks
 from benchmarks.checks import Check, conclude, table
 from benchmarks.networks import RESNET20
 from benchmarks.rewrites import top1
-from benchmarks.seeded import Figures, SeededFigures
+from benchmarks.seeded import Figures, SeededFigures, asked
 from edgekit.bench.qemu import count_instructions
 from edgekit.compress.context import Context
 from edgekit.compress.prune.step import NEEDS
@@ -84,15 +83,7 @@ _DROP, _MINUTES = 2.0, 15.0
 
 def main() -> int:
     """Prune, train, measure, print, record; see the module's text."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", action="append", choices=list(CASES), default=[])
-    parser.add_argument("--seed", action="append", type=int, default=[])
-    parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args()
-    if not networks.available():
-        print(f"the data ({networks.DATA}) is not there", file=sys.stderr)
-        return 2
-    torch.set_num_threads(1)
+    options = asked(__doc__, "pruning", CASES, usual=["fpgm"])
     graph = ek.load(RESNET20.module(), example_inputs=(torch.zeros(1, 3, 32, 32),))
     train, test = networks.images("train"), networks.images("test")
     if options.quick:
@@ -100,10 +91,9 @@ def main() -> int:
     base = _base(graph, *test)
     context = {"unpruned": base, "settings": _settings()}
     figures = SeededFigures("pruning", context, list(CASES), partial(_checks, base), partial(_lines, base))
-    for name in options.case or ["fpgm"]:
-        for seed in options.seed or [0]:
-            row = _measured(graph, CASES[name], seed, train, test, options.quick)
-            figures.add({"case": name, "seed": seed, **row}, keep=not options.quick)
+    for name, seed in options.runs():
+        row = _measured(graph, CASES[name], seed, train, test, options.quick)
+        figures.add({"case": name, "seed": seed, **row}, keep=not options.quick)
     return 0 if options.quick else conclude(figures.checks)
 
 

@@ -11,7 +11,6 @@ work. ``--quick`` takes few images and records nothing.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 import tempfile
@@ -31,7 +30,7 @@ from benchmarks import networks
 from benchmarks.checks import Check, conclude, table
 from benchmarks.networks import RESNET20
 from benchmarks.rewrites import top1
-from benchmarks.seeded import Figures, SeededFigures
+from benchmarks.seeded import Figures, SeededFigures, asked
 from edgekit.ir import Graph, simulate
 from edgekit.runtime.artifact import Artifact
 
@@ -48,16 +47,7 @@ _IDENTICAL = 32
 
 def main() -> int:
     """Train, export, measure, print, record; see the module's text."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", action="append", choices=list(CASES), default=[])
-    parser.add_argument("--seed", action="append", type=int, default=[])
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "edgekit-qat")
-    parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args()
-    if not networks.available():
-        print(f"the data ({networks.DATA}) is not there", file=sys.stderr)
-        return 2
-    torch.set_num_threads(1)
+    options = asked(__doc__, "qat", CASES, usual=["W4A8"])
     graph = ek.load(RESNET20.module(), example_inputs=(torch.zeros(1, 3, 32, 32),))
     train, test = networks.images("train"), networks.images("test")
     if options.quick:
@@ -65,10 +55,9 @@ def main() -> int:
     base = {"top1": top1(graph, *test)}
     context = {"float": base, "settings": _settings()}
     figures = SeededFigures("qat", context, list(CASES), partial(_checks, base), partial(_lines, base))
-    for name in options.case or ["W4A8"]:
-        for seed in options.seed or [0]:
-            row = _measured(graph, name, seed, train, test, options.work)
-            figures.add({"case": name, "seed": seed, **row}, keep=not options.quick)
+    for name, seed in options.runs():
+        row = _measured(graph, name, seed, train, test, options.work)
+        figures.add({"case": name, "seed": seed, **row}, keep=not options.quick)
     return 0 if options.quick else conclude(figures.checks)
 
 

@@ -2,13 +2,66 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import torch
+
+from benchmarks import networks
 from benchmarks.checks import RESULTS, Check, into_readme, record
 
 Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What such a suite was asked for on its command line.
+
+    Attributes:
+        cases: those to measure.
+        seeds: of each case; empty: the suite's usual ones.
+        work: folder of trainings that may be taken up again.
+        quick: few images, and nothing is recorded.
+    """
+
+    cases: tuple[str, ...]
+    seeds: tuple[int, ...]
+    work: Path
+    quick: bool
+
+    def runs(self, usual: Sequence[int] = (0,), seedless: Collection[str] = ()) -> Iterator[tuple[str, int]]:
+        """Every case with every seed, or with the usual ones where none were asked for; ``seedless`` cases once, with 0."""
+        return ((case, seed) for case in self.cases for seed in ((0,) if case in seedless else self.seeds or usual))
+
+
+def asked(text: str | None, name: str, cases: Iterable[str], usual: Sequence[str] = ()) -> Asked:
+    """Reads ``[--case NAME]... [--seed N]... [--work FOLDER] [--quick]``, and has torch run on one thread.
+
+    Args:
+        text: the suite's own description.
+        name: of the suite, which its folder of work is called after.
+        cases: all that it has.
+        usual: those that are measured where none is named; () for all.
+
+    Raises:
+        SystemExit: with code 2 where the options make no sense or the data is not there.
+    """
+    known = list(cases)
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", action="append", choices=known, default=[])
+    parser.add_argument("--seed", action="append", type=int, default=[])
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / f"edgekit-{name}")
+    parser.add_argument("--quick", action="store_true")
+    given = parser.parse_args()
+    if not networks.available():
+        parser.exit(2, f"the data ({networks.DATA}) is not there\n")
+    torch.set_num_threads(1)
+    return Asked(tuple(given.case or usual or known), tuple(given.seed), given.work, given.quick)
 
 
 class SeededFigures:

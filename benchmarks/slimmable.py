@@ -9,10 +9,8 @@ epochs. All are compared on the test images. ``--quick`` takes few images and re
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +19,7 @@ from torch import nn
 
 from benchmarks import networks
 from benchmarks.checks import Check, conclude, table
-from benchmarks.seeded import Figures, SeededFigures
+from benchmarks.seeded import Figures, SeededFigures, asked
 
 CASES = ("widths",)
 
@@ -64,21 +62,11 @@ class ResNet8(nn.Module):
 
 def main() -> int:
     """Train, measure, print, record; see the module's text."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", action="append", choices=CASES, default=[])
-    parser.add_argument("--seed", action="append", type=int, default=[])
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "edgekit-slimmable")
-    parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args()
-    if not networks.available():
-        print(f"the data ({networks.DATA}) is not there", file=sys.stderr)
-        return 2
-    torch.set_num_threads(1)
+    options = asked(__doc__, "slimmable", CASES)
     figures = SeededFigures("slimmable", {}, CASES, _checks, _lines)
-    for case in options.case or CASES:
-        for seed in options.seed or [0]:
-            row = widths(seed, options.work, quick=options.quick)
-            figures.add({"case": case, "seed": seed, **row}, keep=not options.quick)
+    for case, seed in options.runs():
+        row = widths(seed, options.work, quick=options.quick)
+        figures.add({"case": case, "seed": seed, **row}, keep=not options.quick)
     return 0 if options.quick else conclude(figures.checks)
 
 
