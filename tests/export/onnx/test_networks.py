@@ -137,6 +137,30 @@ def test_a_quantised_residual_network_runs_on_integers(unsigned: bool) -> None:
     assert left == {"QuantizeLinear", "DequantizeLinear", "Transpose", "Slice", "Pad", "Reshape"}
 
 
+def test_an_integer_image_is_resized_to_any_size_behind_an_integer_convolution() -> None:
+    class Merge(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.down, self.across = nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, 2, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            high = F.relu(self.down(x))
+            return high + F.interpolate(F.relu(self.across(high)), size=high.shape[2:], mode="bilinear")
+
+    torch.manual_seed(0)
+    graph = graph_of(Merge(), (3, 26, 30))  # 13 x 15 out of 7 x 8: no ratio that float32 holds
+    data = torch.randn(8, 3, 26, 30)
+    quantize(graph, [[data]])
+    model = export(graph)
+    checked(model)
+    with torch.no_grad():
+        want = graph.module().eval()(data)
+    step = graph.outputs[0].quant.scale[0]
+    assert float((run(model, [data])[0] - want).abs().max()) <= 3 * step
+    kinds = optimized_operators(model, as_on_arm=True)
+    assert kinds["Resize"] == 1 and kinds["QLinearConv"] == 2
+
+
 def test_weights_alone_may_be_quantised() -> None:
     torch.manual_seed(0)
     for module, shape in ((Residual(), (3, 16, 16)), (Signal(nn.LSTM), (6, 12)), (Signal(nn.GRU), (6, 12))):

@@ -36,16 +36,28 @@ def resize(to: Emission, node: Node, op: ops.Resize) -> Tensor:
 
 
 def _factors(op: ops.Resize, sizes: Sequence[int]) -> list[np.float32]:
-    """By how much each dimension grows, as the runtime holds it."""
+    """By how much each dimension grows, as the runtime holds it.
+
+    A ratio of sizes is the next float32 above where the nearest one loses an element (13 / 7 of 7 is 12.9999): factors are
+    written rather than sizes, because ONNX Runtime can't load an integer Resize to sizes of the spatial axes alone behind an
+    integer convolution (its layout optimiser reorders the sizes as if there were four).
+    """
     if op.scales is not None:
         return [np.float32(scale) for scale in op.scales]
-    return [np.float32(new) / np.float32(old) for old, new in zip(sizes, op.size, strict=True)]
+    ratios = [np.float32(new) / np.float32(old) for old, new in zip(sizes, op.size, strict=True)]
+    above = [np.nextafter(ratio, np.float32(np.inf)) for ratio in ratios]
+    rows = zip(ratios, above, sizes, op.size, strict=True)
+    return [ratio if _gives(ratio, old, new) else more for ratio, more, old, new in rows]
+
+
+def _gives(factor: np.float32, old: int, new: int) -> bool:
+    """Readers of the file that compute the new size from the factor, in float32 or in double precision, get the graph's."""
+    return int(factor * np.float32(old)) == new == int(float(factor) * old)
 
 
 def _gives_size(op: ops.Resize, sizes: Sequence[int]) -> bool:
-    """Readers of the file that compute the new size from the factors, in float32 or in double precision, get the graph's."""
-    rows = list(zip(_factors(op, sizes), sizes, op.size, strict=True))
-    return all(int(f * np.float32(old)) == new == int(float(f) * old) for f, old, new in rows)
+    """They get it of every dimension."""
+    return all(_gives(*row) for row in zip(_factors(op, sizes), sizes, op.size, strict=True))
 
 
 def _is_expressible(op: ops.Resize, sizes: Sequence[int]) -> bool:
