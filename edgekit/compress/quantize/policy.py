@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+import torch
+
 from edgekit.ir import Node, Value, ops
 from edgekit.ir.integer.expressible import averages_in_integers, resizes_by_ratio
+from edgekit.ir.types import dtype_name
 
 
 class Mode(Enum):
@@ -187,6 +190,9 @@ class Policy:
     def reason(self, node: Node, seen: Seen = Seen()) -> str | None:
         """Why a node stays float, or None if it need not."""
         op = node.op
+        other = next((v.type.dtype for v in (*node.inputs, *node.outputs) if v is not None and _is_other_float(v)), None)
+        if other is not None:
+            return f"it computes with {dtype_name(other)}"
         if isinstance(op, ops.Softmax):
             limit, row = self.softmax_aborts, node.output.tensor_shape[op.axis]
             # The largest output is 1 / sum. Half the limit is kept free for rows that calibration did not see.
@@ -222,6 +228,11 @@ def _is_expressible(node: Node) -> bool:
     if isinstance(op, ops.Resize):
         return op.mode != "bilinear" or resizes_by_ratio(op, sizes)
     return averages_in_integers(op, sizes, outs)
+
+
+def _is_other_float(value: Value) -> bool:
+    """Integers stand for float32 alone."""
+    return value.type.is_float and value.type.dtype != torch.float32
 
 
 def is_mask(low: float, high: float) -> bool:

@@ -60,8 +60,11 @@ def to_model(graph: Graph, options: TfliteOptions) -> Model:
         [form_of(value.type.at(batch), outputs[value.name]) for value in graph.outputs],
     )
     emission = Emission(graph, assignment, options)
+    refusals = Refusals()
     for value in graph.inputs:
-        emission.input(value, form_of(value.type.at(batch), inputs[value.name]))
+        with refusals.at(f"input '{value.name}'"):
+            emission.input(value, form_of(value.type.at(batch), inputs[value.name]))
+    refusals.raise_if_any("{count} inputs of this model cannot be written for TFLite")
     _write_nodes(emission, {**EMITTERS, **larq.EMITTERS} if options.larq else EMITTERS, options.larq)
     emission.sheet.node = None
     results = _outputs(emission, outputs)

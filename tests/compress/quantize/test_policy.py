@@ -56,6 +56,15 @@ def test_what_stays_float_has_a_reason(call: str, reason: str) -> None:
     assert found is Mode.FLOAT and why is not None and reason in why
 
 
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES.keys())
+@pytest.mark.parametrize("kind", ["float16", "float64"])
+def test_integers_stand_for_float32_alone(policy: Policy, kind: str) -> None:
+    text = f"graph g(%x: {kind}[N,6])\n@w: {kind}[8,6]\n%y = linear(%x, @w)\n%z = cast(%y, dtype='float32')\nreturn %z"
+    for node in parse(text).nodes:
+        assert policy.mode(node) is Mode.FLOAT
+        assert policy.reason(node) == f"it computes with {kind}"
+
+
 def test_wide_softmaxes_would_kill_litert_and_stay_float_there() -> None:
     for policy in (LITERT, TFLM):
         found, why = mode(policy, "softmax(%x)")

@@ -187,6 +187,15 @@ def test_refusals_in_a_model_are_all_found_although_they_hang_on_each_other() ->
     assert "second" not in str(caught.value.where)
 
 
+def test_inputs_of_types_without_kernels_are_refused_by_name() -> None:
+    graph = Graph()
+    given = [graph.add_input(name, Type(torch.float16, (N, 4))) for name in ("left", "right")]
+    graph.outputs = [graph.add(ops.Add(), *given)]
+    with pytest.raises(Unsupported, match="2 inputs") as caught:
+        export(graph)
+    assert "input 'left': TFLite's kernels do not compute with float16\ninput 'right'" in str(caught.value.where)
+
+
 @pytest.mark.parametrize(
     "op", [ops.Mean((3,)), ops.Amax((2,)), ops.Softmax(), ops.Split(1, (1, 2)), ops.Pad(((0, 0),) * 6 + ((1, 1),))]
 )
