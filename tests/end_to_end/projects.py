@@ -69,6 +69,13 @@ class Project:
         np.savez(self.folder / name, **arrays)
         return name
 
+    def device(self, **budget: float) -> str:
+        """A device file with this budget."""
+        lines = "\n".join(f"{key} = {value}" for key, value in budget.items())
+        facts = '[hardware]\nsoc = "s"\nabi = "arm64-v8a"\n[runtime]\nname = "litert"'
+        self.write(f'description = "d"\n{facts}\n[budget]\n{lines}\n', "watch.toml")
+        return "watch.toml"
+
     def weights(self, model: torch.nn.Module, name: str = "weights.pt") -> str:
         """A checkpoint."""
         torch.save(model.state_dict(), self.folder / name)
