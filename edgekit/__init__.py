@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from edgekit.compress.qat import QAT
     from edgekit.compress.recipe import Recipe
     from edgekit.compress.separable import Separable
-    from edgekit.compress.slimmable import Slimmable
+    from edgekit.compress.slimmable import Slim, Slimmable
     from edgekit.compress.slimmable.extraction import slimmed
     from edgekit.compress.sparsify import Sparsify
     from edgekit.data import Data
@@ -80,6 +80,7 @@ _HOME = {
     "Recipe": "edgekit.compress.recipe",
     "Report": "edgekit.report",
     "Separable": "edgekit.compress.separable",
+    "Slim": "edgekit.compress.slimmable",
     "Slimmable": "edgekit.compress.slimmable",
     "Sparsify": "edgekit.compress.sparsify",
     "Stream": "edgekit.runtime.stream",
@@ -129,6 +130,7 @@ __all__ = [
     "Recipe",
     "Report",
     "Separable",
+    "Slim",
     "Slimmable",
     "Sparsify",
     "Stream",

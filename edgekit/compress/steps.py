@@ -30,6 +30,7 @@ STEPS: dict[str, tuple[str, str]] = {
     "prune": ("edgekit.compress.prune", "Prune"),
     "qat": ("edgekit.compress.qat.step", "QAT"),
     "separable": ("edgekit.compress.separable.step", "Separable"),
+    "slim": ("edgekit.compress.slimmable.slim", "Slim"),
     "slimmable": ("edgekit.compress.slimmable.step", "Slimmable"),
     "sparsify": ("edgekit.compress.sparsify.step", "Sparsify"),
     "supermask": ("edgekit.compress.lottery.supermask", "Supermask"),

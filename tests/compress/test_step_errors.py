@@ -26,6 +26,7 @@ GIVEN: dict[str, dict[str, Any]] = {
     "prune": {"macs": 0.5},
     "low_rank": {"error": 0.3},
     "separable": {"error": 0.3},
+    "slim": {"width": 0.5},
     "sparsify": {"sparsity": 0.9},
     "lottery_ticket": {"sparsity": 0.9},
     "teacher_assistant": {"assistants": ("net:build",)},
@@ -81,7 +82,7 @@ CLASSES = {owner: (cls, given) for owner, cls, given in owners()}
 @pytest.mark.parametrize(("owner", "name"), CASES, ids=lambda part: part)
 def test_a_wrong_value_is_a_users_error_in_three_parts(owner: str, name: str) -> None:
     cls, given = CLASSES[owner]
-    others = {} if owner in ("low_rank", "separable", "prune") and name in _amounts(cls) else given
+    others = {} if owner in ("low_rank", "separable", "prune", "slim") and name in _amounts(cls) else given
     for value in CASES[owner, name]:
         with pytest.raises(UsageError) as caught:
             cls(**{**others, name: value})

@@ -128,7 +128,8 @@ def _within_budget(
     with ExitStack() as stack:
         measuring = gauge or stack.enter_context(gauge_of(step, analysis.graph, data, context))
         found = meet_measured(analysis, allowed_by(step), _candidates(step, analysis, choices), measuring)
-        details = measured_details(step, measuring, found)
+        by = chosen_by(step)
+        details = {**measured_details(step, measuring, found.reading, found.rows(by)), "chosen_by": by}
     return found.gone, {"measured": details}, tuple(unsteady(found.reading)), (measured_note(details),)
 
 

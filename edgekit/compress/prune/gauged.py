@@ -1,20 +1,21 @@
-"""A measured budget of the step ``prune``: the gauge that it asks for, and what its record tells of the measurements."""
+"""A step's measured budget: the gauge that it asks for, and what its record tells of the measurements."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgekit.compress.context import Context
+from edgekit.compress.gauging.asked import MEASURED, MeasuredBudget
 from edgekit.compress.gauging.gauge import Gauge
 from edgekit.compress.gauging.meters import Reading, meter
 from edgekit.compress.gauging.plain import PlainFile
 from edgekit.compress.prune.budget import MEASURES
-from edgekit.compress.prune.measured import Allowed, Found
-from edgekit.compress.prune.step import MEASURED, Prune
+from edgekit.compress.prune.measured import Allowed
 from edgekit.ir import Graph
 
 
-def gauge_of(step: Prune, graph: Graph, data: object | None, context: Context) -> Gauge:
+def gauge_of(step: MeasuredBudget, graph: Graph, data: object | None, context: Context) -> Gauge:
     """The gauge that compares with the graph that the step was given.
 
     Raises:
@@ -29,28 +30,29 @@ def gauge_of(step: Prune, graph: Graph, data: object | None, context: Context) -
     return Gauge(graph, file, meter(_measure(step), on), kept, whole=MEASURES[chosen_by(step)](graph))
 
 
-def chosen_by(step: Prune) -> str:
+def chosen_by(step: MeasuredBudget) -> str:
     """What a measured cost follows nearly in a line, a key of ``MEASURES``: candidates are chosen by it."""
     return "parameters" if step.bytes is not None else "macs"
 
 
-def allowed_by(step: Prune) -> Allowed:
+def allowed_by(step: MeasuredBudget) -> Allowed:
     """The budget of a step that ``is_measured``."""
     name = next(name for name in MEASURED if getattr(step, name) is not None)
     amount = float(getattr(step, name))
     return Allowed(_measure(step), amount, is_share=name == "latency" or (name != "latency_ms" and amount <= 1.0))
 
 
-def where_of(step: Prune) -> str:
+def where_of(step: MeasuredBudget) -> str:
     """Where a step that ``is_measured`` is measured; nowhere, for the bytes of a file."""
     if step.bytes is not None:
         return ""
     return step.on or ("qemu:cortex-a53" if step.instructions is not None else "local")
 
 
-def measured_details(step: Prune, gauge: Gauge, found: Found) -> dict[str, Any]:
+def measured_details(
+    step: MeasuredBudget, gauge: Gauge, reading: Reading, candidates: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     """What was measured, as plain data: before and after, of which file, where, by what, and every candidate on the way."""
-    reading = found.reading
     return {
         "measure": _measure(step),
         "unit": "ms" if _measure(step) == "latency" else _measure(step),
@@ -61,12 +63,13 @@ def measured_details(step: Prune, gauge: Gauge, found: Found) -> dict[str, Any]:
         "after": reading.value,
         "share": reading.share,
         "interval": None if reading.interval is None else list(reading.interval),
-        "chosen_by": chosen_by(step),
-        "candidates": found.rows(chosen_by(step)),
+        "candidates": list(candidates),
     }
 
 
-def measured_again(step: Prune, gauge: Gauge, graph: Graph, details: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def measured_again(
+    step: MeasuredBudget, gauge: Gauge, graph: Graph, details: dict[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
     """The details for the graph that came out of the trainings, measured once more, and what is to be warned of."""
     reading = gauge(graph)
     said = unsteady(reading)
@@ -96,5 +99,5 @@ def measured_note(details: dict[str, Any]) -> str:
     return f"{what}: {details['after']:.4g} ms, {details['share']:.1%} of the network before, timed in turn"
 
 
-def _measure(step: Prune) -> str:
+def _measure(step: MeasuredBudget) -> str:
     return "bytes" if step.bytes is not None else "instructions" if step.instructions is not None else "latency"

@@ -10,6 +10,7 @@ from typing import Any
 from edgekit.compress.context import Context
 from edgekit.compress.controls.application import compare, epochs_given
 from edgekit.compress.controls.settings import Controls, controls_of
+from edgekit.compress.gauging.asked import MEASURED
 from edgekit.compress.gauging.gauge import Gauge
 from edgekit.compress.prune.analysis import analyse
 from edgekit.compress.prune.application import prune
@@ -18,7 +19,7 @@ from edgekit.compress.prune.gauged import chosen_by, gauge_of, measured_again, m
 from edgekit.compress.prune.gone import AllGone
 from edgekit.compress.prune.groups import find_groups
 from edgekit.compress.prune.refined import refinement_notes
-from edgekit.compress.prune.step import MEASURED, NEEDS, Prune
+from edgekit.compress.prune.step import NEEDS, Prune
 from edgekit.compress.recording import recorded
 from edgekit.compress.tuning import Tuned, tune
 from edgekit.ir import Graph

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from edgekit.checks import Fields
 from edgekit.compress.context import Context
 from edgekit.compress.controls.settings import Controls, check_controls
+from edgekit.compress.gauging.asked import MEASURED, check_measured, is_measured
 from edgekit.compress.given import options_of
 from edgekit.train.distillation.settings import Distillation
 from edgekit.train.settings import Training
@@ -25,9 +26,6 @@ NEEDS: dict[str, Literal["", "inputs", "labels"]] = {
     "apoz": "inputs",
     "taylor": "labels",
 }
-
-#: Amounts that only a measurement tells.
-MEASURED = ("bytes", "instructions", "latency", "latency_ms")
 
 #: What a prune may be held to, exactly one of them.
 AMOUNTS = ("ratio", "macs", "parameters", *MEASURED)
@@ -111,7 +109,7 @@ class Prune:
         if self.ratio is None:
             means = "a share or an amount that is kept, above 0"
             _OWN.number(given[0], getattr(self, given[0]), means, f"{given[0]} = 0.5 keeps half", above=0)
-        self._check_measured()
+        check_measured(_OWN, self)
         _OWN.word("criterion", self.criterion, tuple(NEEDS))
         _OWN.word("scope", self.scope, ("local", "global"))
         _OWN.whole("round_to", self.round_to, 1, "round_to = 8", means="a number of channels, whole and from 1")
@@ -119,21 +117,10 @@ class Prune:
         _OWN.whole("seed", self.seed, 0, "seed = 1")
         self._check_rounds()
 
-    def _check_measured(self) -> None:
-        _OWN.number(
-            "latency", self.latency, "the share that is kept, up to 1", "latency_ms = 2.5 is an amount", most=1, optional=True
-        )
-        if self.on and (not self.is_measured or self.bytes is not None):
-            hint = "instructions = 0.5, latency = 0.5 or latency_ms = 2.5"
-            raise _OWN.refusal("on", "'on' says where a budget is measured", hint)
-        if self.on and (self.instructions is not None) != (self.on.partition(":")[0] == "qemu"):
-            what, where = ("instructions", "qemu:cortex-a53") if self.instructions is not None else ("latency", "local")
-            raise _OWN.refusal("on", f"{what} can't be measured on '{self.on}'", f'on = "{where}"')
-
     @property
     def is_measured(self) -> bool:
         """The budget is of a file: of its bytes, or of the instructions or the latency that the harness measures."""
-        return any(getattr(self, name) is not None for name in MEASURED)
+        return is_measured(self)
 
     def _check_rounds(self) -> None:
         _OWN.whole("rounds", self.rounds, 1, "rounds = 4")

@@ -17,7 +17,7 @@ from edgekit.compress.prune.evidence import evidence
 from edgekit.compress.prune.reestimate import reestimate
 from edgekit.compress.recording import recorded
 from edgekit.compress.scoring import score
-from edgekit.compress.slimmable.extraction import STEP
+from edgekit.compress.slimmable.extraction import STEP, record_of
 from edgekit.compress.slimmable.nested import Nested, nest
 from edgekit.compress.slimmable.objective import Sandwich
 from edgekit.compress.slimmable.size import Size
@@ -34,8 +34,12 @@ from edgekit.train.validation import held_out
 def make_slimmable(step: Slimmable, graph: Graph, data: object | None, context: Context) -> Graph:
     """See ``Slimmable.apply``. The order of the lines is the order of the work."""
     started = time.perf_counter()
-    if any(record.step == STEP for record in graph.history):
-        raise Unsupported("the network is slimmable already", where=graph.name, hint="one step with all widths")
+    if record_of(graph) is not None:
+        raise Unsupported(
+            "the network is slimmable already",
+            where=graph.name,
+            hint="one step with all widths, or a step 'slim' before this one",
+        )
     nested = [nest(graph, size, step.round_to, step.norms) for size in step.sizes[1:]]
     _require_differences(graph, step.sizes, nested)
     whole = _with_own_tensors(graph, nested)

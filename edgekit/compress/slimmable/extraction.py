@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from edgekit.compress.slimmable.nested import Nested, nest
 from edgekit.compress.slimmable.size import Size
+from edgekit.compress.slimmable.slim import Slim
 from edgekit.errors import UsageError
 from edgekit.ir import Graph
 from edgekit.ir.history import StepRecord
 
-#: The step's name in a history.
-STEP = "slimmable"
+#: The step's name in a history, and that of the step that leaves one size.
+STEP, ONE = "slimmable", "slim"
 
 
 def record_of(graph: Graph) -> StepRecord | None:
-    """What the step ``slimmable`` left in the history; None where the graph has one size.
+    """What the step ``slimmable`` left in the history; None where the graph has one size, or one was taken since.
 
     Raises:
         UsageError: another step came behind it and changed one size of several.
@@ -22,13 +23,27 @@ def record_of(graph: Graph) -> StepRecord | None:
     if not found:
         return None
     later = graph.history[found[-1] + 1 :]
+    if later and later[0].step == ONE:
+        return None
     if later:
         raise UsageError(
             f"the step '{later[0].step}' came behind 'slimmable' and changed the whole network alone",
             where=graph.name,
-            hint="put it before 'slimmable'; or go on with one width in Python: edgekit.slimmed(graph, width=0.5)",
+            hint="put it before 'slimmable'; or go on with one width: a step 'slim' between the two, edgekit.Slim(width=0.5)",
         )
     record: StepRecord = graph.history[found[-1]]
+    return record
+
+
+def slimmable_record(graph: Graph) -> StepRecord:
+    """The same where the graph must have several sizes.
+
+    Raises:
+        UsageError: it has one, or another step came behind ``slimmable``.
+    """
+    record = record_of(graph)
+    if record is None:
+        raise UsageError("the network is not slimmable", where=graph.name, hint="edgekit.Slimmable(...).apply(graph, data)")
     return record
 
 
@@ -43,7 +58,7 @@ def sizes_of(graph: Graph) -> tuple[Size, ...]:
 
 
 def slimmed(graph: Graph, width: float = 1.0, depth: float = 1.0) -> Graph:
-    """A size of a slimmable network: an ordinary graph with tensors of its own.
+    """A size of a slimmable network: an ordinary graph with tensors of its own, as the step ``slim`` makes it.
 
     Args:
         graph: as the step ``slimmable`` returned it.
@@ -53,17 +68,12 @@ def slimmed(graph: Graph, width: float = 1.0, depth: float = 1.0) -> Graph:
     Raises:
         UsageError: the graph is not slimmable, or has no such size.
     """
-    small = nested_of(graph, Size(float(width), float(depth))).filled(graph)
-    small.history = graph.history
-    return small
+    return Slim(width=width, depth=depth).apply(graph)
 
 
 def nested_of(graph: Graph, wanted: Size) -> Nested:
     """How a size lies within a slimmable network; raises as ``slimmed``."""
-    record = record_of(graph)
-    if record is None:
-        raise UsageError("the network is not slimmable", where=graph.name, hint="edgekit.Slimmable(...).apply(graph, data)")
-    known = sizes_of(graph)
+    record, known = slimmable_record(graph), sizes_of(graph)
     if wanted not in known:
         listed = ", ".join(size.name for size in known)
         raise UsageError(f"the network has no size {wanted.name}", where=graph.name, hint=f"it has {listed}")
