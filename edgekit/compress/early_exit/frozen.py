@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from edgekit.compress.context import Context
-from edgekit.compress.early_exit.copying import copied
 from edgekit.compress.early_exit.head import Head
-from edgekit.compress.early_exit.heads import classifier, convolved, pooled
+from edgekit.compress.early_exit.heads import classifier, deepened, pooled, prefix_for
 from edgekit.compress.early_exit.objective import ExitLoss, no_classes
 from edgekit.compress.early_exit.observing import values_of
 from edgekit.compress.early_exit.step import EarlyExit
@@ -34,7 +33,7 @@ _MOST_KEPT = 1 << 30
 def attach(
     graph: Graph, places: Sequence[Value], classes: int, heads: Sequence[Head], seed: int, source: Graph | None = None
 ) -> list[Value]:
-    """Puts new heads at places of a graph; their logits. The parameters are called ``exits.0.weight`` and so on.
+    """Puts new heads at places of a graph; their logits. Parameters are called ``exits.0.weight`` and so on (`prefix_for`).
 
     Args:
         graph: gets the heads.
@@ -45,11 +44,11 @@ def attach(
         source: the network whose layers heads copy; the graph itself by default.
     """
     generator = torch.Generator().manual_seed(seed)
+    prefix = prefix_for(source or graph)
     found = []
     for number, (value, head) in enumerate(zip(places, heads, strict=True)):
-        name = f"exits.{number}"
-        value = copied(graph, value, source or graph, head.copy, f"{name}.copy")
-        features = pooled(graph, convolved(graph, value, head, name, generator), head, name)
+        name = f"{prefix}.{number}"
+        features = pooled(graph, deepened(graph, value, head, name, source or graph, generator), head, name)
         found.append(classifier(graph, features, classes, name, generator))
     return found
 
@@ -100,17 +99,19 @@ def train_heads(
         else:
             settings = replace(settings, validation=step.settings().validation)  # holds out what thresholds are chosen on
     trained = train(heads, source, settings, objective, folder=context.folder, say=context.say, root=context.root)
-    parameters = {name: value.tensor.detach() for name, value in trained.graph.state.items() if name.startswith("exits.")}
+    prefix = prefix_for(graph)
+    of_heads = [(name, value) for name, value in trained.graph.state.items() if name.startswith(f"{prefix}.")]
+    parameters = {name: value.tensor.detach() for name, value in of_heads}
     for number, (mean, scale) in enumerate(standards):
-        if own[number].copy:
+        if not own[number].standardises:
             continue
         if own[number].channels:
-            convolution = parameters[f"exits.{number}.conv.weight"]
-            parameters[f"exits.{number}.conv.weight"] = convolution / scale.reshape(1, -1, *[1] * (convolution.dim() - 2))
+            convolution = parameters[f"{prefix}.{number}.conv.weight"]
+            parameters[f"{prefix}.{number}.conv.weight"] = convolution / scale.reshape(1, -1, *[1] * (convolution.dim() - 2))
             continue
-        weight = parameters[f"exits.{number}.weight"] / scale
-        parameters[f"exits.{number}.weight"] = weight
-        parameters[f"exits.{number}.bias"] = parameters[f"exits.{number}.bias"] - weight @ mean
+        weight = parameters[f"{prefix}.{number}.weight"] / scale
+        parameters[f"{prefix}.{number}.weight"] = weight
+        parameters[f"{prefix}.{number}.bias"] = parameters[f"{prefix}.{number}.bias"] - weight @ mean
     return parameters, trained
 
 
@@ -152,14 +153,13 @@ def _on_features(
     for x, (mean, scale) in zip(read, standards, strict=False):
         around = [1] * (x.dim() - 2)
         x.sub_(mean.reshape(1, -1, *around)).div_(scale.reshape(1, -1, *around))
-    heads = Graph("exits")
+    heads, prefix = Graph("exits"), prefix_for(graph)
     generator = torch.Generator().manual_seed(step.settings().seed)
     inputs = [heads.add_input(f"x{number}", TensorType(x.dtype, (N, *x.shape[1:]))) for number, x in enumerate(read)]
     for number, (value, head) in enumerate(zip(inputs, own, strict=False)):
-        name = f"exits.{number}"
+        name = f"{prefix}.{number}"
         if head.convolves:
-            value = copied(heads, value, graph, head.copy, f"{name}.copy")
-            value = pooled(heads, convolved(heads, value, head, name, generator), head, name)
+            value = pooled(heads, deepened(heads, value, head, name, graph, generator), head, name)
         heads.outputs.append(classifier(heads, value, classes, name, generator))
     return heads, (tuple(x.numpy() for x in read), torch.cat(targets).numpy()), standards
 
@@ -175,9 +175,9 @@ def _standard(x: Tensor, head: Head) -> tuple[Tensor, Tensor]:
     """Mean and scale of features (samples, features) or channels, which the trained layer takes into its weights.
 
     What hardly varies counts as a tenth of the mean deviation, so that no weight explodes. A convolution meets zeros at its
-    edges, so what it reads keeps its mean. Copied layers read what they are used to.
+    edges, so what it reads keeps its mean. Copied layers read what they are used to, and stages have norms of their own.
     """
-    if head.copy:
+    if not head.standardises:
         return torch.zeros(x.shape[1]), torch.ones(x.shape[1])
     over = [0, *range(2, x.dim())]
     deviations = x.std(over)

@@ -14,13 +14,18 @@ _OWN = Fields("early_exit: head")
 
 @dataclass(frozen=True)
 class Head:
-    """The classifier of an exit: average pooling and one linear layer, with convolutions before them if wanted.
+    """The classifier of an exit: average pooling and one linear layer, with other layers before them if wanted.
 
     Attributes:
         pool: feature maps are averaged over pool x pool windows that cover them (1: over all); sequences over all steps.
         channels: of a 3x3 convolution of stride 2 (of 3 steps, for signals) with ReLU before the pooling; 0: none.
         copy: modules of the network that come later, of which the head begins with copies, one after the other: trained
             weights are a better start than random ones. What the first takes must have the shape of the exit's value.
+
+        stages: of feature maps: each number is a 3x3 convolution of stride 2 to so many channels, with a batch norm: a head
+            that is a small network itself, for exits behind the first layers, whose features are far from telling classes
+            apart. It wants more epochs than one linear layer.
+        blocks: depthwise separable blocks behind every stage, each at a ninth to an eighth of a 3x3 convolution's cost.
 
     Raises:
         UsageError: a field that can't be.
@@ -29,6 +34,8 @@ class Head:
     pool: int = 1
     channels: int = 0
     copy: tuple[str, ...] = ()
+    stages: tuple[int, ...] = ()
+    blocks: int = 0
 
     def __post_init__(self) -> None:
         _OWN.whole("pool", self.pool, 1, "pool = 2")
@@ -39,13 +46,33 @@ class Head:
         object.__setattr__(self, "copy", tuple(self.copy))
         if any(not isinstance(name, str) or not name for name in self.copy):
             raise _OWN.refusal("copy", f"'copy' is a list of names, not {list(self.copy)!r}", hint)
-        if self.copy and self.channels:
-            raise _OWN.refusal("copy", "a head has copies of the network's layers or a convolution of its own", "channels = 0")
+        self._check_stages()
+        if self.copy and (self.channels or self.stages):
+            field = "channels = 0" if self.channels else "stages = []"
+            raise _OWN.refusal("copy", "a head has copies of the network's layers or convolutions of its own", field)
+        if self.channels and self.stages:
+            raise _OWN.refusal("stages", "a head has one convolution (channels) or stages of them", "channels = 0")
+
+    def _check_stages(self) -> None:
+        hint = "stages = [32, 64]: channels of each"
+        if isinstance(self.stages, str) or not isinstance(self.stages, Iterable):
+            raise _OWN.refusal("stages", f"'stages' is a list of channels, not {self.stages!r}", hint)
+        object.__setattr__(self, "stages", tuple(self.stages))
+        for channels in self.stages:
+            _OWN.whole("stages", channels, 1, hint)
+        _OWN.whole("blocks", self.blocks, 0, "blocks = 2")
+        if self.blocks and not self.stages:
+            raise _OWN.refusal("blocks", "'blocks' stand behind stages, and the head has none", "stages = [32, 64]")
 
     @property
     def convolves(self) -> bool:
         """It reads values as they are, not their means."""
-        return bool(self.channels or self.copy)
+        return bool(self.channels or self.copy or self.stages)
+
+    @property
+    def standardises(self) -> bool:
+        """Its first layer is new and has no batch norm: it learns from standardised values."""
+        return not (self.copy or self.stages)
 
     def options(self) -> dict[str, Any]:
         """The fields that were given."""

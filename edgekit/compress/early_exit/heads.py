@@ -1,13 +1,13 @@
-"""The classifiers of exits: average pooling and a linear layer, in the graph's own ops."""
+"""The classifiers of exits, in the graph's own ops: layers of a head's own, average pooling and a linear layer."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import nn
 
+from edgekit.compress.early_exit.copying import copied
 from edgekit.compress.early_exit.head import Head
+from edgekit.compress.early_exit.trunk import new_weight, strided
 from edgekit.errors import Unsupported
 from edgekit.ir import Graph, Value, ops
 from edgekit.ir.types import N
@@ -15,6 +15,14 @@ from edgekit.ir.types import N
 #: Ops that say along which axis the features of a sequence (N, ., .) stand.
 _LAST = (ops.Linear, ops.Lstm, ops.Gru, ops.Rnn, ops.LayerNorm, ops.RmsNorm, ops.Attention, ops.Matmul)
 _SECOND = (ops.Conv1d, ops.ConvTranspose1d, ops.MaxPool1d, ops.AvgPool1d, ops.BatchNorm, ops.GroupNorm, ops.InstanceNorm)
+
+
+def prefix_for(graph: Graph) -> str:
+    """What the parameters of new heads are called by: ``exits``, or another word where the network has such a module itself."""
+    word = "exits"
+    while any(name.split(".")[0] == word for name in graph.state):
+        word = f"early_{word}"
+    return word
 
 
 def pooled(graph: Graph, value: Value, head: Head, name: str) -> Value:
@@ -46,6 +54,12 @@ def pooled(graph: Graph, value: Value, head: Head, name: str) -> Value:
     return graph.add(ops.Reshape((N, value.tensor_shape[1] * head.pool**2)), grid, name=f"{name}.flat")
 
 
+def deepened(graph: Graph, value: Value, head: Head, name: str, source: Graph, generator: torch.Generator) -> Value:
+    """What a head pools: what its copies of the source's layers, its stages or its convolution make of the value."""
+    value = copied(graph, value, source, head.copy, f"{name}.copy")
+    return convolved(graph, strided(graph, value, head, name, generator), head, name, generator)
+
+
 def convolved(graph: Graph, value: Value, head: Head, name: str, generator: torch.Generator) -> Value:
     """The head's convolution and ReLU; the value itself where it has none (or copies)."""
     if not head.channels or value.type.rank == 2:
@@ -55,7 +69,7 @@ def convolved(graph: Graph, value: Value, head: Head, name: str, generator: torc
             f"a convolution in the head at '{value.name}', a sequence of features", where="head", hint="channels = 0"
         )
     sizes, inner = value.tensor_shape[2:], value.tensor_shape[1]
-    weight = _weight(graph, (head.channels, inner, *[3] * len(sizes)), f"{name}.conv.weight", generator)
+    weight = new_weight(graph, (head.channels, inner, *[3] * len(sizes)), f"{name}.conv.weight", generator)
     bias = graph.add_state(f"{name}.conv.bias", nn.Parameter(torch.zeros(head.channels)))
     around = ((1, 1),) * len(sizes)
     strides = tuple(2 if size > 2 else 1 for size in sizes)
@@ -65,7 +79,7 @@ def convolved(graph: Graph, value: Value, head: Head, name: str, generator: torc
 
 def classifier(graph: Graph, features: Value, classes: int, name: str, generator: torch.Generator) -> Value:
     """The logits (N, classes) of a linear layer with new weights in ``name.weight`` and ``name.bias``."""
-    weight = _weight(graph, (classes, features.tensor_shape[1]), f"{name}.weight", generator)
+    weight = new_weight(graph, (classes, features.tensor_shape[1]), f"{name}.weight", generator)
     bias = graph.add_state(f"{name}.bias", nn.Parameter(torch.zeros(classes)))
     return graph.add(ops.Linear(), features, weight, bias, name=name)
 
@@ -83,11 +97,3 @@ def features_last(value: Value) -> bool:
             break
         seen = seen.producer.inputs[0]
     return any(isinstance(reader.op, _LAST) for reader in value.users)
-
-
-def _weight(graph: Graph, shape: tuple[int, ...], name: str, generator: torch.Generator) -> Value:
-    """He's normal start for convolutions, variance 2 / fan-in; next to nothing for the last layer: no class is preferred."""
-    fan_in = math.prod(shape[1:])
-    gain = 2.0 if len(shape) > 2 else 0.01
-    data = torch.randn(shape, generator=generator) * math.sqrt(gain / fan_in)
-    return graph.add_state(name, nn.Parameter(data))
