@@ -381,7 +381,8 @@ def test_what_the_users_code_prints_is_no_part_of_the_document(project: Project)
         file.write("\n\nprint('imported')\n")
     result = project.build(reference, "--target", "tflite-fp32", "--json")
     assert json.loads(result.out)["exit_code"] == 0 and "imported" in result.err
-    looked = project.process("inspect", reference, "--json")
+    del sys.modules[project.module]
+    looked = project.edgekit("inspect", reference, "--json")
     assert json.loads(looked.out) and "imported" in looked.err
 
 

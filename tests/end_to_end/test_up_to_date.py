@@ -5,9 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
+import pytest
+import torch
 
+import edgekit as ek
+from edgekit.output import exclusive
 from tests.end_to_end.projects import SMALL, Project
 
 FLOAT = ("--target", "tflite-fp32")
@@ -73,6 +79,18 @@ def test_the_depfile_names_outputs_and_everything_that_was_read(project: Project
     assert "site-packages" not in inputs
 
 
+def test_a_build_waits_while_another_one_has_the_output_folder(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with ThreadPoolExecutor(1) as pool:
+        with exclusive(out):
+            build = pool.submit(ek.build, torch.nn.Linear(2, 2), FLOAT[1], example_inputs=torch.zeros(1, 2), output=out)
+            with pytest.raises(TimeoutError):
+                build.result(timeout=1)
+            assert not (out / FLOAT[1]).exists()
+        assert build.result(timeout=60).artifact.is_file()
+
+
+@pytest.mark.slow
 def test_builds_into_one_folder_wait_for_each_other(project: Project) -> None:
     reference = project.model(SMALL)
     command = [sys.executable, "-m", "edgekit", "build", reference]
