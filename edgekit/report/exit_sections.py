@@ -111,11 +111,14 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def curve(points: Sequence[Mapping[str, float]], title: str, metric: str = "top-1") -> str:
-    """A metric ("top1" of every point) against mean cost; nothing for a single point."""
+def curve(
+    points: Sequence[Mapping[str, float]], title: str, metric: str = "top-1", further: Sequence[Mapping[str, float]] = ()
+) -> str:
+    """A metric ("top1" of every point) against mean cost, and a second line of the same; nothing for a single point."""
     if len(points) < 2:
         return ""
-    xs, ys = [p["mean_cost"] for p in points], [p["top1"] for p in points]
+    lines = [("line", "c1", points), ("line2", "c2", further)]
+    xs, ys = zip(*((p["mean_cost"], p["top1"]) for p in (*points, *further)), strict=True)
     low, high = min(ys), max(max(ys), min(ys) + 1e-3)
     right = max(*xs, 1.0)
 
@@ -123,12 +126,14 @@ def curve(points: Sequence[Mapping[str, float]], title: str, metric: str = "top-
         across = _LEFT + (_WIDTH - _LEFT - _RIGHT) * x / right
         return across, _TOP + (_HEIGHT - _TOP - _BOTTOM) * (high - y) / (high - low)
 
-    spots = [place(x, y) for x, y in zip(xs, ys, strict=True)]
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in spots)
-    out = [f'<polyline class="line" fill="none" points="{line}"/>']
-    for (x, y), cost, value in zip(spots, xs, ys, strict=True):
-        tip = f"{metric} {value:.4f} at {percent(cost)} of the MACs"
-        out.append(f'<circle class="c1" cx="{x:.1f}" cy="{y:.1f}" r="3"><title>{escape(tip)}</title></circle>')
+    out = []
+    for line, dot, shown in lines:
+        spots = [(*place(p["mean_cost"], p["top1"]), p) for p in shown]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in spots)
+        out += [f'<polyline class="{line}" fill="none" points="{path}"/>'] if len(spots) > 1 else []
+        for x, y, p in spots:
+            tip = f"{metric} {p['top1']:.4f} at {percent(p['mean_cost'])} of the MACs"
+            out.append(f'<circle class="{dot}" cx="{x:.1f}" cy="{y:.1f}" r="3"><title>{escape(tip)}</title></circle>')
     out += [f'<text class="soft" x="0" y="{place(0, value)[1] + 4:.0f}">{value:.3f}</text>' for value in (low, high)]
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         x = place(share, low)[0]

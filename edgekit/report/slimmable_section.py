@@ -13,7 +13,7 @@ from edgekit.report.numbers import count_text, metric_text
 def slimmable_section(history: Sequence[Mapping[str, Any]]) -> Html:
     """A table and a curve for every step that made the network slimmable; nothing where none did."""
     parts: list[Html] = []
-    for record in history:
+    for number, record in enumerate(history):
         if record.get("step") != "slimmable":
             continue
         rows = record.get("details", {}).get("sizes", [])
@@ -25,7 +25,9 @@ def slimmable_section(history: Sequence[Mapping[str, Any]]) -> Html:
         if metric is not None:
             points = [{"mean_cost": row["macs"] / whole, "top1": row["metrics"][metric]} for row in rows]
             points.sort(key=lambda point: point["mean_cost"])
-            parts.append(Html(curve(points, f"{metric} against cost, for all sizes", metric)))
+            exits = _exits(history[number + 1 :], whole) if metric == "top1" else []
+            title = f"{metric} against cost, for all sizes" + (", and with exits for thresholds of many goals" if exits else "")
+            parts.append(Html(curve(points, title, metric, exits)))
         on = "the evaluation data, in float" if metric is not None else "what was held out of the training data"
         parts.append(element("p", f"Measured on {on}. Each size has a file and a report of its own."))
     return section(
@@ -33,6 +35,16 @@ def slimmable_section(history: Sequence[Mapping[str, Any]]) -> Html:
         *parts,
         lead="One set of weights runs at several sizes: a device, or an app that knows what it has to spare, chooses.",
     )
+
+
+def _exits(later: Sequence[Mapping[str, Any]], whole: int) -> list[dict[str, float]]:
+    """The curve of the exits that one size was given since, as shares of what the whole network costs."""
+    record = next((record for record in later if record.get("step") == "early_exit"), None)
+    if record is None:
+        return []
+    scale = record["macs"][0] / whole
+    points = record.get("details", {}).get("curve", [])
+    return [{"mean_cost": point["mean_cost"] * scale, "top1": point["top1"]} for point in points]
 
 
 def _metric(rows: Sequence[Mapping[str, Any]]) -> str | None:

@@ -23,6 +23,15 @@ def test_sizes_are_a_table_and_a_curve() -> None:
     assert page.count("<circle") == 2
 
 
+def test_exits_that_one_size_got_since_are_drawn_beside_the_sizes_at_the_whole_networks_cost() -> None:
+    points = [{"mean_cost": 0.5, "top1": 0.6}, {"mean_cost": 1.0, "top1": 0.64}]
+    exits = {"step": "early_exit", "macs": [260, 300], "details": {"curve": points}}
+    page = slimmable_section([record({"top1": 0.75}), {"step": "slim", "macs": [1000, 260]}, exits])
+    assert page.count("<polyline") == 2 and page.count("<circle") == 4
+    assert "0.6000 at 13.0 % of the MACs" in page and "0.6400 at 26.0 %" in page
+    assert "0.6500 at 26.0 %" in page and "thresholds" in page
+
+
 def test_without_evaluation_data_there_is_what_was_held_out_and_no_curve() -> None:
     page = slimmable_section([record({})])
     assert "polyline" not in page and "held out of the training data" in page

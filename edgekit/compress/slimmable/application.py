@@ -25,7 +25,7 @@ from edgekit.compress.slimmable.step import Slimmable
 from edgekit.compress.sparsify.held import held
 from edgekit.data import Data
 from edgekit.errors import Unsupported, UsageError
-from edgekit.ir import Graph
+from edgekit.ir import Graph, ops
 from edgekit.train.loop import train
 from edgekit.train.task_loss import task_loss
 from edgekit.train.validation import held_out
@@ -40,6 +40,7 @@ def make_slimmable(step: Slimmable, graph: Graph, data: object | None, context: 
             where=graph.name,
             hint="one step with all widths, or a step 'slim' before this one",
         )
+    _refuse_exits(graph)
     nested = [nest(graph, size, step.round_to, step.norms) for size in step.sizes[1:]]
     _require_differences(graph, step.sizes, nested)
     whole = _with_own_tensors(graph, nested)
@@ -75,6 +76,17 @@ def make_slimmable(step: Slimmable, graph: Graph, data: object | None, context: 
     details = {"sizes": sizes, "training": trained.details()}
     notes = ("the graph is the whole network; edgekit.slimmed(graph, width=...) is another size, files are made of all",)
     return recorded(STEP, step, graph, result, started, details=details, notes=notes)
+
+
+def _refuse_exits(graph: Graph) -> None:
+    """Temperatures and thresholds were chosen for one network's scores: at other sizes, and trained on, they mean nothing."""
+    found = next((node for node in graph.nodes if isinstance(node.op, ops.ChooseExit)), None)
+    if found is not None:
+        raise Unsupported(
+            "the network has early exits, whose thresholds were chosen for it alone and not for its other sizes",
+            where=f"'{found.output.name}' of {graph.name}",
+            hint="first 'slimmable', then 'slim' for one size, then 'early_exit'",
+        )
 
 
 def _require_differences(graph: Graph, sizes: Sequence[Size], nested: Sequence[Nested]) -> None:

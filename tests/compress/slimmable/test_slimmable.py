@@ -17,6 +17,7 @@ from edgekit.compress.slimmable.size import Size
 from edgekit.ir import Graph
 from edgekit.ir.file import load as load_graph
 from edgekit.train.settings import Training
+from tests.exits import network as network_with_exits
 from tests.train.networks import blobs, graph_of
 
 torch.set_num_threads(1)
@@ -184,6 +185,12 @@ def test_what_is_not_slimmable_is_refused(slimmable: Graph) -> None:
         STEP.apply(linear, data())
     with pytest.raises(UsageError, match="same network"):
         ek.Slimmable(widths=(0.4, 0.5, 1.0), round_to=8).apply(network(), data())
+
+
+def test_exits_that_were_calibrated_for_one_size_are_refused() -> None:
+    with pytest.raises(Unsupported, match="early exits") as caught:
+        STEP.apply(network_with_exits(), data(96))
+    assert "then 'slim'" in str(caught.value.hint)
 
 
 class Deep(nn.Module):
