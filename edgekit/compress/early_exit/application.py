@@ -19,6 +19,7 @@ from edgekit.compress.early_exit.calibration import fit_temperature, negative_lo
 from edgekit.compress.early_exit.ensemble import blend, fit_weights
 from edgekit.compress.early_exit.frozen import attach, train_heads
 from edgekit.compress.early_exit.head import Head
+from edgekit.compress.early_exit.heads import prefix_for
 from edgekit.compress.early_exit.joint import train_together
 from edgekit.compress.early_exit.observing import Observed, evaluation, held_out
 from edgekit.compress.early_exit.places import answer, find
@@ -55,7 +56,8 @@ def add_exits(step: EarlyExit, graph: Graph, data: object | None, context: Conte
     end = answer(graph, step.output)
     places = candidates(graph, end) if isinstance(step.at, str) else find(graph, step.at, end)
     names = [place.value.name for place in places]
-    own = step.heads([place.wish for place in places])
+    wishes = [place.wish for place in places]
+    own = step.heads(wishes)
     samples, feeding = open_samples(data, graph, step.settings(), context.root)
     require_apart(graph, end, samples, feeding)
     if step.freeze:
@@ -65,8 +67,8 @@ def add_exits(step: EarlyExit, graph: Graph, data: object | None, context: Conte
             names, heads = choose_places(step, base, names, end.name, heads, samples, feeding, context.root)
         _put(base, names, own[: len(names)], end.name, heads, step)
     else:
-        base, trained = train_together(step, own, graph, names, end.name, data, context)
-    result, exits = _with_choice(base, end.name, len(names), step)
+        base, trained = train_together(step, own, step.weights_of(wishes), graph, names, end.name, data, context)
+    result, exits = _with_choice(base, end.name, len(names), prefix_for(graph), step)
     observed = held_out(step, result, exits, samples, feeding, context.root)
     weights = fit_weights(observed.logits, observed.labels) if step.ensemble else ()
     observed = observed.together(weights)
@@ -74,7 +76,7 @@ def add_exits(step: EarlyExit, graph: Graph, data: object | None, context: Conte
     _settle(result, exits, step, policy)
     details |= _evaluated(step, graph, result, exits, names, policy, observed, data, feeding, context)
     details["training"] = trained.details()
-    warnings = _warnings(names, policy, observed)
+    warnings = _warnings(step, names, policy, observed, details["held_out"]["cost"]["mean"])
     return recorded("early_exit", step, graph, result, started, details=details, warnings=warnings, notes=_notes(step))
 
 
@@ -100,11 +102,12 @@ def _put(
             graph.state[name].tensor.copy_(tensor)
 
 
-def _with_choice(graph: Graph, end: str, count: int, step: EarlyExit) -> tuple[Graph, list[Value]]:
+def _with_choice(graph: Graph, end: str, count: int, prefix: str, step: EarlyExit) -> tuple[Graph, list[Value]]:
     """The graph with a choice between its exits in the place of its logits; and the logits of all exits."""
     values = {value.name: value for value in graph.values()}
     last = values[end]
-    heads = [next(n.output for n in graph.nodes if n.optional(1) is graph.state[f"exits.{i}.weight"]) for i in range(count)]
+    weights = [graph.state[f"{prefix}.{index}.weight"] for index in range(count)]
+    heads = [next(node.output for node in graph.nodes if node.optional(1) is weight) for weight in weights]
     op = ops.ChooseExit(step.score, (1.0,) * count, (CLOSED,) * count)
     choice = graph.add(op, *heads, last, name=f"{end}.last", where=last.producer.where if last.producer else ())
     graph.replace(last, choice)  # the two exchange names: outputs keep theirs
@@ -178,12 +181,17 @@ def _evaluated(
     return {"evaluation": found, "curve": curve(chosen_on, seen)}
 
 
-def _warnings(names: Sequence[str], policy: _Policy, observed: Observed) -> tuple[str, ...]:
+def _warnings(step: EarlyExit, names: Sequence[str], policy: _Policy, observed: Observed, mean_cost: float) -> tuple[str, ...]:
     said = [
         f"the exit at '{name}' never answers: the goal leaves no room for it; leave it out, or allow more"
         for name, threshold in zip(names, policy.thresholds, strict=True)
         if threshold >= CLOSED
     ]
+    if step.mean_cost is not None and mean_cost > step.mean_cost + 1e-9:
+        said.append(
+            f"no thresholds reach a mean cost of {step.mean_cost:g}: they come to {mean_cost:.3f}; "
+            "an earlier exit, a smaller head, or a larger mean_cost"
+        )
     if (count := len(observed.labels) // observed.repeats) < _FEW:
         said.append(f"thresholds were chosen on {count} samples only; hold out more (validation)")
     return tuple(said)

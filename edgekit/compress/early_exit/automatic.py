@@ -92,7 +92,7 @@ def choose_places(
     kept = {index: number for number, index in enumerate(best[1])}
     renamed = {}
     for name, tensor in heads.items():
-        _, index, *rest = name.split(".")
+        prefix, index, *rest = name.split(".")
         if int(index) in kept:
-            renamed[".".join(["exits", str(kept[int(index)]), *rest])] = tensor
+            renamed[".".join([prefix, str(kept[int(index)]), *rest])] = tensor
     return [names[index] for index in best[1]], renamed

@@ -11,34 +11,30 @@ from edgekit.compress.early_exit.head import Head
 from edgekit.compress.early_exit.objective import ExitLoss
 from edgekit.compress.early_exit.step import EarlyExit
 from edgekit.compress.sparsify.held import held
-from edgekit.errors import UsageError
 from edgekit.ir import Graph
 from edgekit.train.loop import train
 from edgekit.train.trained import Trained
 
 
 def train_together(
-    step: EarlyExit, own: Sequence[Head], graph: Graph, places: Sequence[str], end: str, data: object, context: Context
+    step: EarlyExit,
+    own: Sequence[Head],
+    weights: tuple[float, ...],
+    graph: Graph,
+    places: Sequence[str],
+    end: str,
+    data: object,
+    context: Context,
 ) -> tuple[Graph, Trained]:
     """A copy of the network, trained, with the heads at its places; its outputs are as they were.
 
     The loss is the weighted sum of all exits'; the epoch is kept whose last exit is best on what is held out. What an earlier
-    step made zero stays zero. Arguments as in ``train_heads``.
-
-    Raises:
-        UsageError: another number of weights than of exits.
+    step made zero stays zero. Arguments as in ``train_heads``, and the weight of each exit's loss, the last one's at the end.
     """
     whole = graph.copy()
     values = {value.name: value for value in whole.values()}
     outputs = [value.name for value in whole.outputs]
     exits = attach(whole, [values[name] for name in places], int(values[end].tensor_shape[1]), own, step.settings().seed)
-    weights = step.weights or (1.0,) * (len(places) + 1)
-    if len(weights) != len(places) + 1:
-        raise UsageError(
-            f"{len(weights)} weights for {len(places)} exits and the last one",
-            where="early_exit: weights",
-            hint=f"{len(places) + 1} weights, or none for 1 each",
-        )
     whole.outputs, signature, whole.signature = [values[end], *exits], whole.signature, None
     objective = ExitLoss(
         (*range(1, len(weights)), 0),

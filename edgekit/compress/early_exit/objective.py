@@ -20,6 +20,21 @@ def no_classes(labels: Tensor | None) -> InputError:
     )
 
 
+def require_classes(labels: Tensor, classes: int, where: str) -> None:
+    """Labels (samples,) are indices of classes, or say that there is none.
+
+    Raises:
+        InputError: some are not.
+    """
+    known = labels[labels != UNLABELLED]
+    if len(known) and not 0 <= int(known.min()) <= int(known.max()) < classes:
+        raise InputError(
+            f"labels from {int(known.min())} to {int(known.max())} for {classes} classes",
+            where=where,
+            hint=f"labels are the classes' indices, from 0 to {classes - 1}",
+        )
+
+
 class ExitLoss:
     """Cross entropy of every exit, and its divergence from what the last exit says.
 
@@ -60,6 +75,7 @@ class ExitLoss:
         if labels is None or labels.is_floating_point() or labels.numel() != len(step.outputs[self._exits[0]]):
             raise no_classes(labels)
         labels = labels.reshape(-1).long()
+        require_classes(labels, step.outputs[self._exits[0]].shape[1], "the training data")
         terms = {}
         for number, (place, weight) in enumerate(zip(self._exits, self._weights, strict=True)):
             logits = step.outputs[place].float()

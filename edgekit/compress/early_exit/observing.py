@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from edgekit.compress.early_exit.ensemble import blended
+from edgekit.compress.early_exit.objective import require_classes
 from edgekit.compress.early_exit.policy import Seen
 from edgekit.compress.early_exit.step import EarlyExit
 from edgekit.config import is_reference
@@ -20,7 +21,7 @@ from edgekit.errors import InputError, UsageError
 from edgekit.ir import Graph, Value
 from edgekit.ir.ops import certainty
 from edgekit.train.augment import augmentation
-from edgekit.train.batches import Batch, Feeding, Samples
+from edgekit.train.batches import UNLABELLED, Batch, Feeding, Samples
 
 _AT_ONCE = 250
 
@@ -100,7 +101,8 @@ def observe(
     labels = torch.cat([y.reshape(-1) for y in targets]) if targets else torch.empty(0)
     if len(labels) != len(logits[0]) or labels.is_floating_point():
         raise InputError("exits need one class a sample as labels", where=where, hint="integer labels: 'y' in the .npz")
-    known = labels >= 0
+    require_classes(labels.long(), logits[-1].shape[1], where)
+    known = labels != UNLABELLED
     return Observed([z[known] for z in logits], labels[known].long().numpy(), repeats=repeats)
 
 

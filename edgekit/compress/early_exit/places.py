@@ -22,7 +22,7 @@ class Place:
 
 
 def answer(graph: Graph, output: str) -> Value:
-    """The logits that the network ends in: an output, or what its softmax reads.
+    """The logits that the network ends in: an output, or what its softmax or sigmoid reads.
 
     Raises:
         Unsupported: several outputs and none is chosen, or an output that is no classes' scores.
@@ -39,7 +39,7 @@ def answer(graph: Graph, output: str) -> Value:
         raise UsageError(f"the network has no output '{output}'", where="output", hint=did_you_mean(output, names))
     value = next(v for v in graph.outputs if not output or v.name == output)
     node = value.producer
-    if node is not None and isinstance(node.op, ops.Softmax | ops.LogSoftmax) and node.op.axis % value.type.rank == 1:
+    if node is not None and _keeps_the_order_of_classes(node):
         value = node.input(0)
     if not _is_per_sample(value) or value.type.rank != 2 or value.tensor_shape[1] < 2 or value.is_constant:
         raise Unsupported(
@@ -48,6 +48,13 @@ def answer(graph: Graph, output: str) -> Value:
             hint="a classifier whose output is (samples, classes)",
         )
     return value
+
+
+def _keeps_the_order_of_classes(node: Node) -> bool:
+    """A final activation that heads need not learn: it stays behind the choice between exits."""
+    if isinstance(node.op, ops.Softmax | ops.LogSoftmax):
+        return node.op.axis % node.output.type.rank == 1
+    return isinstance(node.op, ops.Sigmoid)
 
 
 def _is_per_sample(value: Value) -> bool:
@@ -60,13 +67,19 @@ def find(graph: Graph, at: Iterable[str | float], end: Value) -> list[Place]:
     """The places in the order of their cost.
 
     Raises:
-        UsageError: a name that is nobody's, two exits in one place, or no place for a share.
+        UsageError: a name that is nobody's or that of the answer, two exits in one place, or no place for a share.
         Unsupported: a value that depends on the batch in another way than by its rows, is no float, or comes after the answer.
     """
     inside = {id(node): node for node in _before(end)}
     found: list[Place] = []
     for number, wish in enumerate(at):
         value = _named(graph, wish) if isinstance(wish, str) else _at_share(graph, float(wish), end)
+        if value is end:
+            raise UsageError(
+                f"at '{wish}' the network itself answers: an exit there would leave nothing out",
+                where="at",
+                hint="a value before its last layer, or a share of its cost: at = [0.4]",
+            )
         _check(value, wish, inside)
         found.append(Place(value, cost(value), number))
     found.sort(key=lambda place: place.macs)
@@ -111,7 +124,7 @@ def _named(graph: Graph, name: str) -> Value:
         return values[name]
     of_module = [node.output for node in nodes_of(graph, name)]
     if not of_module:
-        known = [*values, *{place.module for node in graph.nodes for place in node.where if place.module}]
+        known = {*values, *(place.module for node in graph.nodes for place in node.where if place.module)}
         raise UsageError(f"no value or module is called '{name}'", where="at", hint=did_you_mean(name, known))
     return of_module[-1]
 

@@ -47,7 +47,7 @@ class EarlyExit:
         output: the output that is classified, where the network has several.
         head: of every exit, or one for each in the order of ``at``.
         freeze: the network stays as it is, bit for bit, and only heads are trained; False: all is trained together.
-        weights: of the losses of the exits in joint training, in order, the last exit at the end; () for 1 each.
+        weights: of the losses of the exits in joint training, in the order of ``at``, the last exit at the end; () for 1 each.
         self_distillation: share of an exit's loss that is the divergence from the last exit's answer; from 0 to 1.
         temperature: of that divergence.
         epochs: of the training.
@@ -170,6 +170,10 @@ class EarlyExit:
     def heads(self, wishes: Sequence[int]) -> tuple[Head, ...]:
         """The head of each place, which is the ``wishes[i]``-th in ``at``."""
         return tuple(self.head if isinstance(self.head, Head) else self.head[wish] for wish in wishes)
+
+    def weights_of(self, wishes: Sequence[int]) -> tuple[float, ...]:
+        """The weight of each place's loss, likewise, and of the last exit's."""
+        return (*(self.weights[wish] for wish in wishes), self.weights[-1]) if self.weights else (1.0,) * (len(wishes) + 1)
 
     def settings(self) -> Training:
         """Of the training."""

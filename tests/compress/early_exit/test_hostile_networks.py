@@ -1,0 +1,90 @@
+"""Networks, labels and goals that exits could misunderstand: they work, or are refused and told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import edgekit as ek
+from edgekit import InputError, UsageError
+from edgekit.ir import Graph, ops
+from tests.train.networks import blobs, graph_of
+
+torch.set_num_threads(1)
+
+
+class Small(nn.Module):
+    """Two convolutions and a classifier, with a final activation if wanted."""
+
+    def __init__(self, last: nn.Module | None = None, own: str = "") -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU())
+        self.second = nn.Sequential(nn.Conv2d(4, 8, 3, padding=1, stride=2), nn.ReLU())
+        self.head, self.last = nn.Linear(8, 4), last or nn.Identity()
+        if own:
+            self.add_module(own, nn.ModuleList([nn.Linear(4, 4)]))
+        self._own = own
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        early = self.first(x)
+        y = self.head(self.second(early).mean((2, 3)))
+        if self._own:
+            y = y + self.get_submodule(self._own)[0](early.mean((2, 3)))  # type: ignore[index]
+        return self.last(y)  # type: ignore[no-any-return]
+
+
+def network(**options: object) -> Graph:
+    torch.manual_seed(0)
+    return graph_of(Small(**options), (2, 1, 8, 8))  # type: ignore[arg-type]
+
+
+def step(**options: object) -> ek.EarlyExit:
+    return ek.EarlyExit(**{"at": ("first",), "epochs": 1, "mean_cost": 0.9, **options})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shift", [-1, 1])
+def test_labels_that_are_nobodys_class_are_refused(shift: int) -> None:
+    x, y = blobs(120)
+    for options in ({}, {"freeze": False}):
+        with pytest.raises(InputError, match=r"labels from .* for 4 classes"):
+            step(**options).apply(network(), (x, y + shift))
+
+
+def test_an_exit_where_the_network_answers_is_refused() -> None:
+    with pytest.raises(UsageError, match="at 'head' the network itself answers"):
+        step(at=("head",)).apply(network(), blobs(120))
+
+
+@pytest.mark.parametrize(("own", "freeze"), [("exits", True), ("exits", False), ("early_exits", True)])
+def test_a_networks_own_module_may_be_called_exits(own: str, freeze: bool) -> None:
+    graph = network(own=own)
+    exits = step(freeze=freeze).apply(graph, blobs(160))
+    before = graph.state[f"{own}.0.weight"].tensor
+    assert torch.equal(exits.state[f"{own}.0.weight"].tensor, before) == freeze
+    assert f"{'early_exits' if own == 'exits' else 'exits'}.0.weight" in exits.state
+
+
+def test_a_final_sigmoid_stands_behind_the_choice_so_that_all_exits_answer_alike() -> None:
+    exits = step(at=("first",)).apply(network(last=nn.Sigmoid()), blobs(160))
+    with torch.no_grad():
+        answers = exits.module().eval()(torch.from_numpy(blobs(64, seed=3)[0]))
+    assert float(answers.min()) >= 0 and float(answers.max()) <= 1
+    choice = next(node for node in exits.nodes if isinstance(node.op, ops.ChooseExit))
+    assert [reader.op.name for reader in choice.output.users] == ["sigmoid"]
+
+
+def test_a_mean_cost_below_the_first_exits_is_told() -> None:
+    warnings = step(mean_cost=0.001).apply(network(), blobs(160)).history[-1].warnings
+    assert any("no thresholds reach a mean cost of 0.001" in text for text in warnings)
+
+
+def test_weights_of_losses_are_in_the_order_of_the_places_that_were_named() -> None:
+    given = [(("first", "second"), (3.0, 5.0, 1.0)), (("second", "first"), (5.0, 3.0, 1.0))]
+    found = []
+    for at, weights in given:
+        exits = step(at=at, weights=weights, freeze=False).apply(network(), blobs(160))
+        found.append(exits.history[-1].details["training"]["epochs"][0]["terms"])
+    assert found[0] == pytest.approx(found[1])
+    assert np.all([value > 0 for value in found[0].values()])
