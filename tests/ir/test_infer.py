@@ -190,3 +190,21 @@ def test_attributes_take_the_batch() -> None:
     op = ops.Reshape((3, 4))
     assert op.at(5) is op
     assert torch.equal(ops.Slice((0, 0), (N, 2), (1, 1)).at(2).run(torch.ones(2, 4)), torch.ones(2, 2))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        "float32[N,7,4];float32[1,1,5];-;W",  # a state of one sample
+        "float32[N,7,4];-;float32[2,N,5];W",
+        "float32[N,7,4];-;-;float32[20,3];float32[20,5];float32[20];float32[20]",
+        "float32[N,7,4];-;-;float32[20,4];float32[20,5];float32[20]",
+        "float32[N,7,4];-;-",
+        "float32[N,7];-;-;W",
+    ],
+)
+def test_states_and_weights_that_kernels_would_read_beyond_are_no_layer(inputs: str) -> None:
+    fits = "float32[20,4];float32[20,5];float32[20];float32[20]"
+    assert len(ops.Lstm(hidden=5).infer(*Case(ops.Lstm(hidden=5), f"float32[N,7,4];-;-;{fits}").types)) == 3
+    with pytest.raises(ValueError, match="not"):
+        ops.Lstm(hidden=5).infer(*Case(ops.Lstm(hidden=5), inputs.replace("W", fits)).types)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,10 +43,32 @@ class _Recurrent(Op):
     def infer(self, *types: TensorType | None) -> tuple[TensorType, ...]:
         x = types[0]
         assert x is not None
+        if x.rank != 3:
+            raise ValueError(f"a sequence has three dimensions, not those of {x}")
         batch = x.shape[0] if self.batch_first else x.shape[1]
         y = TensorType(x.dtype, (*x.shape[:2], self.directions * self.hidden))
         state = TensorType(x.dtype, (self.layers * self.directions, batch, self.hidden))
+        self._check(x, state, types)
         return (y, *[state] * self.STATES)
+
+    def _check(self, x: TensorType, state: TensorType, types: Sequence[TensorType | None]) -> None:
+        """Kernels read beyond the end of states and weights that are too small: torch's own layers check before, so this does.
+
+        Raises:
+            ValueError: states or weights do not fit.
+        """
+        first = 1 + self.STATES
+        for given in types[1:first]:
+            if given not in (None, state):
+                raise ValueError(f"an initial state is {given}, not {state}")
+        rows = self.GATES * self.hidden
+        widths = (x.shape[2], *[self.directions * self.hidden] * (self.layers - 1))
+        biases = ((rows,), (rows,)) if self.bias else ()
+        wanted = [((rows, width), (rows, self.hidden), *biases) for width in widths for _ in range(self.directions)]
+        flat = [TensorType(x.dtype, shape) for each in wanted for shape in each]
+        if list(types[first:]) != flat:
+            found = ", ".join(str(each) for each in types[first:])
+            raise ValueError(f"weights are {found}, not {', '.join(str(each) for each in flat)}")
 
     def states(self, x: torch.Tensor, given: tuple[torch.Tensor | None, ...]) -> tuple[torch.Tensor, ...]:
         """The initial states, zeros where absent."""

@@ -11,6 +11,7 @@ import torch
 import edgekit as ek
 from edgekit import InputError, Unsupported
 from edgekit.ir.types import Batch, N
+from edgekit.runtime.onnx_runtime import OnnxRuntime
 from tests.frontend.onnx.models import array, assert_as_in_runtime, load, model, node, rand, run, save
 
 INT = np.int64
@@ -162,3 +163,27 @@ def test_what_contradicts_a_free_batch_is_refused_with_the_nodes_name() -> None:
     with pytest.raises(Unsupported, match="the batch size enters a computation as a number") as error:
         load(number)
     assert error.value.where == "mean"
+
+
+@pytest.mark.parametrize(
+    ("kind", "gates", "options"),
+    [("LSTM", 4, {}), ("GRU", 3, {"linear_before_reset": 1}), ("GRU", 3, {"linear_before_reset": 0}), ("RNN", 1, {})],
+    ids=["LSTM", "GRU", "GRU, reset before", "RNN"],
+)
+def test_an_initial_state_of_the_file_is_that_of_every_sample(
+    kind: str, gates: int, options: dict[str, int], tmp_path: Path
+) -> None:
+    weights = {"w": array(1, 5 * gates, 4), "r": array(1, 5 * gates, 5), "b": array(1, 10 * gates)}
+    states = {name: array(1, 1, 5) for name in ("h", "c")[: 2 if kind == "LSTM" else 1]}
+    nodes = [
+        node("Transpose", ["x"], ["t"], perm=[1, 0, 2]),
+        node(kind, ["t", "w", "r", "b", "", *states], ["all", "last"], hidden_size=5, **options),
+        node("Squeeze", ["last", "axis"], ["y"]),
+    ]
+    proto = model(nodes, {"x": [1, 6, 4]}, ["y"], {**weights, **states, "axis": np.asarray([0], INT)})
+    graph = ek.load(str(save(proto, tmp_path)))
+    assert graph.outputs[0].shape == (N, 5)
+    x = rand(3, 6, 4)
+    runtime = OnnxRuntime(proto.SerializeToString())
+    want = np.concatenate([runtime.invoke([sample.numpy()])[0] for sample in x.split(1)])
+    np.testing.assert_allclose(run(graph, x)[0].numpy(), want, rtol=0, atol=1e-6)

@@ -15,6 +15,7 @@ from edgekit.frontend.onnx.context import Lowering, Operand
 from edgekit.frontend.onnx.table import Result, lowers
 from edgekit.frontend.onnx.unrolled import gru_steps
 from edgekit.ir import Value, ops
+from edgekit.ir.types import Batch
 
 #: Where torch's gates stand in ONNX's weights.
 _LSTM, _GRU, _RNN = (0, 2, 3, 1), (1, 0, 2), (0,)
@@ -165,14 +166,24 @@ def _run(
     time = 1 if call.layout else 0
     backwards = call.direction == "reverse"
     x = ctx.add(ops.Flip(axes=(time,)), call.x) if backwards else call.x
-    states = [None if state is None or _is_zero(state) else state for state in states]
-    given = [None if state is None else ctx.permute(state, (1, 0, 2)) if call.layout else state for state in states]
+    given = [_initial(ctx, call, state) for state in states]
     weights = [weight for index in range(call.w.tensor_shape[0]) for weight in _direction(ctx, call, index, order)]
     y, *finals = ctx.add_node(op, x, *given, *weights).outputs
     if backwards:
         y = ctx.add(ops.Flip(axes=(time,)), y)
     out = _apart(ctx, y, call)
     return (out, *(ctx.permute(state, (1, 0, 2)) if call.layout else state for state in finals))
+
+
+def _initial(ctx: Lowering, call: _Call, state: Value | None) -> Value | None:
+    """A state as (directions, batch, hidden), None for zeros; one that the file has for one sample is that of every sample."""
+    if state is None or _is_zero(state):
+        return None
+    ctx.need(state.type.rank == 3, f"has an initial state {state.type}")
+    state = ctx.permute(state, (1, 0, 2)) if call.layout else state
+    batch = call.x.shape[0 if call.layout else 1]
+    one_for_all = isinstance(batch, Batch) and state.shape[1] == 1
+    return ctx.expand(state, (state.shape[0], batch, state.shape[2])) if one_for_all else state
 
 
 def _is_zero(state: Value) -> bool:
@@ -214,8 +225,7 @@ def _direction(ctx: Lowering, call: _Call, index: int, order: tuple[int, ...]) -
 def _unrolled(ctx: Lowering, call: _Call, initial: Value | None) -> tuple[Value | None, ...]:
     """A GRU whose reset gate acts before the product."""
     x = ctx.permute(call.x, (1, 0, 2)) if call.layout else call.x
-    if initial is not None and call.layout:
-        initial = ctx.permute(initial, (1, 0, 2))
+    initial = _initial(ctx, call, initial)
     steps = ctx.fixed(x, 0)
     ctx.need(steps <= 64, f"applies the reset gate before the product, over {steps} steps", "export it with reset_after=True")
     ways: list[tuple[Value, Value]] = []
