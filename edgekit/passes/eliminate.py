@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from edgekit.ir import Graph, Node, ops
+from edgekit.ir import Graph, Node, Value, ops
 from edgekit.ir.ops.base import as_tuple
-from edgekit.passes.base import Pass, PassRecord, Rewrite, Skip
+from edgekit.passes.base import Pass, PassRecord, Rewrite, Skip, succeed
 
 #: A constant that folding would make larger than this many elements, and larger than its inputs, stays computed.
 _FOLD_LIMIT = 4096
@@ -46,6 +46,49 @@ class EliminateIdentity(Rewrite):
 
     def apply(self, graph: Graph) -> PassRecord:
         return PassRecord(self.name, super().apply(graph).rewrites)
+
+
+@dataclass(frozen=True)
+class EliminateEmptyParts(Rewrite):
+    """Leave out of a concatenation what has no elements.
+
+    Given::   %y = concat(%x, %empty, axis=2)
+    Result::  %y = concat(%x, axis=2)
+    """
+
+    def match(self, graph: Graph, node: Node) -> bool:
+        return isinstance(node.op, ops.Concat) and any(_is_empty(v) for v in node.inputs) and not _is_empty(node.output)
+
+    def rewrite(self, graph: Graph, node: Node) -> None:
+        parts = [v for v in node.inputs if not _is_empty(v)]
+        if any(v is None or v.type.dtype != node.output.type.dtype for v in parts):
+            raise Skip("it changes the type of its parts")
+        succeed(graph, node.output, graph.add(node.op, *parts, before=node, where=node.where))
+
+
+@dataclass(frozen=True)
+class EliminateEmptySplits(Rewrite):
+    """Leave out of a split what has no elements and no reader (the rest of a rotary embedding that turns all features).
+
+    Given::   %a, %empty = split(%x, axis=2, sizes=(8, 0))
+    Result::  %a = split(%x, axis=2, sizes=(8,))
+    """
+
+    def match(self, graph: Graph, node: Node) -> bool:
+        return isinstance(node.op, ops.Split) and 0 in node.op.sizes and any(node.op.sizes)
+
+    def rewrite(self, graph: Graph, node: Node) -> None:
+        assert isinstance(node.op, ops.Split)
+        if any(graph.readers(v) for v in node.outputs if _is_empty(v)):
+            raise Skip("a part without elements is read")
+        rest = node.op.with_(sizes=tuple(size for size in node.op.sizes if size))
+        parts = graph.add_node(rest, node.inputs, before=node, where=node.where).outputs
+        for old, new in zip([v for v in node.outputs if not _is_empty(v)], parts, strict=True):
+            succeed(graph, old, new)
+
+
+def _is_empty(value: Value | None) -> bool:
+    return value is not None and 0 in value.shape
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,14 @@ from edgekit.passes.canonicalize import RecognizeActivations
 from edgekit.passes.centre_norms import CentreNorms
 from edgekit.passes.constant_products import LinearForConstantProduct
 from edgekit.passes.decompose import DecomposeAttention
-from edgekit.passes.eliminate import EliminateDead, EliminateDuplicates, EliminateIdentity, FoldConstants
+from edgekit.passes.eliminate import (
+    EliminateDead,
+    EliminateDuplicates,
+    EliminateEmptyParts,
+    EliminateEmptySplits,
+    EliminateIdentity,
+    FoldConstants,
+)
 from edgekit.passes.fold_affine import FoldAffine
 from edgekit.passes.fold_batch_norm import FoldBatchNorm, LowerBatchNorm
 from edgekit.passes.fold_forward import FoldForward, FoldNormAffine
@@ -22,6 +29,8 @@ from edgekit.passes.trim_convolution import TrimConvolution
 
 #: What every exporter reads: run before quantisation, so that scales belong to tensors that the exporter sees.
 EXACT: tuple[Pass, ...] = (
+    EliminateEmptyParts(),
+    EliminateEmptySplits(),  # after EliminateEmptyParts, which reads their parts
     EliminateIdentity(),
     FoldConstants(),
     EliminateDuplicates(),

@@ -7,7 +7,14 @@ import torch
 
 from edgekit.ir import Where
 from edgekit.ir.text import parse
-from edgekit.passes.eliminate import EliminateDead, EliminateDuplicates, EliminateIdentity, FoldConstants
+from edgekit.passes.eliminate import (
+    EliminateDead,
+    EliminateDuplicates,
+    EliminateEmptyParts,
+    EliminateEmptySplits,
+    EliminateIdentity,
+    FoldConstants,
+)
 from tests.rewrites import assert_rewrites
 
 HEAD = "graph g(%x: float32[N,2,3,4])\n"
@@ -38,6 +45,15 @@ def test_an_op_that_returns_its_input_is_taken_out(nothing: str) -> None:
         count=1,
         becomes=f"{HEAD}%y = relu(%x)\n%z = sigmoid(%y)\nreturn %z",
     )
+
+
+def test_parts_without_elements_are_not_joined() -> None:
+    text = f"{HEAD}%a, %e = split(%x, axis=3, sizes=(4, 0))\n%r = relu(%a)\n%y = concat(%r, %e, axis=3)\nreturn %y"
+    joined = text.replace("concat(%r, %e,", "concat(%r,")
+    assert_rewrites(EliminateEmptyParts(), text, count=1, becomes=joined)
+    split = joined.replace("%a, %e = split(%x, axis=3, sizes=(4, 0))", "%a = split(%x, axis=3, sizes=(4,))")
+    assert_rewrites(EliminateEmptySplits(), joined, count=1, becomes=split)
+    assert_rewrites(EliminateEmptySplits(), text, count=0, becomes=text, skips=["without elements is read"])
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def collect(
     def see_range(value: Value, tensor: torch.Tensor) -> None:
         if not tensor.dtype.is_floating_point:
             return
-        low, high = span(tensor)
+        low, high = span(tensor) if tensor.numel() else (0.0, 0.0)
         if math.isnan(low) or math.isnan(high):
             raise _not_a_number(value, "NaN")
         known = found.get(id(value))
