@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from edgekit.compress.context import Context
 from edgekit.compress.early_exit.head import Head
 from edgekit.compress.early_exit.heads import classifier, deepened, pooled, prefix_for
+from edgekit.compress.early_exit.hints import Hint, hinted, read_by_last_layer
 from edgekit.compress.early_exit.objective import ExitLoss, no_classes
 from edgekit.compress.early_exit.observing import values_of
 from edgekit.compress.early_exit.step import EarlyExit
@@ -81,6 +82,15 @@ def train_heads(
     classes = int(values[end].tensor_shape[1])
     settings = replace(step.settings(), validation=0.0, patience=0)
     kept = _is_kept(step, own, values, places, samples.count)
+    standards: list[tuple[Tensor, Tensor]] = []
+    if kept:
+        heads, source, standards, hints = _on_features(step, own, graph, places, end, classes, samples, feeding)
+    else:
+        (heads, hints), source = _on_network(step, own, graph, places, end, classes), data
+        if isinstance(samples, Stacked):
+            source = _chosen(samples)
+        else:
+            settings = replace(settings, validation=step.settings().validation)  # holds out what thresholds are chosen on
     objective = ExitLoss(
         tuple(range(len(places))),
         (1.0,) * len(places),
@@ -88,16 +98,9 @@ def train_heads(
         step.temperature,
         None if kept else len(places),
         settings.label_smoothing,
+        hints,
+        len(places) if kept else read_by_last_layer(values[end]).name if hints else "",
     )
-    standards: list[tuple[Tensor, Tensor]] = []
-    if kept:
-        heads, source, standards = _on_features(step, own, graph, places, end, classes, samples, feeding)
-    else:
-        heads, source = _on_network(step, own, graph, places, end, classes), data
-        if isinstance(samples, Stacked):
-            source = _chosen(samples)
-        else:
-            settings = replace(settings, validation=step.settings().validation)  # holds out what thresholds are chosen on
     trained = train(heads, source, settings, objective, folder=context.folder, say=context.say, root=context.root)
     prefix = prefix_for(graph)
     of_heads = [(name, value) for name, value in trained.graph.state.items() if name.startswith(f"{prefix}.")]
@@ -136,8 +139,11 @@ def _on_features(
     classes: int,
     samples: Samples,
     feeding: Feeding,
-) -> tuple[Graph, object, list[tuple[Tensor, Tensor]]]:
-    """A graph of the heads alone, and what they read of every training sample, standardised; and by what mean and scale."""
+) -> tuple[Graph, object, list[tuple[Tensor, Tensor]], tuple[Hint, ...]]:
+    """A graph of the heads alone, and what they read of every training sample, standardised; by what mean and scale; hints.
+
+    What the network says of the samples stands behind that: the features of its last layer for hints, then its answers.
+    """
     whole = graph.copy()
     values = {value.name: value for value in whole.values()}
     _refuse_unreadable(step, own, graph, places, classes)
@@ -145,7 +151,8 @@ def _on_features(
         values[name] if head.convolves else pooled(whole, values[name], head, f"exits.{number}")
         for number, (name, head) in enumerate(zip(places, own, strict=True))
     ]
-    told = [values[end]] if step.self_distillation else []
+    told = [read_by_last_layer(values[end])] if any(head.hint for head in own) else []
+    told += [values[end]] if step.self_distillation else []
     read, targets = values_of(whole, [*features, *told], samples.batches(0), feeding)
     if not targets:
         raise no_classes(None)
@@ -161,7 +168,8 @@ def _on_features(
         if head.convolves:
             value = pooled(heads, deepened(heads, value, head, name, graph, generator), head, name)
         heads.outputs.append(classifier(heads, value, classes, name, generator))
-    return heads, (tuple(x.numpy() for x in read), torch.cat(targets).numpy()), standards
+    hints = hinted(own, heads.outputs, values[end])
+    return heads, (tuple(x.numpy() for x in read), torch.cat(targets).numpy()), standards, hints
 
 
 def _refuse_unreadable(step: EarlyExit, own: Sequence[Head], graph: Graph, places: Sequence[str], classes: int) -> None:
@@ -185,8 +193,10 @@ def _standard(x: Tensor, head: Head) -> tuple[Tensor, Tensor]:
     return mean, deviations.clamp_min(max(0.1 * float(deviations.mean()), 1e-6))
 
 
-def _on_network(step: EarlyExit, own: Sequence[Head], graph: Graph, places: Sequence[str], end: str, classes: int) -> Graph:
-    """The network with heads, in which nothing but the heads can change; its answer is the last output."""
+def _on_network(
+    step: EarlyExit, own: Sequence[Head], graph: Graph, places: Sequence[str], end: str, classes: int
+) -> tuple[Graph, tuple[Hint, ...]]:
+    """The network with heads, in which nothing but the heads can change; its answer is the last output. And hints."""
     whole = graph.copy()
     for value in whole.values():
         if isinstance(value.data, nn.Parameter):
@@ -201,7 +211,8 @@ def _on_network(step: EarlyExit, own: Sequence[Head], graph: Graph, places: Sequ
     values = {value.name: value for value in whole.values()}
     whole.outputs = attach(whole, [values[name] for name in places], classes, own, step.settings().seed, graph)
     whole.signature = None
-    if step.self_distillation:
+    hints = hinted(own, whole.outputs, values[end])
+    if step.self_distillation or hints:
         whole.outputs = [*whole.outputs, values[end]]
     whole.eliminate_dead()
-    return whole
+    return whole, hints

@@ -26,6 +26,9 @@ class Head:
             that is a small network itself, for exits behind the first layers, whose features are far from telling classes
             apart. It wants more epochs than one linear layer.
         blocks: depthwise separable blocks behind every stage, each at a ninth to an eighth of a 3x3 convolution's cost.
+        hint: weight of a term by which the head's own features learn to be those that the network's last layer reads (FitNets,
+            arXiv:1412.6550), from which the head's linear layer starts; of heads with layers of their own, which end in as
+            many features.
 
     Raises:
         UsageError: a field that can't be.
@@ -36,6 +39,7 @@ class Head:
     copy: tuple[str, ...] = ()
     stages: tuple[int, ...] = ()
     blocks: int = 0
+    hint: float = 0.0
 
     def __post_init__(self) -> None:
         _OWN.whole("pool", self.pool, 1, "pool = 2")
@@ -50,6 +54,10 @@ class Head:
         if self.copy and (self.channels or self.stages):
             field = "channels = 0" if self.channels else "stages = []"
             raise _OWN.refusal("copy", "a head has copies of the network's layers or convolutions of its own", field)
+        _OWN.number("hint", self.hint, "0 or above", "hint = 1.0", least=0)
+        if self.hint and not self.convolves:
+            what = "a head that only pools has no features of its own to learn from a hint"
+            raise _OWN.refusal("hint", what, "hint = 0, or stages = [32, 64]")
         if self.channels and self.stages:
             raise _OWN.refusal("stages", "a head has one convolution (channels) or stages of them", "channels = 0")
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from edgekit.compress.context import Context
 from edgekit.compress.early_exit.frozen import attach
 from edgekit.compress.early_exit.head import Head
+from edgekit.compress.early_exit.hints import hinted, read_by_last_layer
 from edgekit.compress.early_exit.objective import ExitLoss
 from edgekit.compress.early_exit.step import EarlyExit
 from edgekit.compress.sparsify.held import held
@@ -36,6 +37,7 @@ def train_together(
     outputs = [value.name for value in whole.outputs]
     exits = attach(whole, [values[name] for name in places], int(values[end].tensor_shape[1]), own, step.settings().seed)
     whole.outputs, signature, whole.signature = [values[end], *exits], whole.signature, None
+    hints = hinted(own, exits, values[end])
     objective = ExitLoss(
         (*range(1, len(weights)), 0),
         weights,
@@ -43,6 +45,8 @@ def train_together(
         step.temperature,
         0,
         step.settings().label_smoothing,
+        hints,
+        read_by_last_layer(values[end]).name if hints else "",
     )
     settings = replace(step.settings(), label_smoothing=0.0)
     trained = train(

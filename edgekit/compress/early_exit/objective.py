@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edgekit.compress.early_exit.hints import Hint
 from edgekit.errors import InputError
 from edgekit.train.batches import UNLABELLED
 from edgekit.train.objective import Pass
@@ -48,6 +51,8 @@ class ExitLoss:
         temperature: T.
         teacher: position of the last exit's logits among the outputs; None: they are the last input.
         label_smoothing: of cross entropy.
+        hints: of exits that learn the features of the network's last layer too.
+        wanted: these features: a value's name, or the position of an input.
     """
 
     def __init__(
@@ -58,12 +63,17 @@ class ExitLoss:
         temperature: float,
         teacher: int | None,
         label_smoothing: float = 0.0,
+        hints: Sequence[Hint] = (),
+        wanted: str | int = "",
     ) -> None:
-        self.watches: tuple[str, ...] = ()
+        self.watches: tuple[str, ...] = tuple(hint.features for hint in hints)
+        if hints and isinstance(wanted, str):
+            self.watches += (wanted,)
+        self._hints, self._wanted = tuple(hints), wanted
         self.modules = nn.ModuleList()
         self._exits, self._weights, self._teacher = exits, weights, teacher
         self._share, self._temperature, self._smoothing = share, temperature, label_smoothing
-        self.identity = f"{exits}{weights}{share}{temperature}{teacher}{label_smoothing}"
+        self.identity = f"{exits}{weights}{share}{temperature}{teacher}{label_smoothing}{self._hints}"
 
     def __call__(self, step: Pass) -> dict[str, Tensor]:
         """One term an exit.
@@ -83,6 +93,9 @@ class ExitLoss:
             if self._share and place != self._teacher:
                 loss = (1 - self._share) * loss + self._share * self._divergence(logits, step)
             terms[f"exit_{number}"] = weight * loss
+        for hint in self._hints:
+            wanted = step.inputs[self._wanted] if isinstance(self._wanted, int) else step.features[self._wanted]
+            terms[f"hint_{hint.exit}"] = hint.term(step.features[hint.features], wanted)
         return terms
 
     def _divergence(self, logits: Tensor, step: Pass) -> Tensor:
