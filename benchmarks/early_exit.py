@@ -6,7 +6,7 @@ Case ``lenet``: a LeNet-like network is trained on Fashion-MNIST, then gets an e
 CIFAR-10 is left as it is, and heads alone are trained, copies of its own later layers. Thresholds are chosen on a part of the
 training images that nothing was trained on (of ResNet-20: on which no head was trained, and altered, because the network itself
 knows them by heart); the test images are reported on. Instructions are those of the
-float32 file on an emulated Cortex-A53: for each exit one sample that leaves there, times the share of test images that do.
+float32 file on an emulated Cortex-A53: for each exit those of a sample that leaves there, times the share of test images that do.
 
 Case ``msdnet``: a multi-scale dense network (examples/msdnet) on Fashion-MNIST, trained with its exits from the start, int8.
 Case ``if``: what the IF itself costs in ResNet-20, beside flat files of the exit alone and of the whole network alone, in
