@@ -41,6 +41,7 @@ from edgekit.errors import ConfigError, UsageError
 from edgekit.precision import ActivationType, Precision, WeightType
 
 Granularity = Literal["per_tensor", "per_channel"]
+LinearGranularity = Literal["per_tensor", "per_channel", "chosen"]
 IoType = Literal["float32", "int8", "uint8", "int16"]
 Runtime = Literal["litert", "tflite-micro", "onnxruntime", "c99", "larq"]
 
@@ -72,14 +73,16 @@ class Quantization:
         activations: format of activations; float32 where absent. Integers make the target a static one: it needs calibration
             data.
         io: type of the artifact's inputs and outputs unless the user says otherwise.
-        fully_connected: granularity of the weights of fully connected layers, where it differs from ``weights.granularity``.
+        fully_connected: granularity of the weights of fully connected layers, where it differs from ``weights.granularity``;
+            "chosen": one scale for the layers that lose next to nothing by it, where scales are much of the file
+            (``edgekit.compress.mixed_precision.granularity``).
         packs_binary_weights: weights of binary linear layers are stored in 2 or 4 bits.
     """
 
     weights: WeightFormat | None = None
     activations: ActivationFormat | None = None
     io: IoType = "float32"
-    fully_connected: Granularity | None = None
+    fully_connected: LinearGranularity | None = None
     packs_binary_weights: bool = False
 
     @property

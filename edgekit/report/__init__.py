@@ -18,11 +18,13 @@ from edgekit.report.model import (
 from edgekit.report.quantization import (
     EqualizedPair,
     LayerSensitivity,
+    LinearScales,
     PrecisionsInfo,
     PricedLayer,
     QuantizationInfo,
     RoundedLayer,
     SensitivityInfo,
+    SharedScalesInfo,
 )
 from edgekit.report.stream_info import StreamInfo
 
@@ -37,6 +39,7 @@ __all__ = [
     "IoTensor",
     "Layer",
     "LayerSensitivity",
+    "LinearScales",
     "PassInfo",
     "PrecisionsInfo",
     "PricedLayer",
@@ -44,6 +47,7 @@ __all__ = [
     "Report",
     "RoundedLayer",
     "SensitivityInfo",
+    "SharedScalesInfo",
     "SourceInfo",
     "StageFile",
     "StreamInfo",

@@ -83,6 +83,42 @@ class RoundedLayer:
 
 
 @dataclass(frozen=True)
+class LinearScales:
+    """One linear layer, where it was chosen whether its channels share a scale.
+
+    Attributes:
+        weight: its name.
+        channels: at its output.
+        shared: all channels have one scale.
+        own_db, shared_db: the weight's rounding alone at the model's output, relative to the signal, with a scale for each
+            channel and with one for all.
+    """
+
+    weight: str
+    channels: int
+    shared: bool
+    own_db: float
+    shared_db: float
+
+
+@dataclass(frozen=True)
+class SharedScalesInfo:
+    """The choice which linear layers have one scale for all channels.
+
+    Attributes:
+        layers: in the order of the graph; none where the output is too noisy to share anything.
+        own_sqnr_db, sqnr_db: of the model's output on the calibration data, with a scale for each channel throughout, and as
+            it was chosen.
+        saved: bytes of scales and zero points.
+    """
+
+    layers: tuple[LinearScales, ...]
+    own_sqnr_db: float
+    sqnr_db: float
+    saved: int
+
+
+@dataclass(frozen=True)
 class PricedLayer:
     """One layer with a weight, and what its types cost.
 
@@ -134,6 +170,7 @@ class QuantizationInfo:
         not_equalized: layers from which no scale moved, and why.
         sensitivity: what each layer alone costs, where that was asked for.
         precisions: what each layer is held in and what that costs, where some are not int8.
+        shared_scales: which linear layers have one scale for all channels, where scales were much of the file.
     """
 
     observer: str
@@ -144,3 +181,4 @@ class QuantizationInfo:
     not_equalized: Mapping[str, str] = field(default_factory=dict)
     sensitivity: SensitivityInfo | None = None
     precisions: PrecisionsInfo | None = None
+    shared_scales: SharedScalesInfo | None = None

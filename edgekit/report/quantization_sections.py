@@ -6,7 +6,7 @@ from edgekit.report.alone_plot import columns
 from edgekit.report.markup import Column, Html, details, element, section, table
 from edgekit.report.model import SQNR_LIMIT_DB, Report
 from edgekit.report.numbers import bytes_text, db_text, metric_text, percent_text
-from edgekit.report.quantization import PrecisionsInfo, QuantizationInfo, SensitivityInfo
+from edgekit.report.quantization import PrecisionsInfo, QuantizationInfo, SensitivityInfo, SharedScalesInfo
 
 
 def quantization_section(report: Report) -> Html:
@@ -15,6 +15,7 @@ def quantization_section(report: Report) -> Html:
     if info is None:
         return Html("")
     parts = [_precisions(info.precisions), _sensitivity(info.sensitivity), _equalized(info), _rounded(info)]
+    parts.append(_shared_scales(info.shared_scales))
     if not any(parts) and len(info.observers) < 2:
         return Html("")
     return section("Quantisation", *parts, lead=_lead(info))
@@ -122,3 +123,31 @@ def _rounded(info: QuantizationInfo) -> Html:
     ]
     heads = [Column("Rounding learned"), Column("error, nearest", True), Column("learned", True), Column("changed", True)]
     return table([*heads, Column("")], rows)
+
+
+def _shared_scales(found: SharedScalesInfo | None) -> Html:
+    if found is None or not any(row.shared for row in found.layers):
+        return Html("")
+    rows = [
+        (
+            element("span", row.weight, css="name"),
+            str(row.channels),
+            "one for all" if row.shared else "one a channel",
+            db_text(row.own_db),
+            db_text(row.shared_db),
+        )
+        for row in found.layers
+    ]
+    heads = [Column("Linear layer"), Column("channels", True), Column("scales"), Column("error, one a channel", True)]
+    return Html(element("p", shared_scales_text(found)) + table([*heads, Column("one for all", True)], rows, css="scroll"))
+
+
+def shared_scales_text(found: SharedScalesInfo) -> str:
+    """What sharing scales saved and cost, in words."""
+    shared = sum(row.shared for row in found.layers)
+    said = (
+        f"{shared} of {len(found.layers)} linear layers have one scale for all channels: {bytes_text(found.saved)} less.",
+        f"On the calibration data the output is {db_text(found.sqnr_db)} from the source; with all scales it would",
+        f"be {db_text(found.own_sqnr_db)}. Errors: of the layer's weight alone at the model's output, relative to it.",
+    )
+    return " ".join(said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -11,6 +12,7 @@ from edgekit.compress.binarize.lowering import lower_binary
 from edgekit.compress.binarize.pointwise import linear_for_binary_pointwise
 from edgekit.compress.equalize.application import Equalization, equalize_graph
 from edgekit.compress.mixed_precision.choice import Mixed
+from edgekit.compress.mixed_precision.granularity import Granularity, choose_granularity
 from edgekit.compress.quantize.dynamic_range import quantize_weights_only
 from edgekit.compress.quantize.layers import Layers
 from edgekit.compress.quantize.pointwise import linear_for_pointwise
@@ -65,6 +67,7 @@ class Lowered:
     warnings: tuple[str, ...] = ()
     equalization: Equalization | None = None
     mixed: Mixed | None = None
+    granularity: Granularity | None = None
     notes: tuple[str, ...] = ()
     tied: Tied | None = None
 
@@ -119,7 +122,7 @@ def lower(
     granularity = "per_channel" if quantization.weights is None else quantization.weights.granularity
     if granularity == "per_tensor":
         policy = replace(policy, per_channel=False)
-    if (quantization.fully_connected or granularity) == "per_tensor":
+    if granularity == "per_tensor" or quantization.fully_connected == "per_tensor":
         policy = replace(policy, per_channel_linear=False)
     linear: tuple[str, ...] = ()
     if request.quantization.pointwise == "linear":
@@ -133,17 +136,25 @@ def lower(
     if tied is not None:  # its integers are there already
         graph, options = tied.graph, replace(options, rounding="nearest")
     mixed = chosen(graph, samples, policy, options, request.quantization, plan, score)
-    quantized, record = quantize(
+    quantized_by = partial(
+        quantize,
         graph,
         samples,
         policy=policy,
-        options=options,
         float_io=types.floats(),
         input_params={**prepared.bytes, **prepared.folded},
         plan=plan if mixed is None else mixed.plan,
         io_types=types.integers(),
+    )
+    scales = None
+    if quantization.fully_connected == "chosen" and policy.per_channel_linear and mixed is None and within is None:
+        plain = replace(options, rounding="nearest")
+        scales = choose_granularity(graph, samples, lambda shared: quantized_by(options=plain, shared=shared)[0])
+    quantized, record = quantized_by(
+        options=options,
         say=say,
         least_scales=None if tied is None else tied.scales,
+        shared=() if scales is None else scales.shared,
     )
     if tied is not None:
         shorten_biases(quantized, tied.layers)
@@ -160,7 +171,7 @@ def lower(
         *unused(request.quantization, record, linear),
         *notes_on_bits(quantized, target),
     )
-    return Lowered(quantized, graph, records, record, warnings, equalization, mixed, notes, tied)
+    return Lowered(quantized, graph, records, record, warnings, equalization, mixed, scales, notes, tied)
 
 
 def _exact(target: Target) -> tuple[Pass, ...]:

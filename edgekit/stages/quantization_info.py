@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 
+from edgekit.compress.mixed_precision.granularity import Granularity
 from edgekit.compress.quantize.post_training import PostTraining
 from edgekit.config import QuantizationSettings
-from edgekit.report import EqualizedPair, QuantizationInfo, RoundedLayer, SensitivityInfo
+from edgekit.report import EqualizedPair, LinearScales, QuantizationInfo, RoundedLayer, SensitivityInfo, SharedScalesInfo
 from edgekit.stages.precision import Lowered
 from edgekit.stages.priced import precisions_info
 
@@ -28,4 +29,10 @@ def quantization_info(
         not_equalized={} if moved is None else dict(moved.declined),
         sensitivity=sensitivity,
         precisions=precisions_info(lowered, settings, runtime),
+        shared_scales=None if lowered.granularity is None else _shared_scales(lowered.granularity),
     )
+
+
+def _shared_scales(chosen: Granularity) -> SharedScalesInfo:
+    rows = (LinearScales(row.layer, row.channels, row.shared, row.own_noise_db, row.shared_noise_db) for row in chosen.layers)
+    return SharedScalesInfo(tuple(rows), chosen.own_sqnr_db, chosen.sqnr_db, chosen.saved)

@@ -52,12 +52,15 @@ def measure(
     return Noises(weights, outputs)
 
 
-def output_sqnr_db(graph: Graph, other: Graph, inputs: list[torch.Tensor]) -> float:
-    """SQNR of a quantised graph against the float one on one batch, of the tensors before a final softmax or sigmoid."""
+def output_sqnr_db(graph: Graph, other: Graph, *batches: list[torch.Tensor]) -> float:
+    """SQNR of a quantised graph against the float one over these batches, of the tensors before a final softmax or sigmoid."""
     names = [value.name for value in logits(graph)]
-    first, second = _values(graph, names, inputs), _values(other, names, inputs)
-    noise = sum(energy(first[name] - second[name]) for name in names)
-    return decibels(sum(energy(first[name]) for name in names), noise)
+    signal = noise = 0.0
+    for inputs in batches:
+        first, second = _values(graph, names, inputs), _values(other, names, inputs)
+        signal += sum(energy(first[name]) for name in names)
+        noise += sum(energy(first[name] - second[name]) for name in names)
+    return decibels(signal, noise)
 
 
 def _values(graph: Graph, names: Sequence[str], inputs: list[torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 
@@ -40,18 +40,23 @@ def assign_constants(
     policy: Policy,
     layers: Layers | None = None,
     least_scales: Mapping[str, torch.Tensor] | None = None,
+    shared: Collection[str] = (),
+    shares: Mapping[str, float] | None = None,
 ) -> None:
     """Sets ``quant`` on weights, biases and other constants of integer nodes. A constant needed in two ways is copied.
 
-    ``layers`` says which integers weights become; int8 by default. ``least_scales``: by the name of a layer's output, the
-    smallest scale for each row of its weight.
+    ``layers`` says which integers weights become; int8 by default. By the name of a layer's output: ``least_scales``, the
+    smallest scale for each row of its weight; ``shared``, linear layers whose channels have one scale; ``shares``, which share
+    of the largest weight such a scale reaches to.
     """
     layers = layers or Layers(graph)
     for node in graph.nodes:
         if id(node) not in modes.nodes:
             continue
         if isinstance(node.op, WEIGHTED):
-            _assign_weighted(graph, node, policy, layers.of(node).weights, (least_scales or {}).get(node.name))
+            axis = channel_axis(node, policy, shared)
+            share = 1.0 if axis is not None else (shares or {}).get(node.name, 1.0)
+            _assign_weighted(graph, node, axis, layers.of(node).weights, (least_scales or {}).get(node.name), share)
         elif isinstance(node.op, ops.Lstm):
             for index in (3, 4):
                 _set(graph, node, index, recurrent_params(node, node.input(index)))
@@ -69,14 +74,18 @@ def assign_constants(
                     _set(graph, node, index, quant)
 
 
-def _assign_weighted(graph: Graph, node: Node, policy: Policy, dtype: str, least: torch.Tensor | None = None) -> None:
+def channel_axis(node: Node, policy: Policy, shared: Collection[str] = ()) -> int | None:
+    """The axis of a layer's weight along which it has a scale for each output channel; None: one scale for all."""
+    if isinstance(node.op, ops.Linear):
+        return 0 if policy.per_channel_linear and node.name not in shared else None
+    if isinstance(node.op, ops.ConvTranspose1d | ops.ConvTranspose2d):
+        return 1 if policy.per_channel and node.op.groups == 1 else None
+    return 0 if policy.per_channel else None
+
+
+def _assign_weighted(graph: Graph, node: Node, axis: int | None, dtype: str, least: torch.Tensor | None, share: float) -> None:
     x, weight, bias = node.input(0), node.input(1), node.optional(2)
     assert x.quant is not None and node.output.quant is not None
-    transposed = isinstance(node.op, ops.ConvTranspose1d | ops.ConvTranspose2d)
-    axis: int | None = 1 if transposed else 0
-    whole = not (policy.per_channel_linear if isinstance(node.op, ops.Linear) else policy.per_channel)
-    if whole or (transposed and node.op.groups > 1):  # type: ignore[attr-defined]
-        axis = None
     floor: torch.Tensor = torch.tensor(
         [SMALLEST_MULTIPLIER * node.output.quant.scale[0] / x.quant.scale[0]], dtype=torch.float64
     )
@@ -85,7 +94,7 @@ def _assign_weighted(graph: Graph, node: Node, policy: Policy, dtype: str, least
         floor = torch.maximum(floor, needed if axis is not None else needed.max())
     if least is not None and axis is not None:
         floor = torch.maximum(floor, least.double())
-    _set(graph, node, 1, weight_params(weight.tensor, axis, floor if axis is not None else floor.max(), dtype))
+    _set(graph, node, 1, weight_params(weight.tensor, axis, floor if axis is not None else floor.max(), dtype, share))
     if bias is not None:
         quant = node.input(1).quant
         assert quant is not None

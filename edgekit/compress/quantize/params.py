@@ -32,19 +32,20 @@ def activation_params(low: float, high: float, dtype: str = "int8") -> QuantPara
 
 
 def weight_params(
-    weight: torch.Tensor, axis: int | None, floor: torch.Tensor | float = 0.0, dtype: str = "int8"
+    weight: torch.Tensor, axis: int | None, floor: torch.Tensor | float = 0.0, dtype: str = "int8", share: float = 1.0
 ) -> QuantParams:
     """Symmetric parameters for a weight: the largest magnitude, per index along ``axis`` or of all, becomes the largest
     integer.
 
-    ``floor`` is the smallest scale allowed (a number, or one per channel).
+    ``floor`` is the smallest scale allowed (a number, or one per channel). ``share``: of the largest magnitude, that the
+    largest integer stands for; what is larger is clipped.
     """
     magnitudes = weight.detach().abs().double()
     if axis is None:
         largest = magnitudes.max().reshape(1)
     else:
         largest = magnitudes.transpose(0, axis).reshape(magnitudes.shape[axis], -1).amax(1)
-    scale = torch.maximum(largest / RANGES[dtype][1], torch.as_tensor(floor, dtype=torch.float64)).clamp(min=_TINY)
+    scale = torch.maximum(share * largest / RANGES[dtype][1], torch.as_tensor(floor, dtype=torch.float64)).clamp(min=_TINY)
     scales = tuple(scale.tolist())
     return QuantParams(dtype, scales, (0,) * len(scales), axis, narrow=True)
 

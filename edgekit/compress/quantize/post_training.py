@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from edgekit.compress.quantize.assign import assign_activations, assign_constants
+from edgekit.compress.quantize.assign import assign_activations, assign_constants, channel_axis
 from edgekit.compress.quantize.bias_correction import correct_biases
 from edgekit.compress.quantize.borders import FloatIsland, Modes, decide, insert_borders, is_activation
 from edgekit.compress.quantize.dynamic_range import RECURRENT, quantize_weights_of
@@ -20,6 +20,7 @@ from edgekit.compress.quantize.policy import LITERT, Policy
 from edgekit.compress.quantize.ranges import choose_ranges
 from edgekit.compress.quantize.recurrent import integer_lstms, share_states, split_integer_lstms
 from edgekit.compress.quantize.rounding.layers import AdaRound, Rounded
+from edgekit.compress.quantize.shared_scales import clipped_shares
 from edgekit.compress.quantize.statistics import collect, require_finite
 from edgekit.errors import UsageError
 from edgekit.ir import Graph, Node, QuantParams, Value, ops
@@ -86,6 +87,7 @@ def quantize(
     io_types: Mapping[str, str] | None = None,
     say: Callable[[str], None] | None = None,
     least_scales: Mapping[str, torch.Tensor] | None = None,
+    shared: Collection[str] = (),
 ) -> tuple[Graph, QuantizationRecord]:
     """A quantised copy of a graph on which the exact passes have run.
 
@@ -101,6 +103,7 @@ def quantize(
         io_types: the integers of inputs and outputs by name, where they are not those of the plan's default.
         say: is told what goes on, where that takes long.
         least_scales: by the name of a layer's output, the smallest scale for each row of its weight.
+        shared: names of the outputs of linear layers whose channels share one scale, whatever the policy.
 
     Raises:
         InputError: the data makes a value NaN or infinite.
@@ -134,14 +137,20 @@ def quantize(
     ranges, observers = choose_ranges(out, batches, groups, options.observer, options.percentile)
     warnings = [*_few(count), *_unseen_inputs(out, modes, groups, ranges)]
     widen_ranges(out, modes, groups, ranges, layers)
+    whole = [node for node in out.nodes if id(node) in modes.nodes and _has_one_scale(node, policy, shared)]
+    shares = clipped_shares(out, batches, whole, layers, centred=options.bias_correction)
     assign_activations(out, modes.integer, groups, ranges)
-    assign_constants(out, modes, policy, layers, least_scales)
+    assign_constants(out, modes, policy, layers, least_scales, shared, shares)
     quantize_weights_of((node for node in out.nodes if id(node) not in modes.nodes and _is_dynamic(node, layers)), layers)
     rounding = AdaRound(options.rounding_iterations, options.seed, say) if options.rounding == "adaround" else None
     corrected = correct_biases(out, batches, rounding=rounding, correct=options.bias_correction)
     rounded = [] if rounding is None else rounding.done
     chosen = {v.name: name for v in out.values() if groups.has(v) and (name := observers.get(id(groups.of(v))))}
     return out, QuantizationRecord(modes.islands, corrected, warnings, chosen, rounded)
+
+
+def _has_one_scale(node: Node, policy: Policy, shared: Collection[str]) -> bool:
+    return isinstance(node.op, ops.Linear) and node.input(1).is_constant and channel_axis(node, policy, shared) is None
 
 
 def _is_dynamic(node: Node, layers: Layers) -> bool:
