@@ -17,16 +17,18 @@ from pathlib import Path
 import torch
 from torch import nn
 
+import edgekit as ek
 from benchmarks import networks
 from benchmarks.checks import Check, conclude, table
 from benchmarks.seeded import Figures, SeededFigures, asked
+from edgekit.ir import Graph
 
 CASES = ("widths",)
 
 WIDTHS = (0.25, 0.5, 0.75, 1.0)
 
 #: How every one of them is trained.
-_EPOCHS = 10
+_EPOCHS = 20
 
 #: Points of top-1 that a width may be below the same width trained alone.
 _BELOW = 1.0
@@ -72,34 +74,45 @@ def main() -> int:
 
 def widths(seed: int, work: Path, *, quick: bool) -> Figures:
     """Every width of one slimmable training, and alone."""
-    import edgekit as ek
-    from edgekit.train.settings import Training
-
-    x, y = networks.images("train")
-    test = networks.images("test")
-    if quick:
-        x, y, test = x[:600], y[:600], (test[0][:300], test[1][:300])
-    data = ek.Data(train=(x, y), evaluate=test)
-    settings = Training(optimizer="sgd", lr=0.1, warmup=0.5, batch_size=128, augment="flip_crop", seed=seed, validation=0.0)
-    example = (torch.zeros(2, 3, 32, 32),)
-    epochs = 1 if quick else _EPOCHS
+    data, epochs = _data(quick), 1 if quick else _EPOCHS
     rows: list[Figures] = []
     for width in WIDTHS:
-        torch.manual_seed(seed)
-        graph = ek.load(ResNet8(width), example)
-        step = ek.FineTune(epochs=epochs, **{k: v for k, v in settings.options().items() if k != "epochs"})
-        alone = ek.Recipe([step]).apply(graph, data, folder=work / f"alone-{width}-{seed}")
-        top1 = alone.history[-1].metrics["top1"][1]
-        rows.append({"width": width, "alone": top1, "macs": alone.macs})
+        graph = alone(width, seed, work, data, epochs)
+        rows.append({"width": width, "alone": graph.history[-1].metrics["top1"][1], "macs": graph.macs})
         print(rows[-1], flush=True)
-    torch.manual_seed(seed)
-    whole = ek.load(ResNet8(), example)
-    step = ek.Slimmable(widths=WIDTHS, epochs=epochs, training=settings)
-    slimmable = ek.Recipe([step]).apply(whole, data, folder=work / f"slimmable-{seed}")
-    sizes = {row["width"]: row for row in slimmable.history[-1].details["sizes"]}
+    sizes = {row["width"]: row for row in slimmable(seed, work, data, epochs).history[-1].details["sizes"]}
     for row in rows:
         row["slimmable"] = sizes[row["width"]]["metrics"]["top1"]
     return {"epochs": epochs, "sizes": rows}
+
+
+def alone(width: float, seed: int, work: Path, data: ek.Data, epochs: int) -> Graph:
+    """The network of one width, trained; taken from the folder of work where it was before."""
+    options = {name: value for name, value in _settings(seed).options().items() if name != "epochs"}
+    recipe = ek.Recipe([ek.FineTune(epochs=epochs, **options)])
+    return recipe.apply(_network(width, seed), data, folder=work / f"alone-{width}-{seed}")
+
+
+def slimmable(seed: int, work: Path, data: ek.Data, epochs: int) -> Graph:
+    """The network of all widths, likewise."""
+    step = ek.Slimmable(widths=WIDTHS, sandwich=1, epochs=epochs, training=_settings(seed))
+    return ek.Recipe([step]).apply(_network(1.0, seed), data, folder=work / f"slimmable-{seed}")
+
+
+def _network(width: float, seed: int) -> Graph:
+    torch.manual_seed(seed)
+    return ek.load(ResNet8(width), (torch.zeros(2, 3, 32, 32),))
+
+
+def _settings(seed: int) -> ek.Training:
+    return ek.Training(optimizer="sgd", lr=0.1, warmup=0.5, batch_size=128, augment="flip_crop", seed=seed, validation=0.0)
+
+
+def _data(quick: bool) -> ek.Data:
+    (x, y), (x_test, y_test) = networks.images("train"), networks.images("test")
+    if quick:
+        x, y, x_test, y_test = x[:600], y[:600], x_test[:300], y_test[:300]
+    return ek.Data(train=(x, y), evaluate=(x_test, y_test))
 
 
 def _checks(rows: Sequence[Figures]) -> list[Check]:

@@ -54,6 +54,7 @@ def make_slimmable(step: Slimmable, graph: Graph, data: object | None, context: 
         share=step.distillation,
         temperature=step.temperature,
         epochs=settings.epochs,
+        gradients=step.gradients,
     )
     trained = train(
         whole,

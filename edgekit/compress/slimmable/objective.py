@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from edgekit.compress.slimmable.nested import Nested, Running
+from edgekit.compress.slimmable.pace import Pace
 from edgekit.ir import Graph, Value
 from edgekit.train.distillation.matching import Matched, kind_of, output_loss
 from edgekit.train.distillation.teacher import sample_axis
@@ -34,6 +35,7 @@ class Sandwich:
         share: a, at the end of the training: it rises evenly from 0, for what has learned nothing teaches nothing.
         temperature: T.
         epochs: of the training.
+        gradients: "mean" or "sum", of the sizes that a weight is a part of.
     """
 
     def __init__(
@@ -47,10 +49,14 @@ class Sandwich:
         share: float,
         temperature: float,
         epochs: int,
+        gradients: str,
     ) -> None:
         self.modules = nn.ModuleList()
         self._task, self._loss, self._nested = task, loss, list(nested)
-        self._between, self._share, self._temperature, self._epochs = between, share, temperature, epochs
+        last = len(nested) - 1
+        self._between = last if between is None else min(between, last)
+        self._share, self._temperature, self._epochs = share, temperature, epochs
+        self._gradients = gradients
         self._pairs = [_pair(value, index) for index, value in enumerate(graph.outputs)]
         self.watches = tuple(dict.fromkeys((*task.watches, *(pair.logits.value.name for pair in self._pairs))))
         self.identity = f"{[n.size for n in nested]}{between}{share}{temperature}"
@@ -61,11 +67,14 @@ class Sandwich:
     def around(self, graph: Graph, alive: dict[str, Tensor]) -> WeightRule:
         """The rule of a training of ``graph``, whose tensors the sizes are parts of from now on."""
         self._whole = graph
-        return Masks(graph, alive)
+        if self._gradients == "sum":
+            return Masks(graph, alive)
+        last = len(self._nested) - 1
+        return Pace(graph, alive, self._nested, [*[self._between / max(last, 1)] * last, 1.0])
 
     def __call__(self, step: Pass) -> dict[str, Tensor]:
         """``{"whole": loss, "0.5": loss, ...}``; their sum is minimised, so that channels of the whole network alone learn as
-        fast as they do without the others.
+        fast as they do without the others. ``Pace`` sees to those that sizes share.
 
         Raises:
             InputError: the batch has no targets, or they do not fit the outputs.
@@ -79,7 +88,7 @@ class Sandwich:
     def _drawn(self) -> list[int]:
         """Sizes of a step: the smallest, and some others."""
         last = len(self._nested) - 1
-        if self._between is None or self._between >= last:
+        if self._between == last:
             return list(range(last + 1))
         return [*sorted(torch.randperm(last)[: self._between].tolist()), last]
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edgekit.ir import Graph
 
 NORMS = ("switchable", "shared")
+GRADIENTS = ("mean", "sum")
 
 #: How the network is trained where nothing is said.
 TRAINING = Training(optimizer="sgd", lr=0.05)
@@ -46,6 +47,8 @@ class Slimmable:
         distillation: share of the loss of smaller sizes that is their distance from the whole network's answer, from 0 to 1;
             the rest is the labels'. It rises evenly from 0 over the epochs: at first there is nothing to learn from.
         temperature: of that distance.
+        gradients: "mean": a weight takes the mean of the gradients of the sizes that it is a part of, so that the channels that
+            all of them share learn no faster than the others; "sum": their sum, as in the papers.
         round_to: every layer keeps a multiple of so many channels.
         epochs: of the training.
         training: its other settings; by default gradient descent with lr = 0.05. Its ``epochs`` do not count.
@@ -60,6 +63,7 @@ class Slimmable:
     sandwich: int | None = None
     distillation: float = 0.5
     temperature: float = 1.0
+    gradients: str = "mean"
     round_to: int = 1
     epochs: int = 10
     training: Training | None = None
@@ -70,6 +74,7 @@ class Slimmable:
         if len(self.sizes) < 2:
             raise _OWN.refusal("widths", "a network with one size has nothing to be slimmed to", _SHARES["widths"])
         _OWN.word("norms", self.norms, NORMS)
+        _OWN.word("gradients", self.gradients, GRADIENTS)
         _OWN.whole("sandwich", self.sandwich, 0, "sandwich = 2", optional=True)
         _OWN.number("distillation", self.distillation, "a share from 0 to 1", "distillation = 0.5", least=0, most=1)
         _OWN.number("temperature", self.temperature, "above 0", "temperature = 1.0", above=0)

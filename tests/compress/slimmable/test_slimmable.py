@@ -13,6 +13,7 @@ import edgekit as ek
 from edgekit import Unsupported, UsageError
 from edgekit.compress.slimmable.extraction import sizes_of
 from edgekit.compress.slimmable.nested import nest
+from edgekit.compress.slimmable.pace import Pace
 from edgekit.compress.slimmable.size import Size
 from edgekit.ir import Graph
 from edgekit.ir.file import load as load_graph
@@ -135,6 +136,28 @@ def test_the_sandwich_draws_sizes_and_keeps_the_smallest() -> None:
     graph = step.apply(network(), data(96))
     found = {name for epoch in graph.history[-1].details["training"]["epochs"] for name in epoch["terms"]}
     assert found == {"whole", "0.25", "0.5", "0.75"}
+
+
+def test_weights_of_several_sizes_take_the_mean_of_their_gradients() -> None:
+    graph = network()
+    nested = [nest(graph, Size(width)) for width in (0.75, 0.5, 0.25)]
+    rule = Pace(graph, {}, nested, [0.5, 0.5, 1.0])  # a sandwich of the smallest and one of two others
+    for value in graph.state.values():
+        value.tensor.grad = torch.ones(value.tensor_shape) if value.is_trainable else None
+    rule.gradients()
+    terms = torch.tensor([3.0, 2.0, 1.5, 1.0] * 2)  # the first ones of both groups of the grouped convolution are in all
+    stem = graph.state["stem.0.weight"].tensor.grad
+    assert stem is not None and torch.allclose(stem, (1 / terms).reshape(8, 1, 1, 1).expand(8, 1, 3, 3))
+    assert torch.equal(graph.state["stem.1.weight"].tensor.grad, torch.ones(8))  # each size has its own
+
+
+def test_what_the_whole_network_has_alone_learns_as_fast_with_the_mean_as_with_the_sum() -> None:
+    training = Training(optimizer="sgd", lr=0.1, batch_size=64)  # one step in all
+    steps = [ek.Slimmable(widths=(0.5, 1.0), epochs=1, gradients=name, training=training) for name in ("mean", "sum")]
+    mean, added = (step.apply(network(), data(64)).state["head.weight"].tensor for step in steps)
+    shared = 8 * 16
+    assert torch.allclose(mean[:, shared:], added[:, shared:], atol=1e-7)
+    assert not torch.allclose(mean[:, :shared], added[:, :shared], atol=1e-4)
 
 
 def test_layers_keep_a_multiple_where_they_are_told_to() -> None:
