@@ -127,7 +127,7 @@ def check_instructions(artifact: Path, device: Device, counted: Count | None = N
 
 
 def _instructions(name: str, limit: float, counted: Count) -> Check:
-    """The worst case, or what a sample costs in the mean by the exit rates that the file names."""
+    """The worst case, or what a sample costs in the mean by the exit rates of the user's samples, or that the file names."""
     reason = f"{counted.cpu}, {counted.runtime}" + ("" if counted.exact else ", within about 1 %")
     if not counted.paths:
         return _judge(name, limit, counted.per_inference, "instructions", reason)
@@ -135,7 +135,7 @@ def _instructions(name: str, limit: float, counted: Count) -> Check:
         return _judge(name, limit, counted.per_inference, "instructions", f"{reason}, the worst of {len(counted.paths)} exits")
     if counted.mean is None:
         return _silent(name, limit, "instructions", "the file does not say how many samples leave at which exit")
-    return _judge(name, limit, counted.mean, "instructions", f"{reason}, by the exit rates that the file names")
+    return _judge(name, limit, counted.mean, "instructions", f"{reason}, by the exit rates")
 
 
 def check_artifact(path: Path, device: Device) -> list[Check]:

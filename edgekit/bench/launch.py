@@ -146,6 +146,7 @@ class Launch:
         clock_overhead_ns: what reading the clock costs, already subtracted.
         notes: complaints of the runtime on stderr that matter.
         undisturbed: where the core's speed was watched.
+        rows_us: the median call of each of the user's samples, None where its turn did not come; empty for one sample.
     """
 
     median_us: float
@@ -168,6 +169,7 @@ class Launch:
     soak: Soak | None = None
     notes: tuple[str, ...] = ()
     undisturbed: Undisturbed | None = None
+    rows_us: tuple[float | None, ...] = ()
 
 
 def read_launch(stdout: str, stderr: str, exit_code: int, *, where: str) -> Launch:
@@ -216,6 +218,7 @@ def _parse(answer: Mapping[str, Any], notes: tuple[str, ...]) -> Launch:
         soak=Soak(**{**soak, "window_median_us": tuple(soak["window_median_us"])}) if soak else None,
         notes=notes,
         undisturbed=Undisturbed(**undisturbed) if undisturbed else None,
+        rows_us=tuple(answer.get("rows_us") or ()),
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edgekit.bench.budget import Check
+from edgekit.bench.exits import ExitCosts
 from edgekit.bench.headline import Headline, full_speed
 from edgekit.bench.launch import Golden, Kernels, Launch, Memory, Mode, Soak
 from edgekit.bench.micro import Arena
@@ -57,6 +58,7 @@ class Measurement:
         output_sha256: of the first call's outputs; None where launches disagreed.
         unstable: why the latency is not to be relied on; empty where it is.
         warnings: what else the user should know.
+        exits: what samples cost that leave at each exit of the file, by the user's samples.
         sentinel_us: the machine's own speed: the tick at full speed where the launches were watched, else the sentinel's loop
             (lower quartile of the launches' fastest rounds).
     """
@@ -80,6 +82,7 @@ class Measurement:
     unstable: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     sentinel_us: float | None = None
+    exits: ExitCosts | None = None
     checks: tuple[Check, ...] = ()
 
 

@@ -230,13 +230,22 @@ def as_type(value: Any, dtype: str, quantization: Any) -> Any:
     return value
 
 
-def make_inputs(specs: Sequence[Any], data: Optional[Dict[str, Any]], seed: int) -> List[List[Any]]:
+def in_order(value: Any, shape: Sequence[int]) -> Any:
+    """Samples with their channels first, for a file that takes them last; all others as they are."""
+    import numpy as np
+
+    sizes, size = list(value.shape[1:]), list(shape[1:])
+    turned = len(sizes) == len(size) > 1 and sizes != size and [*sizes[1:], sizes[0]] == size
+    return np.ascontiguousarray(np.moveaxis(value, 1, -1)) if turned else value
+
+
+def make_inputs(specs: Sequence[Any], data: Optional[Dict[str, Any]], seed: int, most: int = 256) -> List[List[Any]]:
     """Sets of inputs, one array per model input each: seeded random numbers, or the rows of the user's .npz.
 
     Random: floats are standard normal, 8- and 16-bit integers span their type, wider integers (mostly indices) are 0 or 1.
     In an .npz keys are the inputs' names, or ``input_0`` ..., of a single input ``x``, ``x_train`` or ``x_test``, or the arrays
-    stand in input order; axis 0 may hold samples, of which the first 256 are used. Numbers with a point are quantised for an
-    integer input that has a scale.
+    stand in input order; axis 0 may hold samples, of which the first ``most`` are used. Numbers with a point are quantised for
+    an integer input that has a scale; channels are put last where the file has them there.
     """
     import numpy as np
 
@@ -262,7 +271,8 @@ def make_inputs(specs: Sequence[Any], data: Optional[Dict[str, Any]], seed: int)
         value, size = np.ascontiguousarray(data[key]), int(np.prod([n for n in shape if n]))
         if value.size == 0 or value.size % size or (0 in shape and value.ndim != len(shape)):
             raise RunnerError("input", "input %r wants shape %s, the array %r has %s" % (name, shape, key, value.shape))
-        value = as_type(value.reshape([1, *value.shape] if 0 in shape else [-1, *shape])[:256], dtype, scale)
+        value = in_order(value, shape)
+        value = as_type(value.reshape([1, *value.shape] if 0 in shape else [-1, *shape])[:most], dtype, scale)
         if value.dtype != np.dtype(dtype):
             raise RunnerError("input", "input %r wants %s, the array %r is %s" % (name, dtype, key, value.dtype))
         columns.append(value)
@@ -390,6 +400,14 @@ def summarise(times: Sequence[int]) -> Dict[str, Any]:
     return summary
 
 
+def by_row(order: Sequence[int], times: Sequence[int], rows: int) -> List[Optional[float]]:
+    """The median call of each of the user's samples in microseconds; None for one whose turn did not come."""
+    found: List[List[int]] = [[] for _ in range(rows)]
+    for row, nanoseconds in zip(order, times):
+        found[row].append(nanoseconds)
+    return [sorted(each)[len(each) // 2] / 1000 if each else None for each in found]
+
+
 def launch(options: argparse.Namespace) -> Dict[str, Any]:
     """One launch of ``options.model``; the dict that is printed."""
     if options.cpus and hasattr(os, "sched_setaffinity"):
@@ -427,12 +445,13 @@ def launch(options: argparse.Namespace) -> Dict[str, Any]:
     result: Dict[str, Any] = {"schema": SCHEMA, "mode": options.mode, "error": None}
     result.update(import_us=(imported - started) / 1000, init_us=(loaded - opening) / 1000, first_us=first / 1000)
     overhead = clock_cost()
-    turn = [0]
+    turn, order = [0], array.array("q")
 
     def step() -> int:
         if len(rows) > 1:  # data-dependent models: go through the user's samples, outside the timed part
             turn[0] = (turn[0] + 1) % len(rows)
             session.feed(rows[turn[0]])
+            order.append(turn[0])
         start = clock()
         invoke()
         return max(clock() - start - overhead, 1)
@@ -452,6 +471,7 @@ def launch(options: argparse.Namespace) -> Dict[str, Any]:
         gc.enable()
         result["warmup"] = {"calls": len(warm), "median_us": sorted(warm)[len(warm) // 2] / 1000}
         result["latency_us"] = summarise(times)
+        result["rows_us"] = by_row(order[-len(times) :], times, len(rows)) if len(rows) > 1 else []
     result["memory_kib"] = {"start": base, "runtime": empty, "ready": ready, "end": read_memory()}
     result["sentinel_us"] = None if before is None else {"before": before, "after": sentinel()}
     result["clock"] = {"overhead_ns": overhead, "resolution_ns": time.get_clock_info("perf_counter").resolution * 1e9}

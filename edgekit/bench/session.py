@@ -20,9 +20,11 @@ from edgekit.bench.budget import (
 )
 from edgekit.bench.compare import Comparison, Finding
 from edgekit.bench.execute import Arm, RunnerExecutor
+from edgekit.bench.exits import ExitCosts, exit_costs
 from edgekit.bench.headline import headlines, ratio
 from edgekit.bench.launch import Request
 from edgekit.bench.measurement import Measurement, condense
+from edgekit.bench.qemu.counting import Count
 from edgekit.bench.rounds import Executor, Progress, Stopping, instability, run_rounds
 from edgekit.bench.statistics import Change, Estimate, change_of
 from edgekit.bench.transport.base import Transport
@@ -130,6 +132,7 @@ def measure(
     for arm, own, headline in zip(arms, launches, headlines(launches, stopping.launches), strict=True):
         unstable = instability(own, headline, stopping) if request.mode != "soak" else ()
         result = condense(arm.artifact, request.mode, own, unstable, request.kernels, headline)
+        result = replace(result, exits=exit_costs(arm.artifact, arm.input, request.kernels, [one.rows_us for one in own]))
         results.append(_checked(result, device, place) if device else result)
     return Session(
         on=transport.name,
@@ -169,16 +172,17 @@ def examine(arms: Sequence[Arm], request: Request, *, cpu: str | None, device: D
         request=request,
         stopping=Stopping(),
         device=device,
-        results=tuple(_examined(arm, cpu, device, place) for arm in arms),
+        results=tuple(_examined(arm, request, cpu, device, place) for arm in arms),
     )
 
 
-def _examined(arm: Arm, cpu: str | None, device: Device | None, place: Place) -> Measurement:
+def _examined(arm: Arm, request: Request, cpu: str | None, device: Device | None, place: Place) -> Measurement:
     if not arm.artifact.is_file():
         raise InputError(f"no file '{arm.artifact}'", where="the command line", hint="check the path")
     from edgekit.bench import qemu
 
-    counted = qemu.count(arm.artifact, cpu) if cpu else None
+    exits = exit_costs(arm.artifact, arm.input, request.kernels)
+    counted = _by_samples(qemu.count(arm.artifact, cpu), exits) if cpu else None
     content = arm.artifact.read_bytes()
     result = Measurement(
         artifact=arm.artifact,
@@ -188,8 +192,14 @@ def _examined(arm: Arm, cpu: str | None, device: Device | None, place: Place) ->
         count=counted,
         output_sha256=counted.output_sha256 if counted else None,
         warnings=tuple(f"the runtime fell back to other kernels: {note}" for note in counted.notes) if counted else (),
+        exits=exits,
     )
     return _checked(result, device, place) if device else result
+
+
+def _by_samples(counted: Count, exits: ExitCosts | None) -> Count:
+    """The count with the rates of the user's samples in the place of those that the file names."""
+    return replace(counted, rates=exits.rates) if exits is not None and len(exits.rates) == len(counted.paths) else counted
 
 
 def place_of(name: str, facts: DeviceFacts, device: Device | None) -> Place:
@@ -215,7 +225,7 @@ def _checked(result: Measurement, device: Device, place: Place) -> Measurement:
     counted, planned = result.count, result.arena
     with contextlib.suppress(DeviceError):  # a tool that is missing: the check says so
         if counted is None and (budget.instructions or budget.mean_instructions) and cpu:
-            counted = qemu.count(result.artifact, cpu)
+            counted = _by_samples(qemu.count(result.artifact, cpu), result.exits)
     with contextlib.suppress(DeviceError):
         if planned is None and budget.arena_bytes:
             planned = micro.arena(result.artifact)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from edgekit.bench.budget import Verdict, check_instructions
-from edgekit.bench.output.words import paths_line
+from edgekit.bench.exits import exit_costs
+from edgekit.bench.output.words import exits_line, paths_line
 from edgekit.bench.qemu.counting import Count
+from edgekit.errors import InputError
 from edgekit.export.onnx.convert import export as export_onnx
 from edgekit.export.tflite.exporter import export
 from edgekit.formats.exit_rates import ExitRates
@@ -19,6 +22,7 @@ from edgekit.formats.tflite import paths as of_tflite
 from edgekit.ir import Graph
 from edgekit.ir.history import StepRecord
 from edgekit.runtime.artifact import Artifact
+from edgekit.runtime.exits_taken import exits_taken
 from edgekit.target import Budget, Device
 from tests.exits import exit_logits, network, samples
 
@@ -54,6 +58,41 @@ def test_files_carry_the_rates_of_the_step(graph: Graph) -> None:
         assert found == ExitRates((0.5, 0.3, 0.2), 40, "held_out")
     assert of_tflite.rates_of(export(graph)) is None is of_onnx.rates_of(export_onnx(graph))
     assert ExitRates.decode(b"[1]") is None is ExitRates.decode("{}")
+
+
+def test_a_file_tells_which_exit_answered_each_sample_in_its_runtime(graph: Graph) -> None:
+    x = samples(60)
+    with torch.no_grad():
+        exits = [exit_logits(graph, index).module().eval()(x) for index in range(3)]
+        answer = graph.module().eval()(x)
+    want = [next(i for i in range(3) if torch.equal(exits[i][row], answer[row])) for row in range(60)]
+    assert set(want) == {0, 1, 2}
+    for content in (export(graph), export_onnx(graph)):
+        found = exits_taken(content, x.numpy())
+        assert found is not None and found.exits == 3 and found.places.tolist() == want
+        assert np.abs(np.concatenate([row[0] for row in found.answers]) - answer.numpy()).max() < 1e-4
+    assert exits_taken(export(exit_logits(graph, 2)), x.numpy()) is None
+
+
+def test_what_samples_cost_is_by_the_exits_that_they_take(graph: Graph, tmp_path: Path) -> None:
+    x, labels = samples(40), np.zeros(40, np.int64)
+    (tmp_path / "net.tflite").write_bytes(export(graph))
+    np.savez(tmp_path / "samples.npz", x=x.numpy(), y=labels)  # channels first, as the network takes them
+    taken = exits_taken(export(graph), x.numpy())
+    assert taken is not None
+    rows = [(None, 90.0, 5.0)[place] for place in taken.places]
+    costs = exit_costs(tmp_path / "net.tflite", tmp_path / "samples.npz", "default", [rows, rows])
+    assert costs is not None and costs.samples == 40 and costs.rates == taken.rates and costs.us == (None, 90.0, 5.0)
+    assert costs.mean_us is None and costs.worst_us == 5.0, "nothing is made up for an exit that was not timed"
+    assert costs.top1 == pytest.approx(np.mean([row[0].argmax() == 0 for row in taken.answers]))
+    timed = replace(costs, rates=(0.5, 0.3, 0.2), us=(1.0, 2.0, 4.0))
+    assert timed.mean_us == pytest.approx(1.9) and timed.p90_us == 4.0
+    assert "mean 1.90 us, 90th percentile 4.00 us, worst 4.00 us" in exits_line("net", timed)
+    none = exit_costs(tmp_path / "net.tflite", None, "default")
+    assert none is not None and "--input" in exits_line("net", none)
+    np.savez(tmp_path / "other.npz", x=np.zeros((4, 7), np.float32))
+    with pytest.raises(InputError, match="wants shape"):
+        exit_costs(tmp_path / "net.tflite", tmp_path / "other.npz", "default")
 
 
 def _device(budget: Budget) -> Device:

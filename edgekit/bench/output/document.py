@@ -8,6 +8,7 @@ from typing import Any
 
 from edgekit.bench.budget import Check
 from edgekit.bench.compare import SCHEMA, Finding
+from edgekit.bench.exits import ExitCosts
 from edgekit.bench.launch import Memory
 from edgekit.bench.measurement import Latency, Measurement
 from edgekit.bench.qemu.counting import Count
@@ -65,6 +66,7 @@ def _result(result: Measurement) -> dict[str, Any]:
             "import_us": result.import_us,
             "memory": _memory(result.memory),
             "instructions": None if result.count is None else _count(result.count),
+            "exits": None if result.exits is None else _exits(result.exits),
             "arena": asdict(result.arena) if result.arena else None,
             "soak": None
             if result.soak is None
@@ -81,6 +83,11 @@ def _count(counted: Count) -> dict[str, Any]:
     """With what the exits of a file come to, where it has any."""
     found = asdict(counted) | {key: list(getattr(counted, key)) for key in ("calls", "notes", "paths", "rates")}
     return found | {"mean": counted.mean, "p90": counted.p90}
+
+
+def _exits(exits: ExitCosts) -> dict[str, Any]:
+    lists = {key: list(getattr(exits, key)) for key in ("rates", "top1_of_those", "us")}
+    return asdict(exits) | lists | {"mean_us": exits.mean_us, "p90_us": exits.p90_us, "worst_us": exits.worst_us}
 
 
 def _latency(latency: Latency | None) -> dict[str, Any] | None:

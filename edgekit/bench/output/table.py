@@ -7,7 +7,7 @@ from rich.console import Console
 from edgekit.bench.budget import Verdict
 from edgekit.bench.headline import Calls
 from edgekit.bench.measurement import Measurement
-from edgekit.bench.output.words import check_line, finding_line, interval, micros, pair_line, paths_line, size
+from edgekit.bench.output.words import check_line, exits_line, finding_line, interval, micros, pair_line, paths_line, size
 from edgekit.bench.session import Session
 
 _MODE = {"burst": "latency", "paced": "latency, paced", "cold": "cold start", "soak": "latency, soak"}
@@ -29,6 +29,9 @@ def lines_of(session: Session) -> list[tuple[str, str]]:
     counted = sorted({f"{r.count.cpu} with {r.count.runtime}" for r in session.results if r.count})
     lines += [("", f"instructions: per inference on an emulated {key}; a cost and not a time") for key in counted]
     lines += [("", paths_line(r.artifact.name, r.count)) for r in session.results if r.count and r.count.paths]
+    lines += [
+        ("", exits_line(r.artifact.name, r.exits)) for r in session.results if r.exits and (r.exits.samples or not r.count)
+    ]
     for result in session.results:
         lines += [(_STYLE[check.verdict], f"{result.artifact.name} {check_line(check)}") for check in result.checks]
     for finding in session.comparison.findings if session.comparison else ():

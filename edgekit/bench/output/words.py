@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgekit.bench.budget import Check, Verdict
 from edgekit.bench.compare import Finding
+from edgekit.bench.exits import ExitCosts
 from edgekit.bench.qemu.counting import Count
 from edgekit.bench.session import Pair
 from edgekit.bench.statistics import Change, Estimate
@@ -90,8 +91,24 @@ def finding_line(finding: Finding) -> str:
     return f"{where}: {finding.ratio.value - 1:+.1%}{span}: {said}"
 
 
+def exits_line(name: str, exits: ExitCosts) -> str:
+    """Where the user's samples leave, how many of them are right, and what their calls took."""
+    if not exits.samples:
+        return f"{name}: what a call takes depends on the sample, and random numbers leave somewhere; --input SAMPLES.npz"
+    shares = " / ".join(f"{100 * rate:.1f}" for rate in exits.rates)
+    line = f"{name}: of {exits.samples:,} samples {shares} % leave at its exits, the whole network last"
+    if exits.top1 is not None:
+        of_those = " / ".join("-" if top1 is None else f"{top1:.4f}" for top1 in exits.top1_of_those)
+        line += f"; top-1 {exits.top1:.4f}, of those {of_those}"
+    if exits.us:
+        line += f"; calls that leave there take {' / '.join(micros(us) for us in exits.us)}"
+    if exits.mean_us is not None:
+        line += f": mean {micros(exits.mean_us)}, 90th percentile {micros(exits.p90_us)}, worst {micros(exits.worst_us)}"
+    return line
+
+
 def paths_line(name: str, counted: Count) -> str:
-    """What the paths through a file with early exits cost, and a sample by the rates that the file names."""
+    """What the paths through a file with early exits cost, and a sample by the rates of the count."""
     paths = " / ".join(f"{cost:,}" for cost in counted.paths)
     line = f"{name}: instructions by the exit that answers: {paths}; the column shows the worst"
     if counted.mean is None or counted.p90 is None:

@@ -35,7 +35,7 @@ class Count:
         output_sha256: hash of the first call's outputs.
         notes: what the runtime complained about that means other kernels than usual (through Python it goes on without them).
         paths: per inference of each exit of a file with early exits, the whole network last; ``per_inference`` is the worst.
-        rates: share of samples that leave there, as the file says; empty where it says nothing.
+        rates: share of samples that leave there, as the file says, or of the user's samples; empty where neither is known.
     """
 
     per_inference: int

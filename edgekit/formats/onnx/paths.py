@@ -24,13 +24,39 @@ def forced_paths(data: bytes) -> list[bytes]:
         import onnx
     except ImportError:
         return []
-    try:
-        count = len(_chain(onnx.load_model_from_string(data).graph))
-    except Exception as error:  # protobuf's error class depends on its backend
-        raise InputError(
-            f"this is not an ONNX file, or it is damaged: {error}", hint="copy or download the file again"
-        ) from error
+    count = len(_chain(_opened(onnx, data).graph))
     return [_forced(onnx, data, index) for index in range(count + 1)] if count else []
+
+
+def telling(data: bytes) -> tuple[bytes, int] | None:
+    """As ``edgekit.formats.tflite.paths.telling``; None also where the package onnx is not installed.
+
+    Raises:
+        InputError: not an ONNX file, or a damaged one.
+    """
+    try:
+        import onnx
+    except ImportError:
+        return None
+    model = _opened(onnx, data)
+    levels = [graph for graph, _ in _chain(model.graph)]
+    for index, graph in reversed(list(enumerate(levels))):
+        choice = next(node for node in graph.node if node.op_type == "If")
+        branches = {attribute.name: attribute.g for attribute in choice.attribute}
+        _say(onnx, branches["then_branch"], index)
+        if index == len(levels) - 1:
+            _say(onnx, branches["else_branch"], index + 1)
+        choice.output.append(f"{choice.output[0]}/exit")
+        graph.output.append(onnx.helper.make_tensor_value_info(choice.output[-1], onnx.TensorProto.INT32, [1]))
+    return (bytes(model.SerializeToString(deterministic=True)), len(levels) + 1) if levels else None
+
+
+def _say(onnx: Any, branch: Any, exit: int) -> None:
+    """A branch gives a number as its last output."""
+    name = f"{branch.output[0].name}/says"
+    branch.node.append(onnx.helper.make_node("Constant", [], [name], value_ints=[exit]))
+    branch.node.append(onnx.helper.make_node("Cast", [name], [f"{name}/int32"], to=onnx.TensorProto.INT32))
+    branch.output.append(onnx.helper.make_tensor_value_info(f"{name}/int32", onnx.TensorProto.INT32, [1]))
 
 
 def rates_of(data: bytes) -> ExitRates | None:
@@ -39,6 +65,15 @@ def rates_of(data: bytes) -> ExitRates | None:
 
     entries = {entry.key: entry.value for entry in onnx.load_model_from_string(data).metadata_props}
     return ExitRates.decode(entries.get(EXITS_KEY))
+
+
+def _opened(onnx: Any, data: bytes) -> Any:
+    try:
+        return onnx.load_model_from_string(data)
+    except Exception as error:  # protobuf's error class depends on its backend
+        raise InputError(
+            f"this is not an ONNX file, or it is damaged: {error}", hint="copy or download the file again"
+        ) from error
 
 
 def _chain(graph: Any) -> list[tuple[Any, Any]]:
