@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import numpy_helper
-from onnx.backend.test.case.node import collect_testcases
+from onnx.backend.test.case import node
 from onnx.backend.test.loader import load_model_tests
 
 #: Kinds of recorded models. (``real`` are downloads, and not in the package.)
@@ -38,11 +39,15 @@ class Case:
     atol: float
 
 
-def node_cases() -> list[Case]:
-    """Cases of single operators, of their expansions into functions, and of training operators."""
+def node_cases(files: Sequence[str] | None = None) -> list[Case]:
+    """Cases of single operators, of their expansions into functions, and of training operators.
+
+    Args:
+        files: import no more of the generator than these files, such as ``conv``: all of it takes many seconds.
+    """
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # the generator divides by zero on purpose
-        made = collect_testcases(None)
+        made = node.collect_testcases(None) if files is None else _imported(files)
     by_name = {case.name: case for case in made}
     return [
         Case(
@@ -55,6 +60,13 @@ def node_cases() -> list[Case]:
         )
         for case in made
     ]
+
+
+def _imported(files: Sequence[str]) -> list[Any]:
+    """What the generator's files have made so far, these among them: it makes its cases while it is imported."""
+    for file in files:
+        importlib.import_module(f"{node.__name__}.{file}")
+    return list(node._NodeTestCases)
 
 
 def _plain(data: Any) -> Any:

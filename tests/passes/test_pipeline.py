@@ -17,11 +17,10 @@ from edgekit.passes import DECOMPOSE, EXACT, Pass, PassRecord, Rewrite, Skip, ru
 from edgekit.passes.decompose_activations import DECOMPOSE_FOR_INTEGERS
 from tests.passes.random_networks import network
 from tests.rewrites import assert_same_outputs
+from tests.seeds import seeds
 
-SEEDS = range(60)
 
-
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", seeds(60, always=20))
 def test_the_exact_passes_keep_the_function_of_random_networks(seed: int) -> None:
     before = network(seed)
     text, data = to_text(before), {v.name: v.tensor.detach().clone() for v in before.constants()}
@@ -41,7 +40,7 @@ def test_the_exact_passes_keep_the_function_of_random_networks(seed: int) -> Non
         assert_same_outputs(before, after, batch=batch, tolerance=2e-5)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", seeds(12, always=6))
 def test_every_pass_alone_keeps_the_function_too(seed: int) -> None:
     before = network(seed, steps=20)
     for step in (*EXACT, *DECOMPOSE, *DECOMPOSE_FOR_INTEGERS):
@@ -50,7 +49,7 @@ def test_every_pass_alone_keeps_the_function_too(seed: int) -> None:
         assert_same_outputs(before, after, batch=3, tolerance=2e-5)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", seeds(12, always=6))
 def test_a_second_run_finds_nothing_more(seed: int) -> None:
     once, _ = run_passes(network(seed), EXACT)
     twice, records = run_passes(once, EXACT)
