@@ -17,9 +17,9 @@ from edgekit.compress.early_exit.apart import require_apart
 from edgekit.compress.early_exit.automatic import candidates, choose_places
 from edgekit.compress.early_exit.calibration import fit_temperature, negative_log_likelihood
 from edgekit.compress.early_exit.ensemble import blend, fit_weights
-from edgekit.compress.early_exit.frozen import attach, train_heads
+from edgekit.compress.early_exit.frozen import train_heads
 from edgekit.compress.early_exit.head import Head
-from edgekit.compress.early_exit.heads import prefix_for
+from edgekit.compress.early_exit.heads import attach, prefix_for
 from edgekit.compress.early_exit.joint import train_together
 from edgekit.compress.early_exit.observing import Observed, evaluation, held_out
 from edgekit.compress.early_exit.places import answer, find

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from edgekit.compress.early_exit.calibration import fit_temperature
-from edgekit.compress.early_exit.frozen import attach
+from edgekit.compress.early_exit.heads import attach
 from edgekit.compress.early_exit.observing import held_out
 from edgekit.compress.early_exit.places import Place, cost, cuts
 from edgekit.compress.early_exit.policy import Goal, choose, worth

@@ -1,8 +1,7 @@
 """Heads on a network that stays as it is.
 
-What heads read of the training samples is computed once, and the heads are trained on that: means where they begin with
-pooling, the values themselves before a convolution. Where that is more than memory should hold, and where samples are
-augmented, the frozen network runs in every step, as far as the last exit.
+They are trained on what they read of the training samples (`features`). Where that is more than memory should hold, and where
+samples are augmented anew in every step, the frozen network runs in every step, as far as the last exit.
 """
 
 from __future__ import annotations
@@ -10,48 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
 from torch import Tensor, nn
 
 from edgekit.compress.context import Context
+from edgekit.compress.early_exit.features import are_kept, on_features
 from edgekit.compress.early_exit.head import Head
-from edgekit.compress.early_exit.heads import classifier, deepened, pooled, prefix_for
+from edgekit.compress.early_exit.heads import attach, prefix_for
 from edgekit.compress.early_exit.hints import Hint, hinted, read_by_last_layer
-from edgekit.compress.early_exit.objective import ExitLoss, no_classes
-from edgekit.compress.early_exit.observing import values_of
+from edgekit.compress.early_exit.objective import ExitLoss
 from edgekit.compress.early_exit.step import EarlyExit
-from edgekit.ir import Graph, Value, ops
-from edgekit.ir.types import N, TensorType
+from edgekit.ir import Graph, ops
 from edgekit.train.batches import Feeding, Samples
 from edgekit.train.loop import train
 from edgekit.train.stacked import Stacked
 from edgekit.train.trained import Trained
-
-#: Bytes of what heads read of all training samples, above which they are not kept in memory.
-_MOST_KEPT = 1 << 30
-
-
-def attach(
-    graph: Graph, places: Sequence[Value], classes: int, heads: Sequence[Head], seed: int, source: Graph | None = None
-) -> list[Value]:
-    """Puts new heads at places of a graph; their logits. Parameters are called ``exits.0.weight`` and so on (`prefix_for`).
-
-    Args:
-        graph: gets the heads.
-        places: values in it.
-        classes: of the logits.
-        heads: one for each place.
-        seed: of their weights.
-        source: the network whose layers heads copy; the graph itself by default.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    prefix = prefix_for(source or graph)
-    found = []
-    for number, (value, head) in enumerate(zip(places, heads, strict=True)):
-        name = f"{prefix}.{number}"
-        features = pooled(graph, deepened(graph, value, head, name, source or graph, generator), head, name)
-        found.append(classifier(graph, features, classes, name, generator))
-    return found
 
 
 def train_heads(
@@ -81,10 +52,11 @@ def train_heads(
     values = {value.name: value for value in graph.values()}
     classes = int(values[end].tensor_shape[1])
     settings = replace(step.settings(), validation=0.0, patience=0)
-    kept = _is_kept(step, own, values, places, samples.count)
+    kept = are_kept(step, own, [values[name] for name in places], samples.count)
     standards: list[tuple[Tensor, Tensor]] = []
     if kept:
-        heads, source, standards, hints = _on_features(step, own, graph, places, end, classes, samples, feeding)
+        heads, source, standards, hints = on_features(step, own, graph, places, end, samples, feeding)
+        settings = replace(settings, augment="none")
     else:
         (heads, hints), source = _on_network(step, own, graph, places, end, classes), data
         if isinstance(samples, Stacked):
@@ -122,75 +94,6 @@ def _chosen(samples: Stacked) -> object:
     """The training data without what is held out."""
     inputs = tuple(x[samples.chosen].numpy() for x in samples.inputs)
     return (inputs, samples.targets[0][samples.chosen].numpy()) if samples.targets else inputs
-
-
-def _is_kept(step: EarlyExit, own: Sequence[Head], values: dict[str, Value], places: Sequence[str], samples: int) -> bool:
-    read = zip((values[name] for name in places), own, strict=True)
-    numbers = sum(v.type.numel() if head.convolves else v.tensor_shape[1] * head.pool**2 for v, head in read)
-    return step.settings().augment == "none" and 4 * numbers * samples <= _MOST_KEPT
-
-
-def _on_features(
-    step: EarlyExit,
-    own: Sequence[Head],
-    graph: Graph,
-    places: Sequence[str],
-    end: str,
-    classes: int,
-    samples: Samples,
-    feeding: Feeding,
-) -> tuple[Graph, object, list[tuple[Tensor, Tensor]], tuple[Hint, ...]]:
-    """A graph of the heads alone, and what they read of every training sample, standardised; by what mean and scale; hints.
-
-    What the network says of the samples stands behind that: the features of its last layer for hints, then its answers.
-    """
-    whole = graph.copy()
-    values = {value.name: value for value in whole.values()}
-    _refuse_unreadable(step, own, graph, places, classes)
-    features = [
-        values[name] if head.convolves else pooled(whole, values[name], head, f"exits.{number}")
-        for number, (name, head) in enumerate(zip(places, own, strict=True))
-    ]
-    told = [read_by_last_layer(values[end])] if any(head.hint for head in own) else []
-    told += [values[end]] if step.self_distillation else []
-    read, targets = values_of(whole, [*features, *told], samples.batches(0), feeding)
-    if not targets:
-        raise no_classes(None)
-    standards = [_standard(x, head) for x, head in zip(read, own, strict=False)]
-    for x, (mean, scale) in zip(read, standards, strict=False):
-        around = [1] * (x.dim() - 2)
-        x.sub_(mean.reshape(1, -1, *around)).div_(scale.reshape(1, -1, *around))
-    heads, prefix = Graph("exits"), prefix_for(graph)
-    generator = torch.Generator().manual_seed(step.settings().seed)
-    inputs = [heads.add_input(f"x{number}", TensorType(x.dtype, (N, *x.shape[1:]))) for number, x in enumerate(read)]
-    for number, (value, head) in enumerate(zip(inputs, own, strict=False)):
-        name = f"{prefix}.{number}"
-        if head.convolves:
-            value = pooled(heads, deepened(heads, value, head, name, graph, generator), head, name)
-        heads.outputs.append(classifier(heads, value, classes, name, generator))
-    hints = hinted(own, heads.outputs, values[end])
-    return heads, (tuple(x.numpy() for x in read), torch.cat(targets).numpy()), standards, hints
-
-
-def _refuse_unreadable(step: EarlyExit, own: Sequence[Head], graph: Graph, places: Sequence[str], classes: int) -> None:
-    """Raises what attaching the heads to the network would: a graph of heads alone does not know what sequences hold."""
-    scratch = graph.copy()
-    values = {value.name: value for value in scratch.values()}
-    attach(scratch, [values[name] for name in places], classes, own, step.settings().seed)
-
-
-def _standard(x: Tensor, head: Head) -> tuple[Tensor, Tensor]:
-    """Mean and scale of features (samples, features) or channels, which the trained layer takes into its weights.
-
-    What hardly varies counts as a tenth of the mean deviation, so that no weight explodes. A convolution meets zeros at its
-    edges, so what it reads keeps its mean. Copied layers read what they are used to, and stages have norms of their own.
-    """
-    if not head.standardises:
-        return torch.zeros(x.shape[1]), torch.ones(x.shape[1])
-    over = [0, *range(2, x.dim())]
-    deviations = x.std(over)
-    mean = torch.zeros_like(deviations) if head.channels else x.mean(over)
-    return mean, deviations.clamp_min(max(0.1 * float(deviations.mean()), 1e-6))
 
 
 def _on_network(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -23,6 +25,29 @@ def prefix_for(graph: Graph) -> str:
     while any(name.split(".")[0] == word for name in graph.state):
         word = f"early_{word}"
     return word
+
+
+def attach(
+    graph: Graph, places: Sequence[Value], classes: int, heads: Sequence[Head], seed: int, source: Graph | None = None
+) -> list[Value]:
+    """Puts new heads at places of a graph; their logits. Parameters are called ``exits.0.weight`` and so on (`prefix_for`).
+
+    Args:
+        graph: gets the heads.
+        places: values in it.
+        classes: of the logits.
+        heads: one for each place.
+        seed: of their weights.
+        source: the network whose layers heads copy; the graph itself by default.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    prefix = prefix_for(source or graph)
+    found = []
+    for number, (value, head) in enumerate(zip(places, heads, strict=True)):
+        name = f"{prefix}.{number}"
+        features = pooled(graph, deepened(graph, value, head, name, source or graph, generator), head, name)
+        found.append(classifier(graph, features, classes, name, generator))
+    return found
 
 
 def pooled(graph: Graph, value: Value, head: Head, name: str) -> Value:

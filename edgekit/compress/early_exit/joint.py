@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from edgekit.compress.context import Context
-from edgekit.compress.early_exit.frozen import attach
 from edgekit.compress.early_exit.head import Head
+from edgekit.compress.early_exit.heads import attach
 from edgekit.compress.early_exit.hints import hinted, read_by_last_layer
 from edgekit.compress.early_exit.objective import ExitLoss
 from edgekit.compress.early_exit.step import EarlyExit

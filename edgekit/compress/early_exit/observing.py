@@ -63,9 +63,13 @@ class Observed:
 
 
 def values_of(
-    graph: Graph, values: Sequence[Value], batches: Iterable[Batch], feeding: Feeding
+    graph: Graph,
+    values: Sequence[Value],
+    batches: Iterable[Batch],
+    feeding: Feeding,
+    dtypes: Sequence[torch.dtype] | None = None,
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Some values of a graph in evaluation mode, samples first, and the targets of the batches."""
+    """Some values of a graph in evaluation mode, samples first, in float32 or as said; and the targets of the batches."""
     shown = graph.copy()
     names = [value.name for value in values]
     by_name = {value.name: value for value in shown.values()}
@@ -74,12 +78,20 @@ def values_of(
     module = shown.module().eval()
     rows: list[list[torch.Tensor]] = [[] for _ in values]
     targets: list[torch.Tensor] = []
+    kept_as = dtypes or [torch.float32] * len(values)
     with torch.no_grad():
         for batch in batches:
-            for row, tensor in zip(rows, module.run(feeding.inputs(batch)), strict=True):
-                row.append(tensor.float())
+            for row, tensor, dtype in zip(rows, module.run(feeding.inputs(batch)), kept_as, strict=True):
+                row.append(tensor.to(dtype))
             targets += batch.targets[:1]
-    return [torch.cat(row) if row else torch.empty(0) for row in rows], targets
+    return [_joined(row) for row in rows], targets
+
+
+def _joined(parts: list[torch.Tensor]) -> torch.Tensor:
+    """One tensor of all parts, which are forgotten: there may be gigabytes of them."""
+    whole = torch.cat(parts) if parts else torch.empty(0)
+    parts.clear()
+    return whole
 
 
 def observe(

@@ -54,6 +54,10 @@ class EarlyExit:
         training: other settings; by default Adam with lr = 0.002 for heads, gradient descent with lr = 0.01 for all. Its
             ``epochs`` do not count; its ``validation`` is the share of the training data on which temperatures and thresholds
             are chosen.
+        views: of frozen networks whose samples are augmented (``training``): so many altered versions of every sample are made
+            once, with what heads read of them, and an epoch goes through all of these. Heads see fewer different samples, and
+            many more in the same time: the network runs ``views`` times over the data, not in every epoch. 0: new ones in
+            every step.
         ensemble: every exit, the last too, adds to its logits the answer of the exit before, weighted by what makes the
             negative log likelihood least (Zero Time Waste, arXiv:2106.05409): it costs next to nothing.
         held_out_augment: how samples are changed before temperatures, weights and thresholds are chosen on them, in three
@@ -79,6 +83,7 @@ class EarlyExit:
     temperature: float = 3.0
     epochs: int = 10
     training: Training | None = None
+    views: int = 0
     ensemble: bool = False
     held_out_augment: str = "none"
     score: str = "confidence"
@@ -107,6 +112,14 @@ class EarlyExit:
         _OWN.number("caution", self.caution, "0 or more standard errors", "caution = 2.0", least=0)
         _OWN.whole("epochs", self.epochs, 1, "epochs = 10")
         _OWN.whole("exits", self.exits, 1, "exits = 2")
+        _OWN.whole("views", self.views, 0, "views = 6")
+        if self.views and not self.freeze:
+            raise _OWN.refusal(
+                "views", "'views' keep what a frozen network says, and here it changes", "views = 0, or freeze = true"
+            )
+        if self.views and self.settings().augment == "none":
+            what = "'views' are altered versions of samples, and nothing alters them"
+            raise _OWN.refusal("views", what, 'training = { augment = "flip_crop" }, or views = 0')
         self._check_weights()
         self._check_heads()
         if not is_reference(self.held_out_augment):

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 import edgekit as ek
 from edgekit import Unsupported, UsageError
-from edgekit.compress.early_exit.frozen import attach
+from edgekit.compress.early_exit.heads import attach
 from edgekit.compress.early_exit.places import cost
 from edgekit.export.tflite.exporter import export
 from edgekit.ir import Graph, ops
