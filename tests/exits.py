@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import nn
 
@@ -57,6 +59,11 @@ def exit_logits(graph: Graph, index: int) -> Graph:
 
 def network(score: str = "confidence", temperatures: tuple[float, ...] = TEMPERATURES) -> Graph:
     """The float graph, with thresholds between the middle two scores of 200 samples: about half of them leave at each exit."""
+    return _network(score, temperatures).copy()
+
+
+@cache
+def _network(score: str, temperatures: tuple[float, ...]) -> Graph:
     torch.manual_seed(0)
     graph = load(Exits().eval(), example_inputs=(torch.randn(2, 3, 16, 16),))
     x = samples(200)
