@@ -205,6 +205,8 @@ def _in_float(
     graph, records = run_passes(prepared.graph, _exact(target))
     tied = None if within is None or plan.default.weights != "float32" else tie(graph, within)
     graph = graph if tied is None else tied.graph
+    if target.exporter == "tflite" and getattr(prepared.graph.source, "floats_beside_integers", False):
+        _as_floats(graph)
     policy, reduced = _POLICIES[target.runtime], graph
     layers = Layers(graph, plan, policy)
     if any(precision.weights in ("int8", "int4") for precision in plan.precisions()):
@@ -216,6 +218,14 @@ def _in_float(
     notes, warnings = (idle, ()) if elsewhere else ((), idle)
     notes += unreduced(reduced, target)
     return Lowered(reduced, graph, records, warnings=(*types.warnings, *warnings), notes=notes, tied=tied)
+
+
+def _as_floats(graph: Graph) -> None:
+    """Makes weights that the source stores as integers the floats that it computes with: TFLite's kernels would round the
+    activations beside them.
+    """
+    for value in graph.constants():
+        value.quant = None
 
 
 def _require_no_choice(settings: QuantizationSettings, target: Target) -> None:

@@ -6,16 +6,19 @@ carry ``quant``; an ``identity`` stands where integers and real numbers meet.
 
 from __future__ import annotations
 
+from edgekit.frontend.around_zero import choose_anew, match_bias
 from edgekit.ir import Graph, Node, QuantParams, Value, ops
+from edgekit.ir.integer.expressible import averages_in_integers, resizes_by_ratio
 from edgekit.passes import run_passes
 from edgekit.passes.fuse_activation import FuseActivation
 
 #: Layers whose weights must be integers as well.
 _WEIGHTED = (ops.Conv1d, ops.Conv2d, ops.ConvTranspose1d, ops.ConvTranspose2d, ops.Linear)
-#: Ops that integers pass through as they are.
-_MOVING = (
+#: Ops whose results have the scale of what they read.
+_KEEPING = (
     ops.Reshape, ops.Permute, ops.Slice, ops.Split, ops.Gather, ops.Expand, ops.Tile, ops.Flip, ops.Roll, ops.PixelShuffle,
-    ops.PixelUnshuffle, ops.MaxPool1d, ops.MaxPool2d, ops.Amax, ops.Relu, ops.Relu6, ops.Clamp,
+    ops.PixelUnshuffle, ops.MaxPool1d, ops.MaxPool2d, ops.AvgPool1d, ops.AvgPool2d, ops.Amax, ops.Relu, ops.Relu6, ops.Clamp,
+    ops.Resize,
 )  # fmt: skip
 #: What edgekit's own files call the real numbers before a pair.
 _BEFORE = "/real"
@@ -26,7 +29,7 @@ _FIXED: dict[type[ops.Op], tuple[float, int]] = {
     ops.Tanh: (1 / 128, 0),
 }
 #: Ops that all integer targets have with scales of their own at every end.
-_COMPUTING = (*_WEIGHTED, ops.Add, ops.Mul, ops.Mean, ops.AvgPool1d, ops.AvgPool2d, ops.Matmul)
+_COMPUTING = (*_WEIGHTED, ops.Add, ops.Mul, ops.Mean, ops.Matmul, ops.LeakyRelu)
 
 
 def absorb(graph: Graph) -> Graph:
@@ -34,6 +37,7 @@ def absorb(graph: Graph) -> Graph:
     its scales are fused into the layer.
     """
     if not any(_is_pair(node) for node in graph.nodes):
+        _put_around_zero(graph)
         return graph
     graph, _ = run_passes(graph, (FuseActivation(),))
     for node in list(graph.nodes):
@@ -43,8 +47,25 @@ def absorb(graph: Graph) -> Graph:
         if not isinstance(node.op, ops.Identity):
             _complete(node)
             _settle(graph, node)
+    _put_around_zero(graph)
     graph.sort()
     return graph
+
+
+def _put_around_zero(graph: Graph) -> None:
+    """No kernel takes weights around another number than zero: beside integers they are rounded anew, beside floats they are
+    floats.
+    """
+    for node in graph.nodes:
+        weight = node.input(1) if isinstance(node.op, _WEIGHTED) else None
+        if weight is None or weight.quant is None or not any(weight.quant.zero_point):
+            continue
+        if node.input(0).quant is None:
+            weight.quant = None
+            continue
+        plain = isinstance(node.op, ops.Conv1d | ops.Conv2d)
+        choose_anew(graph, weight, 0 if plain else None)
+        match_bias(node.input(0), weight, node.optional(2))
 
 
 def _is_pair(node: Node) -> bool:
@@ -93,11 +114,12 @@ def _settle(graph: Graph, node: Node) -> None:
     if not any(v.quant is not None for v in (*given, *made)):
         return
     if _is_integer(node, given, made):
-        first = given[0].quant
-        if isinstance(node.op, _MOVING):
-            for value in made:
-                if value.quant != first:
-                    _behind(graph, node, value, first)
+        if isinstance(node.op, ops.Concat):
+            _under_one_scale(graph, node, made[0].quant)
+        kept = given[0].quant if isinstance(node.op, _KEEPING) else _fixed(node)
+        for value in made:
+            if kept is not None and value.quant != kept:
+                _behind(graph, node, value, kept)
         return
     for value in given:
         if value.quant is not None:
@@ -111,16 +133,42 @@ def _settle(graph: Graph, node: Node) -> None:
 
 
 def _is_integer(node: Node, given: list[Value], made: list[Value]) -> bool:
-    if not given or any(v.quant is None for v in (*given, *made)):
-        return False
-    if type(node.op) in _FIXED:
-        scale, zero = _FIXED[type(node.op)]
-        return made[0].quant == QuantParams("int8", (scale,), (zero,)) and given[0].quant is not None
-    if not isinstance(node.op, (*_MOVING, *_COMPUTING)):
+    if not given or any(v.quant is None for v in (*given, *made)) or not _is_expressible(node):
         return False
     constants = [v for v in node.inputs if v is not None and v.is_constant and v.type.is_float]
     kinds = {v.quant.dtype for v in (*given, *made) if v.quant is not None}
+    if isinstance(node.op, tuple(_FIXED)):
+        return kinds == {"int8"}
+    if not isinstance(node.op, (*_KEEPING, *_COMPUTING, ops.Concat)):
+        return False
     return kinds in ({"int8"}, {"int16"}) and all(v.quant is not None for v in constants)
+
+
+def _is_expressible(node: Node) -> bool:
+    """Integer kernels can be told this form of a pool or resize."""
+    sizes, outs = node.input(0).shape[2:], node.output.shape[2:]
+    if isinstance(node.op, ops.AvgPool1d | ops.AvgPool2d):
+        return averages_in_integers(node.op, sizes, outs)
+    return not isinstance(node.op, ops.Resize) or node.op.mode == "nearest" or resizes_by_ratio(node.op, sizes)
+
+
+def _fixed(node: Node) -> QuantParams | None:
+    """The scale that integer kernels of this op have at their end."""
+    if type(node.op) not in _FIXED:
+        return None
+    scale, zero = _FIXED[type(node.op)]
+    return QuantParams("int8", (scale,), (zero,))
+
+
+def _under_one_scale(graph: Graph, node: Node, quant: QuantParams | None) -> None:
+    """Brings what is joined to the scale of the result."""
+    for index, value in enumerate(node.inputs):
+        if value is not None and value.quant != quant and not value.is_constant:
+            made = graph.add(
+                ops.Identity(), value, name=f"{value.name}/rescaled", where=node.where, before=node, types=[value.type]
+            )
+            made.quant = quant
+            graph.set_input(node, index, made)
 
 
 def _real(graph: Graph, value: Value, reader: Node) -> Value:

@@ -10,6 +10,7 @@ from edgekit.errors import EdgekitError, InputError
 from edgekit.frontend.call_signature import call_signature
 from edgekit.frontend.onnx.absorb import absorb
 from edgekit.frontend.onnx.inputs import input_types
+from edgekit.frontend.onnx.integer_operators import with_real_operators
 from edgekit.frontend.onnx.parameters import make_state
 from edgekit.frontend.onnx.read import opset_of, read_model
 from edgekit.frontend.onnx.source_file import source_of
@@ -92,6 +93,7 @@ def graph_of_model(
     batch_axes: Mapping[str, int | None] | None = None,
 ) -> Graph:
     """The graph of a ``ModelProto`` that ``read_model`` checked; see ``graph_of_file``."""
+    model = with_real_operators(model, folder, where)
     graph = Graph(name)
     stored = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in stored]

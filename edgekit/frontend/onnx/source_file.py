@@ -23,6 +23,9 @@ class SourceFile:
     ONNX Runtime loads it on the first call: what was read and checked, written anew; a file with external data from its path.
     """
 
+    #: Where weights are integers and activations floats, it computes with the floats that they stand for.
+    floats_beside_integers = True
+
     def __init__(self, model: Any, path: Path, graph: Graph, *, one_by_one: bool) -> None:
         """``one_by_one``: the file takes one sample a call, and the graph any number."""
         self._model, self._path, self._one_by_one = model, path, one_by_one

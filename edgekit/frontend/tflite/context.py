@@ -13,10 +13,10 @@ from torch import nn
 from edgekit.errors import InputError
 from edgekit.formats.tflite.model import Model, Operator, Subgraph, Tensor
 from edgekit.formats.tflite.schema_generated import ActivationFunctionType
+from edgekit.frontend.around_zero import choose_anew, match_bias
 from edgekit.frontend.lowering import GraphLowering
 from edgekit.frontend.tflite.held import Held, Sizes, channels_first, plain
 from edgekit.frontend.tflite.names import layer_name
-from edgekit.frontend.tflite.unsigned import match_bias, signed
 from edgekit.ir import Graph, Node, Value, Where, ops
 from edgekit.ir.ops import Op
 from edgekit.ir.quant import QuantParams
@@ -218,7 +218,8 @@ class Lowering(GraphLowering):
         """
         if bias is not None and bias.shape != (weight.shape[axis],):
             raise self.damaged(f"a bias {list(bias.shape)} beside a weight {list(weight.shape)}")
-        signed(self.graph, weight, axis)
+        if weight.quant is not None and weight.quant.dtype == "uint8":
+            choose_anew(self.graph, weight, axis if weight.type.rank == 4 else None)
         made = None if bias is None else self.parameter(self.plain(bias), "bias")
         match_bias(x, weight, made)
         return made

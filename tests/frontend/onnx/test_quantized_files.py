@@ -17,7 +17,7 @@ from torch import nn
 import edgekit as ek
 from edgekit.ir import Graph, ops
 from edgekit.runtime.onnx_runtime import OnnxRuntime
-from tests.frontend.onnx.models import array, assert_as_in_runtime, load, model, node, rand, run
+from tests.frontend.onnx.models import array, assert_as_in_runtime, load, model, node, rand, run, save
 from tests.frontend.onnx.test_round_trips import exported_by_torch
 
 torch.set_num_threads(1)
@@ -65,25 +65,33 @@ def test_edgekits_own_integers_come_back(network: nn.Module, tmp_path: Path) -> 
         torch.testing.assert_close(got, wanted, rtol=0, atol=1.01 / 256)
 
 
-@pytest.mark.parametrize("kind", ["QUInt8", "QInt8"])
-def test_a_file_of_onnx_runtimes_own_quantiser_loads(network: nn.Module, tmp_path: Path, kind: str) -> None:
+def quantized_by_onnx_runtime(network: nn.Module, folder: Path, form: str, kind: str, **options: Any) -> Path:
+    """A file of ONNX Runtime's own quantiser."""
     if importlib.util.find_spec("onnxruntime.quantization") is None:
         pytest.skip("this onnxruntime has no quantiser")
     from onnxruntime import quantization as ort
 
+    source, target = folder / "float.onnx", folder / "int8.onnx"
+    source.write_bytes(exported_by_torch(network, (rand(2, 1, 8, 8),)))
+    name = onnx.load(source).graph.input[0].name
+
     class Reader(ort.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.rows = iter([{"x0": rand(1, 1, 8, 8, seed=seed).numpy()} for seed in range(32)])
+            self.rows = iter([{name: rand(1, 1, 8, 8, seed=seed).numpy()} for seed in range(32)])
 
         def get_next(self) -> Any:
             return next(self.rows, None)
 
-    source, target = tmp_path / "float.onnx", tmp_path / "int8.onnx"
-    source.write_bytes(exported_by_torch(network, (rand(2, 1, 8, 8),)))
     ort.quantize_static(
-        source, target, Reader(), quant_format=ort.QuantFormat.QDQ, per_channel=True, reduce_range=False,
-        activation_type=getattr(ort.QuantType, kind), weight_type=ort.QuantType.QInt8,
+        source, target, Reader(), quant_format=getattr(ort.QuantFormat, form), reduce_range=False,
+        activation_type=getattr(ort.QuantType, kind), weight_type=ort.QuantType.QInt8, **options,
     )  # fmt: skip
+    return target
+
+
+@pytest.mark.parametrize("kind", ["QUInt8", "QInt8"])
+def test_a_file_of_onnx_runtimes_own_quantiser_loads(network: nn.Module, tmp_path: Path, kind: str) -> None:
+    target = quantized_by_onnx_runtime(network, tmp_path, "QDQ", kind, per_channel=True)
     graph = ek.load(target)
     graph.verify()
     x = rand(16, 1, 8, 8, seed=99)
@@ -93,6 +101,105 @@ def test_a_file_of_onnx_runtimes_own_quantiser_loads(network: nn.Module, tmp_pat
     held = [n for n in graph.nodes if isinstance(n.op, ops.Conv2d | ops.Linear)]
     assert len(held) == 3 and all(n.output.quant is not None and n.input(1).quant is not None for n in held)
     assert {q.dtype for q in scales(graph).values()} <= {"int8", "int32"}
+
+
+class Branches(nn.Module):
+    """What ONNX Runtime has integer operators for: a sum, a product, a join of two scales, pools and activations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.deep = nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1, groups=8)
+        self.join, self.gate, self.head = nn.Conv2d(16, 12, 1), nn.Conv2d(12, 12, 1), nn.Linear(48, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = F.relu(self.first(x))
+        z = F.leaky_relu(self.deep(y), 0.1) + y
+        z = F.avg_pool2d(F.relu(self.join(torch.cat([z, F.max_pool2d(y, 3, 1, 1)], 1))), 2)
+        z = z * torch.sigmoid(self.gate(z.mean((2, 3), keepdim=True)))
+        return self.head(F.max_pool2d(z, 2).flatten(1)).softmax(1)
+
+
+@pytest.mark.parametrize(("kind", "per_channel"), [("QUInt8", True), ("QInt8", False)])
+def test_operators_on_integers_keep_their_scales(tmp_path: Path, kind: str, per_channel: bool) -> None:
+    torch.manual_seed(1)
+    source = quantized_by_onnx_runtime(Branches().eval(), tmp_path, "QOperator", kind, per_channel=per_channel)
+    kinds = {n.op_type for n in onnx.load(source).graph.node}
+    assert {"QLinearConv", "QLinearAdd", "QLinearConcat", "QLinearSigmoid", "QLinearAveragePool", "MaxPool", "QGemm"} <= kinds
+    x = rand(16, 1, 8, 8, seed=99).numpy()
+    wanted = OnnxRuntime(source).invoke([x])[0]
+    for target in ("tflite-int8", "onnx-int8"):
+        built = ek.build(source, target, output=tmp_path / target)
+        assert np.abs(np.asarray(ek.run(built.artifact, x)) - wanted).max() <= 2.01 / 256
+    graph = ek.load(source)
+    assert all(n.output.quant is not None for n in graph.nodes if not isinstance(n.op, ops.Identity))
+    assert "onnx::Conv" not in str(graph.state) and len(graph.state) == 10
+
+
+@pytest.mark.parametrize("zero", [128, 100], ids=["symmetric", "around another number"])
+def test_weights_stored_as_bytes_are_floats_beside_floats(zero: int, tmp_path: Path) -> None:
+    integers = np.random.default_rng(0).integers(0, 256, (6, 3, 3, 3)).astype(np.uint8)
+    proto = model(
+        [node("DequantizeLinear", ["w", "s", "z"], ["real"]), node("Conv", ["x", "real"], ["y"])],
+        {"x": ["n", 3, 8, 8]},
+        ["y"],
+        {"w": integers, "s": np.float32(0.01), "z": np.uint8(zero)},
+    )
+    x = rand(3, 3, 8, 8)
+    assert_as_in_runtime(proto, x)
+    source = save(proto, tmp_path)
+    wanted = OnnxRuntime(source).invoke([x.numpy()])[0]
+    for target in ("tflite-fp32", "onnx-fp32"):
+        built = ek.build(source, target, output=tmp_path / target)
+        np.testing.assert_allclose(np.asarray(ek.run(built.artifact, x.numpy())), wanted, rtol=0, atol=1e-5)
+
+
+def test_weights_around_another_number_beside_integers_are_rounded_anew(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    scales = {
+        "sx": np.float32(0.02),
+        "sw": np.float32(0.004),
+        "sb": np.float32(0.02) * np.float32(0.004),
+        "sy": np.float32(0.03),
+    }
+    proto = model(
+        [
+            node("QuantizeLinear", ["x", "sx", "z"], ["xq"]),
+            node("DequantizeLinear", ["xq", "sx", "z"], ["xd"]),
+            node("DequantizeLinear", ["w", "sw", "zw"], ["wd"]),
+            node("DequantizeLinear", ["b", "sb"], ["bd"]),
+            node("Conv", ["xd", "wd", "bd"], ["c"]),
+            node("QuantizeLinear", ["c", "sy", "z"], ["yq"]),
+            node("DequantizeLinear", ["yq", "sy", "z"], ["y"]),
+        ],
+        {"x": ["n", 3, 8, 8]},
+        ["y"],
+        {
+            **scales,
+            "w": rng.integers(0, 256, (6, 3, 3, 3)).astype(np.uint8),
+            "zw": np.uint8(100),
+            "z": np.uint8(128),
+            "b": rng.integers(-900, 900, 6).astype(np.int32),
+        },
+    )
+    source, x = save(proto, tmp_path), rand(3, 3, 8, 8).numpy()
+    wanted = OnnxRuntime(source).invoke([x])[0]
+    for target in ("tflite-int8", "onnx-int8"):
+        built = ek.build(source, target, output=tmp_path / target)
+        assert np.abs(np.asarray(ek.run(built.artifact, x)) - wanted).max() <= 2.01 * scales["sy"]
+    assert any("chosen anew" in note for note in ek.load(source).notes)
+
+
+def test_integers_that_scales_at_run_time_belong_to_are_refused_by_name() -> None:
+    names = ["x", "s", "z", "w", "s", "z", "s", "z"]
+    proto = model(
+        [node("Identity", ["scale"], ["s"]), node("QLinearMatMul", names, ["y"])],
+        {"x": ["n", 4], "scale": [1]},
+        ["y"],
+        {"w": np.ones((4, 3), np.uint8), "z": np.uint8(3)},
+        types={"x": TensorProto.UINT8, "y": TensorProto.UINT8},
+    )
+    with pytest.raises(ek.Unsupported, match="QLinearMatMul"):
+        load(proto)
 
 
 def test_a_pair_at_an_input_that_others_read_in_float_is_an_identity() -> None:

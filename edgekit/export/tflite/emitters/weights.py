@@ -47,8 +47,16 @@ def put_weight(site: Site, array: Array, order: NDArray[np.int64], axis: int) ->
     """A weight array whose channels stand along ``axis`` of the file's tensor, in ``order``.
 
     ``array`` is in the file's order already; only its parameters are reordered.
+
+    Raises:
+        Unsupported: kernels read the weight's integers as symmetric ones, and they are not.
     """
     quant = site.node.input(1).quant
+    if quant is not None and any(quant.zero_point):
+        raise Unsupported(
+            f"'{site.node.op.name}' with a weight around another zero point than 0",
+            hint="quantise its weights symmetrically",
+        )
     return site.to.array(array, reordered(quant, order), axis)
 
 

@@ -1,14 +1,13 @@
-"""Unsigned weights of old files, in integers that kernels of today take.
+"""Integers of weights around a zero point, in the form that kernels of today take.
 
-Until 2019 TensorFlow quantised weights to 8 unsigned bits around a zero point. Kernels for signed bytes want weights around
-zero, so their integers are chosen anew: symmetric, a scale for each output channel of a convolution (Nagel et al. 2021,
-arXiv:2106.08295, section 2.3). The real numbers stay those of the file.
+TensorFlow until 2019 and some quantisers of ONNX files store weights as unsigned bytes around a zero point. Kernels for signed
+bytes want weights around zero, so their integers are chosen anew: symmetric, a scale for each output channel of a convolution
+(Nagel et al. 2021, arXiv:2106.08295, section 2.3). The real numbers stay those of the file.
 """
 
 from __future__ import annotations
 
-from edgekit.ir import Graph, Value
-from edgekit.ir.quant import QuantParams
+from edgekit.ir import Graph, QuantParams, Value
 
 _NOTE = (
     "the file has unsigned weights around a zero point, which kernels for signed bytes do not take: the float values are the "
@@ -16,17 +15,15 @@ _NOTE = (
 )
 
 
-def signed(graph: Graph, weight: Value, axis: int) -> None:
-    """Gives a weight with unsigned parameters signed ones; ``axis`` is where a convolution's output channels stand."""
-    if weight.quant is None or weight.quant.dtype != "uint8":
-        return
+def choose_anew(graph: Graph, weight: Value, axis: int | None) -> None:
+    """Gives a weight symmetric parameters, with a scale for each index along ``axis``, and says so in a note."""
     data = weight.tensor.detach()
-    if data.dim() == 4:
-        largest = data.abs().amax([a for a in range(4) if a != axis])
+    if axis is None:
+        largest = data.abs().max().reshape(1)
     else:
-        largest, axis = data.abs().max().reshape(1), -1
+        largest = data.abs().amax([other for other in range(data.dim()) if other != axis])
     scales = tuple(max(float(size) / 127, 1e-8) for size in largest)
-    weight.quant = QuantParams("int8", scales, (0,) * len(scales), axis if axis >= 0 else None, narrow=True)
+    weight.quant = QuantParams("int8", scales, (0,) * len(scales), axis, narrow=True)
     if _NOTE not in graph.notes:
         graph.notes.append(_NOTE)
 
