@@ -19,15 +19,22 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
+from edgekit.packing.along import Along
 from edgekit.packing.channel import Channel
-from edgekit.packing.choosing import choose
+from edgekit.packing.choosing import Section, choose
+from edgekit.packing.choosing_several import choose_several
 from edgekit.packing.coder import Decoder, Encoder
 from edgekit.packing.damage import Damaged
 from edgekit.packing.layout import Array, arrays_of
 from edgekit.packing.sections import CUT, END, Form, code_array
+from edgekit.packing.several import parts_of
+from edgekit.packing.tables import code_table
 from edgekit.packing.workspace import workspace_of
 
 MAGIC = b"EKZ\x01"
+
+#: What an archive of several files begins with.
+MAGIC_OF_SEVERAL = b"EKZ\x02"
 
 #: A file has at most so many bytes for each of its archive: one of more has zeros appended, which a decoder passes over.
 RATIO = 1024
@@ -52,12 +59,41 @@ class Packed:
 
 def write(data: bytes, *, fast: bool = False) -> Packed:
     """The archive of a file; see ``choosing.choose`` for ``fast``."""
-    arrays = arrays_of(data)
-    sections = choose(data, arrays, fast=fast)
+    parts = parts_of(data)
+    arrays = [] if parts else arrays_of(data)
+    sections = choose_several(data, parts, fast=fast) if parts else choose(data, arrays, fast=fast)
     text = len(data) - sum(section.array.size for section in sections)
     table_bits = min(max((24 * text + 2048).bit_length(), 12), 18)
     encoder = Encoder()
-    channel = Channel(encoder, table_bits)
+    several = bool(parts)
+    channel = Channel(encoder, table_bits, several=several)
+    if several:
+        _write_several(channel, data, sections)
+    else:
+        _write_one(channel, data, arrays, sections)
+    modelled = encoder.finish()
+    head = b"".join(
+        (
+            MAGIC_OF_SEVERAL if several else MAGIC,
+            number(len(data)),
+            zlib.crc32(data).to_bytes(4, "little"),
+            zlib.adler32(data).to_bytes(4, "little"),
+            bytes([table_bits]),
+            number(-(-workspace_of(table_bits, channel.matrices, channel.masked, len(sections) if several else None) // 1024)),
+            number(len(channel.raw)),
+        )
+    )
+    account = {**channel.account, "header": len(head)}
+    account["structure"] = account.get("structure", 0) + len(modelled) - encoder.written
+    archive = head + channel.raw + modelled
+    missing = -(-(len(data) - _ALWAYS) // RATIO) - len(archive)
+    if missing > 0:
+        archive, account["header"] = archive + bytes(missing), account["header"] + missing
+    return Packed(archive, {name: size for name, size in sorted(account.items()) if size})
+
+
+def _write_one(channel: Channel, data: bytes, arrays: list[Array], sections: list[Section]) -> None:
+    """The sections of one file: what there is to know of each stands before it."""
     at = 0
     for section in sections:
         array = section.array
@@ -71,25 +107,24 @@ def write(data: bytes, *, fast: bool = False) -> Packed:
         at = end
     channel.number(END)
     _text(channel, data, at, len(data), arrays)
-    modelled = encoder.finish()
-    head = b"".join(
-        (
-            MAGIC,
-            number(len(data)),
-            zlib.crc32(data).to_bytes(4, "little"),
-            zlib.adler32(data).to_bytes(4, "little"),
-            bytes([table_bits]),
-            number(-(-workspace_of(table_bits, channel.matrices, channel.masked) // 1024)),
-            number(len(channel.raw)),
-        )
-    )
-    parts = {**channel.account, "header": len(head)}
-    parts["structure"] = parts.get("structure", 0) + len(modelled) - encoder.written
-    archive = head + channel.raw + modelled
-    missing = -(-(len(data) - _ALWAYS) // RATIO) - len(archive)
-    if missing > 0:
-        archive, parts["header"] = archive + bytes(missing), parts["header"] + missing
-    return Packed(archive, {name: size for name, size in sorted(parts.items()) if size})
+
+
+def _write_several(channel: Channel, data: bytes, sections: list[Section]) -> None:
+    """The sections of several files: first what there is to know of all, for one file's are much like another's."""
+    given = [(section.form.method, section.array.start, section.array.size) for section in sections]
+    table = code_table(channel, len(data), given)
+    channel.booked("structure")
+    channel.along = Along(table, data)
+    for index, section in enumerate(sections):
+        start, end = section.array.start, section.array.start + section.array.size
+        channel.along.enter(index)
+        before = table.text_of(index - 1)[0]
+        channel.text(start - before, data[before:start], channel.along.text(before, within=False))
+        channel.booked("structure")
+        code_array(channel, end - start, data[start:end], section.form, data[:start], section.array.role)
+    channel.along.enter(len(sections))
+    channel.text(len(data) - table.end, data[table.end :], channel.along.text(table.end, within=False))
+    channel.booked("structure")
 
 
 def _text(channel: Channel, data: bytes, start: int, end: int, arrays: list[Array]) -> None:
@@ -111,7 +146,7 @@ def read(archive: bytes) -> bytes:
     Raises:
         Damaged: it is not one, or was changed.
     """
-    if archive[:4] != MAGIC:
+    if archive[:4] not in (MAGIC, MAGIC_OF_SEVERAL):
         newer = archive[:3] == MAGIC[:3]
         raise Damaged(f"its version {archive[3]} is unknown" if newer and len(archive) > 3 else "it does not begin with 'EKZ'")
     size, at = _number_at(archive, 4)
@@ -122,16 +157,35 @@ def read(archive: bytes) -> bytes:
     raw, at = _number_at(archive, at)
     if not table_bits or not 12 <= table_bits[0] <= 18 or at + raw > len(archive):
         raise Damaged("it ends too early")
-    channel = Channel(Decoder(archive[at + raw :]), table_bits[0], archive[at : at + raw])
+    several = archive[:4] == MAGIC_OF_SEVERAL
+    channel = Channel(Decoder(archive[at + raw :]), table_bits[0], archive[at : at + raw], several=several)
+    data = (_read_several if several else _read_one)(channel, size)
+    if zlib.crc32(data).to_bytes(4, "little") + zlib.adler32(data).to_bytes(4, "little") != checks:
+        raise Damaged("its checksum is not that of what it holds")
+    return bytes(data)
+
+
+def _read_one(channel: Channel, size: int) -> bytearray:
     data = bytearray()
     while method := channel.below(CUT + 1, what="a method"):
         data += channel.text(channel.below(size - len(data) + 1, what="a length"), None)
         length = channel.below(size - len(data) + 1, what="a length")
         data += code_array(channel, length, None, Form(method), data, "")
     data += channel.text(size - len(data), None)
-    if zlib.crc32(data).to_bytes(4, "little") + zlib.adler32(data).to_bytes(4, "little") != checks:
-        raise Damaged("its checksum is not that of what it holds")
-    return bytes(data)
+    return data
+
+
+def _read_several(channel: Channel, size: int) -> bytearray:
+    data = bytearray()
+    table = code_table(channel, size, None)
+    channel.along = Along(table, data)
+    for index, entry in enumerate(table.entries):
+        channel.along.enter(index)
+        data += channel.text(entry.start - len(data), None, channel.along.text(len(data), within=False))
+        data += code_array(channel, entry.size, None, Form(entry.method), data, "")
+    channel.along.enter(len(table.entries))
+    data += channel.text(size - len(data), None, channel.along.text(len(data), within=False))
+    return data
 
 
 def number(value: int) -> bytes:

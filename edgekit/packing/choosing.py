@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 from edgekit.packing import elements
 from edgekit.packing.channel import MOST_DECISIONS, Channel
 from edgekit.packing.coder import Encoder
-from edgekit.packing.finding import Earlier
 from edgekit.packing.layout import Array
-from edgekit.packing.sections import CUT, HUFFMAN, PLANES, PRODUCT, SPARSE, STORED, SYMBOLS, Form, code_array, product
-from edgekit.packing.several import parts_of
+from edgekit.packing.sections import HUFFMAN, PLANES, PRODUCT, SPARSE, STORED, SYMBOLS, Form, code_array, product
 from edgekit.packing.text import MOST
 
 #: Arrays of more bytes are never tried as text, nor are those of more than the second number that have few values.
@@ -21,8 +19,8 @@ _SHORT = 1 << 12
 _LEAST, _FEW = 512, 32
 
 #: Text in all that the choice aims at, and bytes of a piece that may become an array instead.
-_TEXT = MOST * 3 // 4
-_PIECE = 1 << 10
+TEXT_AIMED_AT = MOST * 3 // 4
+LONG_PIECE = 1 << 10
 
 
 @dataclass(frozen=True)
@@ -44,36 +42,23 @@ def choose(data: bytes, arrays: list[Array], *, fast: bool) -> list[Section]:
     budget = 0 if fast else MOST_DECISIONS
     sections: list[Section] = []
     scales = _scales(data, arrays)
-    earlier, positions = _of_several(data, arrays)
     for array in arrays:
-        if array.start in positions and (cut := earlier.find(array, positions[array.start])) is not None:
-            sections.append(Section(array, Form(CUT, array.bits, cut=cut)))
-            continue
         content = data[array.start : array.start + array.size]
         if array.role == "scales":
-            if (form := _as_product(data, array, scales)) is not None:
+            if (form := as_product(data, array, scales)) is not None:
                 sections.append(Section(array, form))
             continue
-        form = _smallest(content, array, budget)
+        form = smallest(content, array, budget)
         if form is not None:
-            budget -= _decisions(content, form)
+            budget -= decisions(content, form)
             sections.append(Section(array, form))
     return _with_long_text(data, sections)
 
 
-def _of_several(data: bytes, arrays: list[Array]) -> tuple[Earlier, dict[int, int]]:
-    """Where several files stand in one: the arrays of the first, and of the others' arrays their number in their file."""
-    parts = parts_of(data)
-    within = [[a for a in arrays if part.start <= a.start < part.start + part.size] for part in parts]
-    weights = [[a for a in each if a.role == "weights"] for each in within]
-    positions = {array.start: number for each in weights[1:] for number, array in enumerate(each)}
-    return Earlier(data, weights[0] if weights else []), positions
-
-
-def _smallest(content: bytes, array: Array, budget: int) -> Form | None:
+def smallest(content: bytes, array: Array, budget: int) -> Form | None:
     """The best form for an array; None where it is smallest as text."""
     numbers = elements.split(content, array.bits)
-    form = _form(numbers, array, budget)
+    form = form_of(numbers, array, budget)
     if len(content) > _SHORT or (len(content) > _LEAST and len(np.unique(numbers)) <= _FEW):
         return form
     channel, text = Channel(Encoder(), 16), Channel(Encoder(), 16)
@@ -83,7 +68,8 @@ def _smallest(content: bytes, array: Array, budget: int) -> Form | None:
     return form if as_array + 2 < as_text else None
 
 
-def _form(numbers: NDArray[np.unsignedinteger], array: Array, budget: int) -> Form:
+def form_of(numbers: NDArray[np.unsignedinteger], array: Array, budget: int) -> Form:
+    """The best form for an array that is no text."""
     values, counts = np.unique(numbers, return_counts=True)
     common = int(values[counts.argmax()])
     if len(values) > 256:
@@ -100,32 +86,32 @@ def _as_planes(numbers: NDArray[np.unsignedinteger], array: Array, budget: int, 
     planes = []
     content = np.ascontiguousarray(numbers).view(np.uint8).reshape(-1, array.bits // 8)
     for part in content.T[::-1]:  # the highest byte has most to gain
-        form = _form(np.ascontiguousarray(part), replace(array, bits=8), budget)
-        budget -= _decisions(part.tobytes(), form)
+        form = form_of(np.ascontiguousarray(part), replace(array, bits=8), budget)
+        budget -= decisions(part.tobytes(), form)
         planes.append(form)
     return Form(PLANES, array.bits, parts=tuple(planes[::-1]))
 
 
 def _as_sparse(numbers: NDArray[np.unsignedinteger], array: Array, budget: int, common: int) -> Form:
     flags = (numbers != common).astype(np.uint8)
-    places = _form(flags, replace(array, bits=8), budget)
+    places = form_of(flags, replace(array, bits=8), budget)
     if places.method == STORED:  # half of them, without any order: nothing is gained
         return _as_planes(numbers, array, budget)
     rest = numbers[flags != 0]
-    others = _form(rest, replace(array, columns=max(len(rest), 1), period=1), budget - _decisions(flags.tobytes(), places))
+    others = form_of(rest, replace(array, columns=max(len(rest), 1), period=1), budget - decisions(flags.tobytes(), places))
     if others.method == SPARSE:
         others = _as_planes(rest, array, 0)
     return Form(SPARSE, array.bits, common=common, parts=(places, others))
 
 
-def _decisions(content: bytes, form: Form) -> int:
+def decisions(content: bytes, form: Form) -> int:
     """Decisions of the matrix model that an array takes."""
     numbers = elements.split(content, form.bits)
     if form.method == PLANES:
-        return sum(_decisions(numbers.view(np.uint8)[i :: form.bits // 8].tobytes(), part) for i, part in enumerate(form.parts))
+        return sum(decisions(numbers.view(np.uint8)[i :: form.bits // 8].tobytes(), part) for i, part in enumerate(form.parts))
     if form.method == SPARSE:
         flags = numbers != form.common
-        return _decisions(flags.astype(np.uint8).tobytes(), form.parts[0]) + _decisions(numbers[flags].tobytes(), form.parts[1])
+        return decisions(flags.astype(np.uint8).tobytes(), form.parts[0]) + decisions(numbers[flags].tobytes(), form.parts[1])
     return _decisions_of(len(numbers), len(np.unique(numbers))) if form.method == SYMBOLS else 0
 
 
@@ -155,7 +141,7 @@ def _scales(data: bytes, arrays: list[Array]) -> list[Array]:
     return [a for a in arrays if a.role == "scales" and len(data) >= a.start + a.size]
 
 
-def _as_product(data: bytes, array: Array, scales: list[Array]) -> Form | None:
+def as_product(data: bytes, array: Array, scales: list[Array]) -> Form | None:
     """Scales of a bias are those of the weights times that of the input, and the weights' may stand before them."""
     wanted = data[array.start : array.start + array.size]
     for other in scales:
@@ -189,9 +175,16 @@ def _with_long_text(data: bytes, sections: list[Section]) -> list[Section]:
     out = list(sections)
     for size, start in gaps:
         content = np.frombuffer(data, np.uint8)[start : start + size]
-        if size < _PIECE or (left <= _TEXT and 0.1 < _entropy(np.unique(content, return_counts=True)[1]) < 7.9):
+        if not is_array(content, left):
             continue
         array = Array(start, size, 8, min(size, 64), 0, "structure")
-        out.append(Section(array, _form(content, array, 0)))
+        out.append(Section(array, form_of(content, array, 0)))
         left -= size
     return sorted(out, key=lambda section: section.array.start)
+
+
+def is_array(content: NDArray[np.uint8], left: int) -> bool:
+    """Whether a piece of text is no text to the packer: it is long, and there is too much text or no context helps."""
+    if len(content) < LONG_PIECE:
+        return False
+    return left > TEXT_AIMED_AT or not 0.1 < _entropy(np.unique(content, return_counts=True)[1]) < 7.9

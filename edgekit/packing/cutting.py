@@ -77,7 +77,7 @@ def code_cut(channel: Channel, size: int, bits: int, given: bytes | None, form: 
         raise Damaged("a part of an array in it has elements that can't be multiplied")
     width = bits // 8
     form = form or Cut(0, Selection((0,)), Selection((0,)))
-    source = channel.number(form.source)
+    source = channel.number(form.source, -1 if channel.along is None else channel.along.start())
     rows, columns = (_selection(channel, size, each) for each in (form.rows, form.columns))
     by_column = channel.below(2, int(form.by_column), what="a kind of part") == 1
     if rows.count * columns.count * width != size or source + rows.extent * columns.extent * width > len(before):

@@ -12,7 +12,7 @@ from edgekit.packing.cutting import MOST_RUNS, Cut, Selection, multiplied, part
 from edgekit.packing.layout import Array
 
 #: Arrays of fewer bytes are not looked at.
-_LEAST = 64
+_LEAST = 16
 
 #: Lines that a first look compares; of all lines at most this share may stand as they are.
 _LOOKED_AT = 3

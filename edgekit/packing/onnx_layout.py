@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import prod
 
 from edgekit.packing.layout import Array
@@ -16,12 +17,12 @@ _BITS = {1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12
 
 def onnx_arrays(data: bytes) -> list[Array]:
     """See ``layout.arrays_of``. Of bytes that are no protobuf it returns what looked like one so far."""
-    found = []
+    found: list[Array] = []
     for field, start, end in _fields(data, 0, len(data)):
         if field == _GRAPH:
             for inner, first, last in _fields(data, start, end):
                 if inner == _INITIALIZER and (array := _tensor(data, first, last)) is not None:
-                    found.append(array)
+                    found.append(replace(array, name=str(len(found))))
     return found
 
 

@@ -8,6 +8,9 @@
 ``sparse``    which elements are not the common one, and an array of these, each in a form of its own
 ``product``   float32: a factor times numbers that stand earlier in the file
 ``cut``       rows and columns of an earlier array, each line times a number (``cutting.py``)
+``part``      nothing: one of several files begins here
+``text``      bytes through the text model, where several files stand in one: they answer to those of the first
+``like``      of several files: numbers like those of the first one's array (``likeness.py``)
 ============  ==================================================================================================
 """
 
@@ -19,13 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.packing import elements, huffman
+from edgekit.packing.along import Fixed
 from edgekit.packing.channel import Channel
 from edgekit.packing.cutting import Cut, code_cut
 from edgekit.packing.damage import Damaged
+from edgekit.packing.likeness import Like, code_like
 from edgekit.packing.symbols import Matrix
 
 #: The methods by the number that stands in an archive; 0 ends it.
-END, SYMBOLS, PLANES, HUFFMAN, STORED, SPARSE, PRODUCT, CUT = range(8)
+END, SYMBOLS, PLANES, HUFFMAN, STORED, SPARSE, PRODUCT, CUT, PART, TEXT, LIKE = range(11)
 
 #: Elements of so many bits, by the number that stands in an archive.
 WIDTHS = (8, 16, 32, 64, 4, 2)
@@ -48,6 +53,7 @@ class Form:
         source: (product) first byte of the numbers that are multiplied.
         factor: (product) the factor's four bytes.
         cut: (cut) of what it is a part.
+        like: (like) how it is like the first file's array.
     """
 
     method: int
@@ -60,6 +66,7 @@ class Form:
     source: int = 0
     factor: bytes = b""
     cut: Cut | None = None
+    like: Like | None = None
 
 
 def code_array(
@@ -87,6 +94,12 @@ def code_array(
     """
     if form.method == STORED:
         out = channel.verbatim(size, given)
+    elif form.method == PART:
+        out = b""
+    elif form.method == TEXT:
+        out = channel.text(size, given, None if channel.along is None else channel.along.text(len(before), within=True))
+    elif form.method == LIKE:
+        out = code_like(channel, size, given, form.like)
     elif form.method == PRODUCT:
         out = _product(channel, size, form, before)
     else:
@@ -216,8 +229,12 @@ def _stream(channel: Channel, count: int, alphabet: int, given: NDArray[np.intp]
 
 
 def _product(channel: Channel, size: int, form: Form, before: bytes | bytearray) -> bytes:
-    source = channel.number(form.source)
-    factor = np.frombuffer(channel.text(4, form.factor or None), "<f4")
+    told, fixed = channel.along.product() if channel.along is not None else (-1, b"")
+    source = channel.number(form.source, told)
+    content = channel.text(4, form.factor or None, Fixed(fixed) if fixed else None)
+    if channel.along is not None:
+        channel.along.entry.source, channel.along.entry.factor = source, content
+    factor = np.frombuffer(content, "<f4")
     if size % 4 or source + size > len(before):
         raise Damaged("a product in it is of numbers that are not there")
     return product(factor, before[source : source + size])

@@ -6,6 +6,7 @@ before at the same place of a number. Beside these it looks where the last five 
 
 from __future__ import annotations
 
+from edgekit.packing.along import Told
 from edgekit.packing.coder import Coder
 from edgekit.packing.damage import Damaged
 from edgekit.packing.mixing import Mixer
@@ -30,27 +31,34 @@ class Text:
         coded: how many there were.
     """
 
-    def __init__(self, coder: Coder, table_bits: int) -> None:
+    def __init__(self, coder: Coder, table_bits: int, *, several: bool = False) -> None:
         """A model that has seen nothing.
 
         Args:
             coder: bits go there or come from there.
             table_bits: of the number of slots for each kind of context; at least 4.
+            several: it may be told what to expect.
         """
         self._bits = table_bits
         self._first = 256
         self._matched = 256 + (_CONTEXTS << table_bits)
-        slots = self._matched + 2 * _LONGEST + 3
+        self._told = self._matched + 2 * _LONGEST + 3
         self.coded = 0
-        self._mixer = Mixer(coder, slots, _CONTEXTS + 2, 12, direct=0, start=13107, rate=25, limit=255)
+        slots, sets = (self._told + 2 * _LONGEST + 2, 20) if several else (self._told, 12)
+        self._mixer = Mixer(coder, slots, _CONTEXTS + 2, sets, direct=0, start=13107, rate=25, limit=255)
         self._window = bytearray(WINDOW)
         self._at = 0
         self._heads = [0] * _HASHED
         self._follow = 0  # where in the window the byte is expected to come from
         self._agreed = 0  # how many bytes before it agree, 0 for no expectation
+        self._true = 0  # how often what was told to be expected came, of late
 
-    def code(self, given: int = 0) -> int:
+    def code(self, given: int = 0, told: int = -1) -> int:
         """Codes one byte: the one given when encoding, the one read when decoding.
+
+        Args:
+            given: the byte to encode.
+            told: the byte that is expected, which counts more than what the text itself lets expect; -1 for none.
 
         Raises:
             Damaged: there are more than a sound archive can have.
@@ -59,7 +67,11 @@ class Text:
         if self.coded > MOST:
             raise Damaged("it has more text than a packer writes")
         window, at = self._window, self._at
-        expected = window[self._follow] if self._agreed else 0
+        expected = told if told >= 0 else window[self._follow] if self._agreed else -1
+        if told >= 0:
+            first, sure = self._told + 2 * self._true, 3 + (self._true >= 16)
+        else:
+            first, sure = self._matched + 1 + 2 * self._agreed, 1 + (self._agreed >= 16)
         hashes = self._hashes()
         node = 1
         for half in (0, 1):
@@ -67,24 +79,32 @@ class Text:
             sub = 1
             for k in range(4):
                 shift = 7 - 4 * half - k
-                match, sure = 0, 0
-                if self._agreed and (expected | 256) >> (shift + 1) == node:
-                    match = 1 + 2 * self._agreed + (expected >> shift & 1)
-                    sure = 1 + (self._agreed >= 16)
-                places = [node, *[base + sub for base in bases], self._matched + match]
-                bit = self._mixer.code(places, 4 * sure + (at & 3), given >> shift & 1)
+                if expected >= 0 and (expected | 256) >> (shift + 1) == node:
+                    places = [node, *[base + sub for base in bases], first + (expected >> shift & 1)]
+                    bit = self._mixer.code(places, 4 * sure + (at & 3), given >> shift & 1)
+                else:
+                    places = [node, *[base + sub for base in bases], self._matched]
+                    bit = self._mixer.code(places, at & 3, given >> shift & 1)
                 node = 2 * node + bit
                 sub = 2 * sub + bit
         byte = node & 255
+        if told >= 0:
+            self._true = min(self._true + 1, _LONGEST) if byte == told else self._true >> 2
         self._learn(byte)
         return byte
 
-    def code_all(self, count: int, given: bytes | None) -> bytes:
-        """Codes ``count`` bytes; ``given`` is None when decoding."""
-        return bytes(self.code(0 if given is None else given[i]) for i in range(count))
+    def code_all(self, count: int, given: bytes | None, told: Told | None = None) -> bytes:
+        """Codes ``count`` bytes; ``given`` is None when decoding, ``told`` what is expected."""
+        if told is None:
+            return bytes(self.code(0 if given is None else given[i]) for i in range(count))
+        out = bytearray()
+        for i in range(count):
+            out.append(self.code(0 if given is None else given[i], told.next()))
+            told.came(out[-1])
+        return bytes(out)
 
-    def number(self, given: int = 0) -> int:
-        """Codes a whole number from 0: seven bits a byte, lowest first; below 2^35.
+    def number(self, given: int = 0, told: int = -1) -> int:
+        """Codes a whole number from 0: seven bits a byte, lowest first; below 2^35. ``told`` is what is expected.
 
         Raises:
             Damaged: the number read is larger.
@@ -92,7 +112,8 @@ class Text:
         value = shift = 0
         while True:
             rest = given >> shift
-            byte = self.code(rest & 127 | (128 if rest > 127 else 0))
+            expected = -1 if told < 0 else told >> shift & 127 | (128 if told >> shift > 127 else 0)
+            byte = self.code(rest & 127 | (128 if rest > 127 else 0), expected)
             value |= (byte & 127) << shift
             shift += 7
             if byte < 128:

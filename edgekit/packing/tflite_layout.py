@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -15,7 +16,7 @@ from edgekit.packing.layout import Array
 _BITS = {TensorType.INT4: 4, TensorType.UINT4: 4, TensorType.INT2: 2, TensorType.BFLOAT16: 16}
 
 
-def tflite_arrays(data: bytes) -> list[Array]:
+def tflite_arrays(data: bytes, *, all_of_them: bool = False) -> list[Array]:
     """See ``layout.arrays_of``; they may overlap.
 
     Raises:
@@ -24,13 +25,19 @@ def tflite_arrays(data: bytes) -> list[Array]:
     origin = _address(np.frombuffer(data, np.uint8))
     model = read(data)
     found: list[Array] = []
-    for graph in model.subgraphs:
-        for tensor in graph.tensors:
+    for graph_number, graph in enumerate(model.subgraphs):
+        for number, tensor in enumerate(graph.tensors):
+            name, quantization = f"{graph_number}.{number}", tensor.quantization
+            along = quantization is not None and (len(quantization.scale) > 1 or (all_of_them and tensor.data is not None))
+            scales = -1
+            if quantization is not None and along:
+                scale, zeros = quantization.scale, quantization.zero_point
+                scales = _address(scale) - origin
+                found.append(Array(scales, scale.nbytes, 32, scale.size, 0, "scales", f"{name}.scales"))
+                if all_of_them:
+                    found.append(Array(_address(zeros) - origin, zeros.nbytes, 64, zeros.size, 0, "zeros", f"{name}.zeros"))
             if tensor.data is not None and (array := _constant(tensor, origin)) is not None:
-                found.append(array)
-            if tensor.quantization is not None and len(tensor.quantization.scale) > 1:
-                scale = tensor.quantization.scale
-                found.append(Array(_address(scale) - origin, scale.nbytes, 32, scale.size, 0, "scales"))
+                found.append(replace(array, name=name, scales=scales))
     return [array for array in found if 0 <= array.start <= len(data) - array.size]
 
 

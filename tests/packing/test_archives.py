@@ -45,7 +45,7 @@ def test_what_would_be_taken_for_several_files_is_not_packed_and_broken_lists_of
 ) -> None:
     with pytest.raises(ek.InputError, match="begins with 'EKZSIZES'"):
         ek.pack(b"EKZSIZES and more")
-    monkeypatch.setattr("edgekit.packing.choosing.parts_of", lambda data: ())
+    monkeypatch.setattr("edgekit.packing.archive.parts_of", lambda data: ())
     with pytest.raises(ek.InputError, match="the list of its files ends too early"):
         ek.unpack(write(b"EKZSIZES").data)
 

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
-import struct
 import subprocess
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-import edgekit.packing
 from edgekit.packing.archive import write
+from tests.packing.c_driver import SANITIZERS, SOURCE, STRICT, compiler, unpacked
 from tests.packing.mutation import forged, mutants
 from tests.packing.samples import clustered, every_kind, float_file
-
-SOURCE = Path(edgekit.packing.__file__).parent / "c"
-DRIVER = Path(__file__).parent / "unpack_many.c"
-STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion", "-Wshadow")
-SANITIZERS = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 FILES = {**every_kind(), "larger": float_file(clustered(40, 150))}
 
@@ -27,39 +21,6 @@ FILES = {**every_kind(), "larger": float_file(clustered(40, 150))}
 @cache
 def archive(name: str, fast: bool) -> bytes:
     return write(FILES[name], fast=fast).data
-
-
-def compiler() -> str:
-    found = shutil.which("gcc") or shutil.which("clang") or shutil.which("cc")
-    if found is None:
-        pytest.skip("no C compiler is installed")
-    return found
-
-
-@pytest.fixture(scope="module")
-def unpacker(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The decoder with a driver, under the address and undefined-behaviour sanitizers."""
-    program = tmp_path_factory.mktemp("ekz") / "unpack_many"
-    command = [compiler(), *STRICT[:4], *SANITIZERS, f"-I{SOURCE}", str(SOURCE / "ekz.c"), str(DRIVER), "-o", str(program)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode and re.search(r"cannot find -l|unsupported|not supported", done.stderr):
-        pytest.skip("the compiler's sanitizers are not installed")
-    assert done.returncode == 0, done.stderr
-    return program
-
-
-def unpacked(program: Path, archives: list[bytes], seconds: float) -> list[tuple[int, bytes]]:
-    """Error and content for each; AssertionError where the program crashed or took too long."""
-    given = b"".join(struct.pack("<I", len(one)) + one for one in archives)
-    done = subprocess.run([program], input=given, capture_output=True, timeout=seconds, check=False)
-    assert done.returncode == 0, done.stderr.decode()[-3000:]
-    answers, at = [], 0
-    while at < len(done.stdout):
-        error, size = struct.unpack_from("<BI", done.stdout, at)
-        answers.append((error, done.stdout[at + 5 : at + 5 + size]))
-        at += 5 + size
-    assert len(answers) == len(archives)
-    return answers
 
 
 def test_it_compiles_without_a_warning_as_c_and_as_part_of_cpp(tmp_path: Path) -> None:

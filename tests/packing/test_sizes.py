@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import shutil
 import subprocess
+import zlib
 from functools import cache
 from pathlib import Path
 
@@ -74,6 +76,14 @@ def scaled(whole: dict[str, np.ndarray]) -> dict[str, np.ndarray]:  # type: igno
     return rows
 
 
+#: Two files as an older packer wrote them, the weights of the second as a part of the first one's.
+VERSION_1 = (
+    "MN3)%kOv|NInwNaD|!#X2mttzL)uld2vIA-9l)!OZQq2gzoOO&lWwHTpe}8egeEHGC?2k^;G(y84AqzPTtE&Cs9O!fHZuT#j_|=RgHO`tPR7=i9X8)MAY}Ciu$"
+    "aJe0024T0-mg&S`}71B@ECv=De*~(SNB#je>j!REyd0`^k>PJ@@dn9huLb4chxRL1&(|hD4U3+{4tUlIqV>23j33#0j1l35;F<QIgcIcnRk^Vl<LsV{$Lu5(tYL"
+    "D~aAi)Su~Ue&Uy?qb?Y#V&**58#HPca$XqdPd69afWKdgF9q0l55UMkkFM?LtKou05V0?7oc=28BNFmIM^r5}u1uuUTlHNfeBMSmpj{v4U$c$*`y}7Tl(4~&QCk"
+    "@"
+)
+
 CASES = {
     "integers": {"1": network(INTEGERS), "0.5": network(narrower(INTEGERS))},
     "floats": {"1": network(FLOATS), "0.5": network(scaled(FLOATS))},
@@ -93,6 +103,12 @@ def test_an_archive_of_sizes_is_hardly_larger_than_that_of_the_largest(name: str
     assert len(packed) < len(alone) + own + (320 if name == "integers" else 420)
     assert ek.unpack(packed, width=0.5) == files["0.5"]
     assert join(files)[parts_of(join(files))[0].start :].startswith(files["1"])
+
+
+def test_several_files_that_were_packed_as_version_1_still_unpack() -> None:
+    archive = base64.b85decode(VERSION_1)
+    files = [ek.unpack(archive, width=name) for name in ("1", "0.5")]
+    assert archive[3] == 1 and [zlib.crc32(content) for content in files] == [0xD9925597, 0xC938E038]
 
 
 def test_each_of_several_files_begins_at_a_multiple_of_16_bytes() -> None:

@@ -54,6 +54,15 @@ typedef struct {
     uint32_t limit;
 } mixer_t;
 
+typedef struct { /* of archives of several files: a section; see table.py */
+    uint64_t start, size;
+    uint64_t source; /* of a product, where its numbers stand; of a likeness, how far back its scales; of a part, its sections */
+    uint32_t method;
+    uint32_t factor; /* of a product; of a part, the number of the section that began the part before */
+    uint32_t part;   /* the number of the section that began its part */
+    uint32_t spare;
+} section_t;
+
 typedef struct {
     const uint8_t *bits; /* modelled bits, and where they are read */
     size_t bits_size, bits_at;
@@ -68,8 +77,15 @@ typedef struct {
     mixer_t text;
     uint8_t *window;
     uint32_t *heads;
-    uint32_t table_bits, at, follow, agreed, coded;
+    uint32_t table_bits, at, follow, agreed, coded, came_true;
     uint32_t decisions;
+    /* archives of several files */
+    int several;
+    section_t *sections;
+    uint32_t count, first, second; /* sections, and which of them begin the first two parts */
+    uint32_t *changed, changed_of; /* numbers and what became of them, and in which part */
+    mixer_t residuals;
+    uint32_t last_size, size_before;
     int error;
 } ekz_t;
 
@@ -191,15 +207,19 @@ static void learn(ekz_t *z, uint8_t byte) {
     z->heads[key] = z->at;
 }
 
-static uint8_t text_byte(ekz_t *z) {
+/* `told` is the byte that is expected, -1 for none */
+static uint8_t told_byte(ekz_t *z, int told) {
     uint32_t contexts[CONTEXTS], places[CONTEXTS + 2], bases[CONTEXTS];
     uint32_t b1 = back(z, 1), b2 = back(z, 2), b3 = back(z, 3), b4 = back(z, 4), b8 = back(z, 8), place = z->at & 3u;
-    uint32_t expected = z->agreed ? z->window[z->follow] : 0, node = 1, half, i;
-    uint32_t matched = 256u + (CONTEXTS << z->table_bits);
-    int k;
+    uint32_t node = 1, half, i, matched = 256u + (CONTEXTS << z->table_bits), first = matched + 1u + 2u * z->agreed;
+    int k, expected = told >= 0 ? told : z->agreed ? z->window[z->follow] : -1, sure = z->agreed >= 16u ? 2 : 1;
     if (z->error || ++z->coded > MOST_TEXT) {
         fail(z, EKZ_DAMAGED);
         return 0;
+    }
+    if (told >= 0) {
+        first = matched + 65u + 2u * z->came_true;
+        sure = z->came_true >= 16u ? 4 : 3;
     }
     contexts[0] = b1;
     contexts[1] = b1 | b2 << 8;
@@ -216,33 +236,37 @@ static uint8_t text_byte(ekz_t *z) {
             bases[i] = 256u + (i << z->table_bits) + (x >> (32u - z->table_bits) & ((1u << z->table_bits) - 16u));
         }
         for (k = 0; k < 4; k++) {
-            int shift = 7 - 4 * (int)half - k, sure = 0, bit;
-            uint32_t match = 0;
-            if (z->agreed && (expected | 256u) >> (shift + 1) == node) {
-                match = 1u + 2u * z->agreed + (expected >> shift & 1u);
-                sure = z->agreed >= 16u ? 2 : 1;
-            }
+            int shift = 7 - 4 * (int)half - k, fits = expected >= 0 && (uint32_t)(expected | 256) >> (shift + 1) == node, bit;
             places[0] = node;
             for (i = 0; i < CONTEXTS; i++) places[1 + i] = bases[i] + sub;
-            places[CONTEXTS + 1] = matched + match;
-            bit = mixed(z, &z->text, places, 4 * sure + (int)place, NULL);
+            places[CONTEXTS + 1] = fits ? first + ((uint32_t)expected >> shift & 1u) : matched;
+            bit = mixed(z, &z->text, places, (fits ? 4 * sure : 0) + (int)place, NULL);
             node = 2u * node + (uint32_t)bit;
             sub = 2u * sub + (uint32_t)bit;
         }
+    }
+    if (told >= 0) {
+        if ((node & 255u) != (uint32_t)told)
+            z->came_true >>= 2;
+        else if (z->came_true < LONGEST_MATCH)
+            z->came_true++;
     }
     learn(z, (uint8_t)node);
     return (uint8_t)node;
 }
 
+static uint8_t text_byte(ekz_t *z) { return told_byte(z, -1); }
+
 static void ended(ekz_t *z) { /* more than the four bytes that a sound end may be short of */
     if (z->bits_at > z->bits_size && z->bits_at - z->bits_size > 4) fail(z, EKZ_DAMAGED);
 }
 
-static uint64_t number(ekz_t *z) {
+static uint64_t told_number(ekz_t *z, int64_t told) {
     uint64_t value = 0;
     int shift;
     for (shift = 0; shift <= 35; shift += 7) {
-        uint8_t byte = text_byte(z);
+        uint64_t rest = told < 0 ? 0 : (uint64_t)told >> shift;
+        uint8_t byte = told_byte(z, told < 0 ? -1 : (int)((rest & 127u) | (rest > 127u ? 128u : 0u)));
         if (shift == 35) break;
         value |= (uint64_t)(byte & 127u) << shift;
         if (byte < 128) return z->error ? 0 : value;
@@ -251,13 +275,149 @@ static uint64_t number(ekz_t *z) {
     return 0;
 }
 
-static size_t below(ekz_t *z, uint64_t limit) {
-    uint64_t value = number(z);
+static uint64_t number(ekz_t *z) { return told_number(z, -1); }
+
+static size_t told_below(ekz_t *z, uint64_t limit, int64_t told) {
+    uint64_t value = told_number(z, told);
     if (value >= limit) {
         fail(z, EKZ_DAMAGED);
         return 0;
     }
     return (size_t)value;
+}
+
+static size_t below(ekz_t *z, uint64_t limit) { return told_below(z, limit, -1); }
+
+static uint32_t little(const uint8_t *bytes) {
+    return bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+}
+
+/* ------------------------------------------------------------------ sections that answer to each other: table.py */
+
+enum { END, SYMBOLS, PLANES, HUFFMAN, STORED, SPARSE, PRODUCT, CUT, PART, TEXT, LIKE };
+
+#define NONE 0xFFFFFFFFu
+
+static int64_t end_of(const ekz_t *z, uint32_t index) { return (int64_t)(z->sections[index].start + z->sections[index].size); }
+
+static int64_t next_start(const ekz_t *z, uint32_t index) { /* the first byte behind the text behind a section */
+    return index + 1 < z->count ? (int64_t)z->sections[index + 1].start : (int64_t)z->out_size;
+}
+
+static uint32_t counterpart(const ekz_t *z, uint32_t index) {
+    uint32_t part = z->sections[index].part;
+    if (part == NONE || part == z->first || z->sections[part].source != z->sections[z->first].source) return NONE;
+    return z->first + (index - part);
+}
+
+static int64_t shift_of(const ekz_t *z, uint32_t mine, uint32_t theirs) {
+    int64_t here = end_of(z, mine), there = end_of(z, theirs), here_end = next_start(z, mine), there_end = next_start(z, theirs);
+    if (z->sections[theirs + 1].method == PART || here_end - here == there_end - there) return here - there;
+    return here_end - there_end;
+}
+
+static int moved(const ekz_t *z, int64_t place, uint32_t part, int64_t *found) {
+    uint32_t low = z->first, high = z->second, middle;
+    if (place < (int64_t)z->sections[low].start || place >= (int64_t)z->sections[high].start) return 0;
+    while (high - low > 1) { /* the last section that begins at the place or before */
+        middle = low + (high - low) / 2;
+        if ((int64_t)z->sections[middle].start <= place)
+            low = middle;
+        else
+            high = middle;
+    }
+    part += low - z->first;
+    if (place < end_of(z, low))
+        *found = (int64_t)z->sections[part].start + place - (int64_t)z->sections[low].start;
+    else
+        *found = place + shift_of(z, part, low);
+    return 1;
+}
+
+/* ------------------------------------------------------------------ what is expected: along.py */
+
+#define LEAST_CHANGED 2u
+#define MOST_CHANGED 4096u
+#define SOUGHT 65536
+
+typedef struct {
+    int64_t away, low, high, start;
+    int64_t counted, mine, theirs; /* where a number counts the elements of an array, and how many bytes the arrays have */
+    uint32_t word, part;
+    int any, have;
+} told_t;
+
+static void tell(ekz_t *z, told_t *t, uint32_t index, int within) { /* of a section, or of the text before it */
+    uint32_t mine = within ? index : index - 1, theirs, k;
+    memset(t, 0, sizeof *t);
+    if ((!within && !index) || (theirs = counterpart(z, mine)) == NONE) return;
+    t->any = 1;
+    t->part = z->sections[mine].part;
+    t->start = (int64_t)z->out_at;
+    t->counted = -1;
+    if (t->part != z->changed_of) {
+        z->changed_of = t->part;
+        for (k = 0; k < MOST_CHANGED; k++) z->changed[k] = k;
+    }
+    if (within) {
+        t->away = (int64_t)(z->sections[theirs].start - z->sections[mine].start);
+        t->low = (int64_t)z->sections[theirs].start;
+        t->high = end_of(z, theirs);
+        return;
+    }
+    t->away = -shift_of(z, mine, theirs);
+    t->low = end_of(z, theirs);
+    t->high = next_start(z, theirs);
+    if (index < z->count && z->sections[index].method != PART && z->sections[theirs + 1].method != PART &&
+        z->sections[index].start >= 4) {
+        t->counted = (int64_t)z->sections[index].start - 4;
+        t->mine = (int64_t)z->sections[index].size;
+        t->theirs = (int64_t)z->sections[theirs + 1].size;
+    }
+}
+
+static uint32_t told_word(const ekz_t *z, const told_t *t, int64_t here, int64_t there) {
+    uint32_t value = little(z->out + there);
+    int64_t target;
+    int width;
+    if (here == t->counted)
+        for (width = 1; width <= 8; width *= 2)
+            if ((int64_t)value * width == t->theirs) return (uint32_t)(t->mine / width);
+    if (value && value < 0x80000000u && moved(z, there + value, t->part, &target) && target - here != (int64_t)value)
+        return (uint32_t)(uint64_t)(target - here);
+    return value < MOST_CHANGED ? z->changed[value] : value;
+}
+
+static int told_next(ekz_t *z, told_t *t) {
+    int64_t at = (int64_t)z->out_at, there = at + t->away;
+    int place = (int)(at & 3);
+    uint32_t before;
+    if (!t->any || there < t->low || there >= t->high) return -1;
+    if ((t->away & 3) || there - place < 0 || there - place + 4 > (int64_t)z->sections[z->second].start) return z->out[there];
+    if (!place && at - 4 >= t->start && there - 4 >= t->low) {
+        before = little(z->out + there - 4);
+        if (before >= LEAST_CHANGED && before < MOST_CHANGED) z->changed[before] = little(z->out + at - 4);
+    }
+    if (!place || !t->have) t->word = told_word(z, t, at - place, there - place);
+    t->have = 1;
+    return (int)(t->word >> (8 * place) & 255u);
+}
+
+static int told_factor(const ekz_t *z, uint32_t index, uint32_t theirs, uint32_t *found) {
+    int64_t first = (int64_t)z->sections[z->first].start, end = (int64_t)z->sections[z->second].start, at, place;
+    if (end > first + SOUGHT) end = first + SOUGHT;
+    for (at = first; at + 4 <= end; at += 4) {
+        if (little(z->out + at) != theirs) continue;
+        if (!moved(z, at, z->sections[index].part, &place) || place < 0 || place + 4 > (int64_t)z->sections[index].start) return 0;
+        *found = little(z->out + place);
+        return 1;
+    }
+    return 0;
+}
+
+static int64_t told_start(const ekz_t *z, uint32_t index) {
+    uint32_t theirs = z->several ? counterpart(z, index) : NONE;
+    return theirs == NONE ? -1 : (int64_t)z->sections[theirs].start;
 }
 
 /* ------------------------------------------------------------------ where elements go: elements.py */
@@ -568,8 +728,6 @@ static void huffman(ekz_t *z, sink_t *s) {
 
 /* ------------------------------------------------------------------ arrays: sections.py */
 
-enum { END, SYMBOLS, PLANES, HUFFMAN, STORED, SPARSE, PRODUCT, CUT };
-
 static const uint32_t WIDTHS[6] = {8, 16, 32, 64, 4, 2};
 
 static void plain(ekz_t *z, sink_t *s, uint32_t method) { /* an array of one level: symbols, codes, or as it is */
@@ -669,15 +827,23 @@ static uint32_t times(uint32_t a, uint32_t b) {
     return sign | (uint32_t)exponent << 23 | ((uint32_t)product & 0x7FFFFFu);
 }
 
-static uint32_t little(const uint8_t *bytes) {
-    return bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
-}
-
-static void product(ekz_t *z, size_t size) {
-    uint64_t source = number(z);
+static void product(ekz_t *z, size_t size, uint32_t index) {
+    uint64_t source;
+    uint32_t theirs = z->several ? counterpart(z, index) : NONE, told = 0;
     uint8_t factor[4];
+    int64_t place = -1;
     size_t i, k;
-    for (k = 0; k < 4; k++) factor[k] = text_byte(z);
+    int known = 0;
+    if (theirs != NONE && z->sections[theirs].method == PRODUCT) {
+        if (!moved(z, (int64_t)z->sections[theirs].source, z->sections[index].part, &place) || place < 0) place = -1;
+        known = told_factor(z, index, z->sections[theirs].factor, &told);
+    }
+    source = told_number(z, place);
+    for (k = 0; k < 4; k++) factor[k] = told_byte(z, known ? (int)(told >> (8 * k) & 255u) : -1);
+    if (z->several) {
+        z->sections[index].source = source;
+        z->sections[index].factor = little(factor);
+    }
     if (z->error || size % 4 || source > z->out_at || size > z->out_at - source) {
         fail(z, EKZ_DAMAGED);
         return;
@@ -693,7 +859,7 @@ static void product(ekz_t *z, size_t size) {
 #define MOST_RUNS 64
 #define MOST_FACTORS 2048 /* bytes of factors that are text */
 
-enum { ONES, TEXT, RAW };
+enum { ALL_ONES, AS_TEXT, RAW };
 
 typedef struct { /* which indices of an axis are taken: runs that are taken and passed over in turn, so many times */
     uint32_t runs[MOST_RUNS], count, repeats, taken, period;
@@ -732,7 +898,7 @@ static size_t place_of(const axis_t *a, size_t index) { /* index < taken * repea
     return at;
 }
 
-static void cut(ekz_t *z, size_t size) {
+static void cut(ekz_t *z, size_t size, uint32_t index) {
     axis_t rows, columns;
     uint64_t source, extent;
     uint32_t width = 1, mode, by_column;
@@ -744,7 +910,7 @@ static void cut(ekz_t *z, size_t size) {
         case 2: width = 4; break;
         default: fail(z, EKZ_DAMAGED);
     }
-    source = number(z);
+    source = told_number(z, told_start(z, index));
     axis(z, &rows, size);
     if (z->error) return;
     axis(z, &columns, size);
@@ -760,7 +926,7 @@ static void cut(ekz_t *z, size_t size) {
     lines = by_column ? wide : high;
     mode = (uint32_t)below(z, 3);
     if (z->error) return;
-    if (mode == TEXT) {
+    if (mode == AS_TEXT) {
         if (lines > MOST_FACTORS / width) fail(z, EKZ_DAMAGED);
         for (k = 0; k < lines * width && !z->error; k++) read[k] = text_byte(z);
         ended(z);
@@ -800,21 +966,125 @@ static void cut(ekz_t *z, size_t size) {
     }
 }
 
+/* ------------------------------------------------------------------ numbers like others: residuals.py, likeness.py */
+
+#define NODES 32u
+#define RESIDUAL_SLOTS (NODES * (3u + 4u * NODES))
+#define LIKE_DECISIONS 6u
+#define MOST_LIKE 0x40000000
+
+enum { SHORT, SCALED };
+
+static int64_t residual(ekz_t *z, uint32_t kind) {
+    uint32_t larger = z->last_size > z->size_before ? z->last_size : z->size_before, node = 1, places[4];
+    int64_t value = 1;
+    int place, minus;
+    for (place = 0; place < 5; place++) {
+        places[0] = node;
+        places[1] = NODES * (1u + kind) + node;
+        places[2] = NODES * (3u + kind * NODES + z->last_size) + node;
+        places[3] = NODES * (3u + (2u + kind) * NODES + larger) + node;
+        node = 2u * node + (uint32_t)mixed(z, &z->residuals, places, (int)kind, NULL);
+    }
+    z->size_before = z->last_size;
+    z->last_size = node - NODES;
+    if (!z->last_size) return 0;
+    minus = decode(z, 32768);
+    for (place = (int)z->last_size - 2; place >= 0; place--) value = value * 2 + decode(z, 32768);
+    return minus ? -value : value;
+}
+
+static int64_t quotient(int64_t top, int64_t below_it) { /* rounded down; what it is divided by is positive */
+    int64_t found = top / below_it;
+    return found * below_it > top ? found - 1 : found;
+}
+
+static int usual(uint32_t scale) { return scale >= 1u << 23 && scale < 255u << 23; }
+
+static int64_t same(uint32_t number_there, uint32_t there, uint32_t here, int zeros) {
+    int64_t top, below_it = (int64_t)(here & 0x7FFFFFu) | 0x800000, found;
+    int by = (int)(there >> 23) - (int)(here >> 23) - zeros;
+    if (!usual(there) || !usual(here) || by < -38 || by > 7) return 0;
+    top = (number_there < 0x80000000u ? (int64_t)number_there : (int64_t)number_there - 0x100000000) *
+          ((int64_t)(there & 0x7FFFFFu) | 0x800000);
+    found = by >= 0 ? quotient(top * ((int64_t)1 << by), below_it) : quotient(top, below_it << -by);
+    return found > -MOST_LIKE && found < MOST_LIKE ? found : 0;
+}
+
+static void like(ekz_t *z, size_t size, uint32_t index) {
+    uint32_t theirs = z->several ? counterpart(z, index) : NONE, kind, step = 0, before, i, k, part;
+    const section_t *own = z->sections + index, *other, *scales = NULL, *their_scales = NULL;
+    int64_t away = 0, last = 0, told = -1;
+    size_t count = size / 4, common;
+    uint8_t *to = z->out + z->out_at;
+    if (theirs == NONE || size % 4) {
+        fail(z, EKZ_DAMAGED);
+        return;
+    }
+    other = z->sections + theirs;
+    part = own->part;
+    common = count < other->size / 4 ? count : (size_t)(other->size / 4);
+    kind = (uint32_t)below(z, 2);
+    if (count > (MOST_DECISIONS - z->decisions) / LIKE_DECISIONS) fail(z, EKZ_DAMAGED);
+    if (z->error) return;
+    z->decisions += (uint32_t)count * LIKE_DECISIONS;
+    z->last_size = z->size_before = 0;
+    if (kind == SCALED) {
+        before = z->sections[part].factor + (index - part); /* what it answers to in the part before */
+        if (before < part && z->sections[before].method == LIKE) told = (int64_t)z->sections[before].source;
+        i = (uint32_t)told_below(z, (uint64_t)(index - part) + 1, told);
+        z->sections[index].source = i;
+        scales = own - i;
+        their_scales = other - i;
+        if (!i || scales->size / 4 < count || their_scales->size / 4 < common) fail(z, EKZ_DAMAGED);
+        step = (uint32_t)text_byte(z) << 16;
+        step |= (uint32_t)text_byte(z) << 24;
+    }
+    for (i = 0; i < count && !z->error; i++, to += 4) {
+        const uint8_t *from = z->out + other->start + 4 * (size_t)i;
+        uint32_t value;
+        if (kind == SHORT) {
+            int64_t base = last, expected;
+            if (i < common) base = ((int64_t)little(from) + 0x8000) >> 16;
+            if (base > 0xFFFF) base = 0xFFFF;
+            expected = base + (i ? quotient(away, (int64_t)i) : 0);
+            last = (int64_t)((uint64_t)(expected + residual(z, SHORT)) & 0xFFFFu);
+            away += last - base;
+            value = (uint32_t)last << 16;
+        } else {
+            uint32_t here = little(z->out + scales->start + 4 * (size_t)i);
+            int zeros = 0;
+            int64_t expected = 0;
+            if (usual(here) && usual(step) && step > here) zeros = (int)((step - here) >> 23);
+            if (zeros > 31) zeros = 31;
+            if (i < common) expected = same(little(from), little(z->out + their_scales->start + 4 * (size_t)i), here, zeros);
+            value = (uint32_t)((uint64_t)(expected + residual(z, SCALED)) << zeros);
+        }
+        for (k = 0; k < 4; k++) to[k] = (uint8_t)(value >> (8 * k));
+        ended(z);
+    }
+}
+
 /* ------------------------------------------------------------------ a whole archive: archive.py */
 
-static void array(ekz_t *z, uint32_t method, size_t size) {
+static void array(ekz_t *z, uint32_t method, size_t size, uint32_t index) {
     sink_t s;
     memset(&s, 0, sizeof s);
     s.out = z->out + z->out_at;
     s.bits = 8;
     if (method == PRODUCT) {
-        product(z, size);
+        product(z, size, index);
         return;
     }
     if (method == CUT) {
-        cut(z, size);
+        cut(z, size, index);
         return;
     }
+    if (method == LIKE) {
+        like(z, size, index);
+        return;
+    }
+    if (method == PART) return;
     if (method != STORED) s.bits = WIDTHS[below(z, 6)];
     if (s.bits >= 8 && size % (s.bits / 8)) fail(z, EKZ_DAMAGED);
     if (z->error) return;
@@ -833,23 +1103,138 @@ static void text(ekz_t *z, size_t size) {
     ended(z);
 }
 
-static void sections(ekz_t *z) {
+static void sections(ekz_t *z) { /* of one file */
     uint32_t method;
     size_t size;
     while ((method = (uint32_t)below(z, CUT + 1)) != END && !z->error) {
         text(z, below(z, (uint64_t)(z->out_size - z->out_at) + 1));
         size = below(z, (uint64_t)(z->out_size - z->out_at) + 1);
         if (z->error) return;
-        array(z, method, size);
+        array(z, method, size, 0);
         if (z->error) return;
         z->out_at += size;
     }
     text(z, z->out_size - z->out_at);
 }
 
+/* ------------------------------------------------------------------ an archive of several files: tables.py */
+
+typedef struct { /* what became of sections of a method: another method, and a size of a size */
+    uint32_t method;
+    uint64_t size, of;
+} became_t;
+
+static void unchanged(became_t *became) {
+    uint32_t method;
+    for (method = 0; method <= LIKE; method++) {
+        became[method].method = method;
+        became[method].size = became[method].of = 1;
+    }
+}
+
+static void table(ekz_t *z) {
+    became_t became[LIKE + 1];
+    uint32_t part = NONE, before = NONE, method; /* which sections began this part and the one before */
+    uint64_t end = 0, total = z->out_size;
+    unchanged(became);
+    z->first = z->second = NONE;
+    while (!z->error) {
+        const section_t *model = NULL;
+        section_t *entry;
+        uint32_t gap_like = NONE;
+        int64_t told = -1;
+        uint64_t start, size = 0;
+        if (before != NONE) {
+            if (z->count - part < part - before) {
+                gap_like = before + (z->count - part);
+                model = z->sections + gap_like;
+                told = became[model->method].method;
+            } else if (z->count - part == part - before) {
+                told = PART;
+            }
+        }
+        method = (uint32_t)told_below(z, LIKE + 1, told);
+        if (method == END || z->error) break;
+        if (method == PART) {
+            unchanged(became);
+            gap_like = before == NONE ? NONE : part;
+            model = NULL;
+        }
+        told = -1;
+        if (gap_like != NONE)
+            told = (int64_t)z->sections[gap_like].start - (gap_like ? end_of(z, gap_like - 1) : 0);
+        start = end + told_below(z, total - end + 1, told);
+        if (method != PART) {
+            told = -1;
+            if (model) {
+                uint64_t expected = model->size * became[model->method].size / became[model->method].of;
+                told = (int64_t)(expected < total ? expected : total);
+            }
+            size = told_below(z, total - start + 1, told);
+        }
+        if (z->error) break;
+        if (model) {
+            became[model->method].method = method;
+            if (model->size) {
+                became[model->method].size = size;
+                became[model->method].of = model->size;
+            }
+        }
+        entry = (section_t *)take(z, 1, sizeof(section_t));
+        if (!entry) break;
+        if (!z->count) z->sections = entry;
+        memset(entry, 0, sizeof *entry);
+        if (method == PART) {
+            before = part;
+            part = z->count;
+            entry->factor = before;
+            if (z->first == NONE)
+                z->first = part;
+            else if (z->second == NONE)
+                z->second = part;
+        }
+        entry->start = start;
+        entry->size = size;
+        entry->method = method;
+        entry->part = part;
+        if (part != NONE) z->sections[part].source++;
+        end = start + size;
+        z->count++;
+        ended(z);
+    }
+}
+
+static void told_text(ekz_t *z, size_t size, uint32_t index, int within) {
+    told_t told;
+    tell(z, &told, index, within);
+    for (; size > 0 && !z->error; size--) {
+        z->out[z->out_at] = told_byte(z, told_next(z, &told));
+        z->out_at++;
+    }
+    ended(z);
+}
+
+static void parts(ekz_t *z) {
+    uint32_t index;
+    table(z);
+    for (index = 0; index < z->count && !z->error; index++) {
+        section_t entry = z->sections[index];
+        told_text(z, (size_t)entry.start - z->out_at, index, 0);
+        if (z->error) return;
+        if (entry.method == TEXT) {
+            told_text(z, (size_t)entry.size, index, 1);
+            continue;
+        }
+        array(z, entry.method, (size_t)entry.size, index);
+        z->out_at = (size_t)(entry.start + entry.size);
+    }
+    if (!z->error) told_text(z, z->out_size - z->out_at, z->count, 0);
+}
+
 typedef struct {
     size_t size, workspace, raw, head;
     uint32_t crc, adler, table_bits;
+    int several;
 } head_t;
 
 static int varint(const uint8_t *data, size_t size, size_t *at, uint64_t *value) {
@@ -868,7 +1253,8 @@ static int head_of(const uint8_t *archive, size_t archive_size, head_t *head) {
     size_t at = 4;
     if (archive_size < 3 || memcmp(archive, "EKZ", 3)) return EKZ_NOT_AN_ARCHIVE;
     if (archive_size < 4) return EKZ_DAMAGED;
-    if (archive[3] != 1) return EKZ_NEWER;
+    if (archive[3] != 1 && archive[3] != 2) return EKZ_NEWER;
+    head->several = archive[3] == 2;
     if (!varint(archive, archive_size, &at, &size) || archive_size - at < 9) return EKZ_DAMAGED;
     head->crc = little(archive + at);
     head->adler = little(archive + at + 4);
@@ -942,11 +1328,22 @@ int ekz_unpack(const uint8_t *archive, size_t archive_size, uint8_t *output, siz
     tables(z);
     z->window = (uint8_t *)take(z, WINDOW, 1);
     z->heads = (uint32_t *)take(z, HEADS, sizeof(uint32_t));
-    if (!mixer(z, &z->text, 256u + ((size_t)CONTEXTS << z->table_bits) + 65u, CONTEXTS + 2, 0, 12, 13107, 25, 255) || z->error)
+    z->several = head.several;
+    if (!mixer(z, &z->text, 256u + ((size_t)CONTEXTS << z->table_bits) + (z->several ? 129u : 65u), CONTEXTS + 2, 0,
+               z->several ? 20 : 12, 13107, 25, 255) ||
+        z->error)
         return EKZ_NO_ROOM;
+    if (z->several) {
+        z->changed = (uint32_t *)take(z, MOST_CHANGED, sizeof(uint32_t));
+        z->changed_of = NONE;
+        if (!z->changed || !mixer(z, &z->residuals, RESIDUAL_SLOTS, 4, 0, 2, 21845, 25, 60)) return EKZ_NO_ROOM;
+    }
     memset(z->window, 0, WINDOW);
     memset(z->heads, 0, HEADS * sizeof(uint32_t));
-    sections(z);
+    if (z->several)
+        parts(z);
+    else
+        sections(z);
     if (z->error) return z->error;
     return matches(&head, output) ? EKZ_OK : EKZ_CHECKSUM;
 }
