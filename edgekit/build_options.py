@@ -32,6 +32,22 @@ def checked(options: Mapping[str, Any], named: Iterable[str]) -> dict[str, Any]:
     return tables.values_of(BuildRequest, given, file=Path(_WHERE))
 
 
+def require_texts(**given: object) -> None:
+    """Names and paths are texts or ``Path``; None is as good as not given, a list is one of such.
+
+    Raises:
+        UsageError: one is something else.
+    """
+    for option, value in given.items():
+        for each in value if isinstance(value, list | tuple) else [value]:
+            if each is not None and not isinstance(each, str | Path):
+                raise UsageError(
+                    f"'{option}' must be a text or a path, not {type(each).__name__} {each!r}",
+                    where=_WHERE,
+                    hint=f'{option}="..."',
+                )
+
+
 def _as_table(value: Any) -> Any:
     """A value as TOML would give it: settings are tables of what was said, tuples lists, numpy's numbers Python's."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

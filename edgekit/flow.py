@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from edgekit.build_options import checked
+from edgekit.build_options import checked, require_texts
 from edgekit.config import BuildRequest, is_unnamed
 from edgekit.errors import EdgekitError, ParityError, UsageError, exit_code_of
 from edgekit.fingerprint import BuildRecord, is_up_to_date, touch_outputs
@@ -98,6 +98,7 @@ def build(
     from edgekit.frontend.source import load
     from edgekit.train.settings import Training
 
+    require_texts(target=target, output=output, weights=weights, name=name, device=device)
     several = not isinstance(target, str | Path)
     targets = tuple(str(t) for t in target) if several else (str(target),)  # type: ignore[union-attr]
     steps, tables = steps_and_tables(recipe)

@@ -47,3 +47,11 @@ def test_what_can_not_be_is_refused_before_the_model_is_looked_at(options: dict[
     assert "edgekit.build" in str(caught.value)
     if "example" in options:
         assert "did you mean 'example_inputs'?" in str(caught.value)
+
+
+@pytest.mark.parametrize("option", ["name", "output", "weights", "device", "target"])
+def test_names_and_paths_are_texts(option: str) -> None:
+    with pytest.raises(ek.UsageError, match=f"'{option}' must be a text or a path, not int 5"):
+        ek.build(object(), **{option: 5})
+    with pytest.raises(ek.UsageError, match="'target' must be a text or a path, not int 5"):
+        ek.build(object(), ["tflite-fp32", 5])
