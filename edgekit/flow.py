@@ -280,6 +280,7 @@ def _build_one(job: _Job, source: Graph, variant: Variant, settings: Mapping[str
     from edgekit.stages.assemble import assemble
     from edgekit.stages.c_files import c_code
     from edgekit.stages.evaluate import evaluate, verification_samples
+    from edgekit.stages.exits_in_file import with_exits_of_file
     from edgekit.stages.feeding import batches
     from edgekit.stages.io_types import byte_inputs, io_types
     from edgekit.stages.layer_sensitivity import layer_sensitivity
@@ -308,6 +309,10 @@ def _build_one(job: _Job, source: Graph, variant: Variant, settings: Mapping[str
         _dump(request.dump, f"{target.name}-2-lowered", lowered.graph)
     with job.stage("export"):
         content = export(lowered.graph, target, request, prepared, regular=variant.is_slimmable)
+    with job.stage("evaluate") if job.evaluation is not None else nullcontext():
+        content = with_exits_of_file(
+            lowered, content, job.evaluation, source, settings, lambda g: export(g, target, request, prepared)
+        )
     raw, real = verification_samples(samples, job.evaluation, graph, settings)
     with job.stage("verify"):
         rows = verify(

@@ -16,7 +16,8 @@ class ExitRates:
     Attributes:
         rates: they add up to 1.
         samples: of how many.
-        on: "evaluation", or "held_out" of the training data.
+        on: "file" (the evaluation data, through the file itself), "evaluation" (through the float graph), or "held_out" of the
+            training data.
     """
 
     rates: tuple[float, ...]

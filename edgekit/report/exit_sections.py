@@ -27,6 +27,7 @@ def exit_section(history: Sequence[Mapping[str, Any]]) -> Html:
         parts += [
             table(columns, exit_rows(record, summary)),
             element("p", f"{cost_text(summary)} On {summary['samples']:,} samples of {on}."),
+            *(element("p", text) for text in file_text(record)),
             Html(curve(record["details"].get("curve", []), "top-1 against mean cost, for thresholds of many goals")),
         ]
     return section(
@@ -104,6 +105,20 @@ def exits_text(summary: Mapping[str, Any]) -> str:
         score = metric_text(row["top1_of_those"])
         parts.append(f"{percent(row['rate'])}{verb} {place} ({'top-1 ' if not parts else ''}{score})")
     return f"Of the samples {', '.join(parts)}."
+
+
+def file_text(record: Mapping[str, Any]) -> list[str]:
+    """One line on what the file does on its own, where it was run: its numbers are not the graph's."""
+    found = record.get("details", {}).get("file")
+    if found is None:
+        return []
+    top1 = "" if found["top1"] is None else f", top-1 {metric_text(found['top1'])}"
+    cost = found["cost"]
+    return [
+        f"In the file itself, {found['samples']:,} samples{top1}: {exits_text(found)} A sample costs "
+        f"{percent(cost['mean'])} in the mean, {percent(cost['p90'])} at the 90th percentile and "
+        f"{percent(cost['worst'])} at worst."
+    ]
 
 
 def percent(share: float) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgekit.report import sensitivity_table
-from edgekit.report.exit_sections import cost_text, exits_text, measured
+from edgekit.report.exit_sections import cost_text, exits_text, file_text, measured
 from edgekit.report.model import Report, Verification
 from edgekit.report.numbers import (
     bytes_text,
@@ -114,7 +114,8 @@ def _print_said(report: Report, console: Console) -> None:
         console.print(f"\n  [dim]left alone: {escape('; '.join(left[:_DECLINED]) + more)}[/dim]", soft_wrap=True)
     for record in report.history:
         if (exits := measured(record)) is not None:
-            console.print("\n  " + escape(f"{exits_text(exits[1])} {cost_text(exits[1])}"), soft_wrap=True, highlight=False)
+            lines = [f"{exits_text(exits[1])} {cost_text(exits[1])}", *file_text(record)]
+            console.print("\n  " + escape("\n  ".join(lines)), soft_wrap=True, highlight=False)
     if told := [f"{name_of(record)}: {line}" for record in report.history for line in record.get("notes", ())]:
         console.print("\n" + "\n".join(f"  [dim]{escape(line)}[/dim]" for line in told), soft_wrap=True)
 

@@ -1,0 +1,71 @@
+"""The exit rates that a file carries and a report tells are those of the file, not of the float graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import edgekit as ek
+from edgekit.formats.tflite.paths import rates_of
+from edgekit.ir import Graph
+from edgekit.ir.history import StepRecord
+from edgekit.report.exit_sections import file_text
+from edgekit.runtime.exits_taken import exits_taken
+from tests.exits import network, samples
+
+
+def recorded(rates: tuple[float, ...]) -> Graph:
+    """The network with a record of another network's samples."""
+    graph = network()
+    rows = [
+        {"name": name, "rate": rate, "macs": 10 * cost, "share": cost / 4, "top1_of_those": None, "top1_alone": 0.5}
+        for name, rate, cost in zip("abc", rates, (1, 2, 4), strict=True)
+    ]
+    costs = {"mean": float(np.dot(rates, (0.25, 0.5, 1.0))), "p90": 1.0, "worst": 1.0}
+    found = {"exits": rows, "samples": 40, "cost": costs, "top1": 0.5, "top1_of_last": 0.5}
+    graph.history = (StepRecord("early_exit", details={"held_out": found, "evaluation": found}),)
+    return graph
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, np.ndarray, np.ndarray]:
+    x = samples(120, seed=5).numpy()
+    with torch.no_grad():
+        labels = network().module().eval()(torch.from_numpy(x)).argmax(1).numpy()
+    build = ek.build(
+        recorded((0.0, 0.0, 1.0)), "tflite-int8", calibration=x, evaluate=(x, labels), output=tmp_path_factory.mktemp("out")
+    )
+    return build, x, labels
+
+
+def test_rates_are_measured_on_the_file(built: tuple[Any, np.ndarray, np.ndarray]) -> None:
+    build, x, labels = built
+    taken = exits_taken(build.artifact.read_bytes(), x)
+    carried = rates_of(build.artifact.read_bytes())
+    assert taken is not None and carried is not None
+    assert carried.on == "file" and carried.samples == 120 and carried.rates == pytest.approx(taken.rates, abs=1e-6)
+    (record,) = build.report.history
+    found = record["details"]["file"]
+    assert [row["rate"] for row in found["exits"]] == list(taken.rates) and min(taken.rates) > 0
+    assert found["cost"]["mean"] == pytest.approx(np.dot(taken.rates, (0.25, 0.5, 1.0))) and found["cost"]["p90"] == 1.0
+    (top1,) = [row.artifact for row in build.report.evaluation if row.metric == "top1"]
+    assert found["top1"] == pytest.approx(top1)
+    right = ek.run(build.artifact, x).argmax(1) == labels
+    assert found["exits"][0]["top1_of_those"] == pytest.approx(right[taken.places == 0].mean())
+
+
+def test_a_file_that_leaves_elsewhere_than_the_graph_says_so(built: tuple[Any, np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    build, *_ = built
+    assert any("leave elsewhere" in line and "not 100.0 %" in line for line in build.report.warnings)
+    page = (build.artifact.parent / "report.html").read_text()
+    (record,) = build.report.history
+    (line,) = file_text(record)
+    assert "In the file itself, 120 samples" in page and "% at the 90th percentile" in line
+    x = samples(8).numpy()
+    plain = ek.build(recorded((0.4, 0.1, 0.5)), "tflite-fp32", output=tmp_path, calibration=x)
+    assert "file" not in plain.report.history[0]["details"], "nothing was evaluated"
+    assert file_text(plain.report.history[0]) == []
