@@ -104,8 +104,9 @@ _EXPLAINED = (
     "Operators of the float and the 8-bit TFLite file and nodes of the float ONNX file; then, of the 8-bit TFLite file, those",
     "that only move or convert elements. Float error: the larger of both float files' largest differences from the source,",
     "relative to the largest output. Int8 dB: signal-to-noise ratio against the integer simulation, of TFLite in LiteRT's",
-    "reference kernels and in its default ones, and of ONNX in ONNX Runtime; at least 25 in the first, in the others 25 or",
-    "what 8 bits leave of these random weights. Short forms of the networks: real blocks and widths, few of each.",
+    "reference kernels and in its default ones, and of ONNX in ONNX Runtime; at least 25 in each. The networks are untrained;",
+    "their filters are laid on what they see, so that an error grows on its way to the output as in trained ones",
+    "(`benchmarks/zoo/weights.py`). Short forms of the networks: real blocks and widths, few of each.",
     "TRANSPOSE in a convolutional network: shuffles of channels (ShuffleNets), outputs in the source's own order (YOLOv8n).",
 )
 

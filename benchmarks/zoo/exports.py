@@ -34,7 +34,7 @@ Array = NDArray[Any]
 EQUAL = 200.0
 
 TARGETS = ("tflite-fp32", "tflite-int8", "onnx-fp32", "onnx-int8")
-CALIBRATION, COMPARED = 16, 4
+EXAMPLE, CALIBRATION, COMPARED = 64, 64, 16
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Network:
         torch.manual_seed(0)
         model = architecture.full() if full else architecture.small()
         self.name = name
-        self.model = as_if_trained(model, inputs_of(architecture, full, 16, 5), 2)
+        self.model = as_if_trained(model, inputs_of(architecture, full, EXAMPLE, 5), 2)
         self.graph = load(self.model, inputs_of(architecture, full, 1, 1))
         self.calibration = [x.numpy() for x in inputs_of(architecture, full, CALIBRATION, 3)]
         self.compared = [x.numpy() for x in inputs_of(architecture, full, COMPARED, 4)]
