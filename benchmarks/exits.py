@@ -71,7 +71,7 @@ def _step(case: str, seed: int, quick: bool) -> ek.EarlyExit:
         temperature=2.0,
         ensemble=True,
         held_out_augment="benchmarks.altered:halves",
-        epochs=1 if quick else 7,
+        epochs=1 if quick else 6,
         training=heads,
         score="margin",
         max_drop=0.2,
