@@ -284,7 +284,7 @@ def _build_one(job: _Job, source: Graph, variant: Variant, settings: Mapping[str
     from edgekit.stages.feeding import batches
     from edgekit.stages.io_types import byte_inputs, io_types
     from edgekit.stages.layer_sensitivity import layer_sensitivity
-    from edgekit.stages.micro import write_micro_files
+    from edgekit.stages.micro import write_micro_files, write_stage_sources
     from edgekit.stages.mixed import score_of
     from edgekit.stages.precision import lower
     from edgekit.stages.preprocessing import prepare
@@ -302,7 +302,7 @@ def _build_one(job: _Job, source: Graph, variant: Variant, settings: Mapping[str
         wanted = request.quantization
         by_metric = wanted.fallback is not None or (wanted.budget is not None and wanted.budget.max_drop is not None)
         score = score_of(job.evaluation, prepared, source, settings, request.root) if by_metric else None
-        lowered = lower(prepared, target, calibration, request, types, job.say, score, variant.within)
+        lowered = lower(prepared, target, calibration, request, types, job.say, score, variant.within, variant.is_slimmable)
         variant.family.keep(lowered)
     if request.dump is not None:
         _dump(request.dump, f"{target.name}-1-float", lowered.float_graph)
@@ -357,11 +357,12 @@ def _build_one(job: _Job, source: Graph, variant: Variant, settings: Mapping[str
         code.write(folder)
         staged.write(folder)
         micro = write_micro_files(path, target)
+        stages = write_stage_sources(folder, staged.rows, target)
         micro = replace(micro, warnings=(*micro.warnings, *code.warnings, *staged.warnings))
         facts = (job.timings, micro, sensitivity, stream)
         report = assemble(request, target, job.device, source, lowered, prepared, path, rows, scores, raw, *facts)
         source_info = replace(report.source, notes=(*report.source.notes, *code.notes))
-        report = replace(report, source=source_info, stages=staged.rows)
+        report = replace(report, source=source_info, stages=stages)
         error = failure(report, target, request)
         if isinstance(error, ParityError):
             for written in folder.iterdir():

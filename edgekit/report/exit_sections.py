@@ -44,9 +44,12 @@ def stage_section(stages: Sequence[StageFile]) -> Html:
     total = sum(stage.answered for stage in stages)
     columns = [Column("File"), Column("bytes", True), Column("MACs", True), Column("answers", True)]
     rows = [
-        (stage.path, count_text(stage.bytes), count_text(stage.macs), percent(stage.answered / max(total, 1)))
+        [stage.path, count_text(stage.bytes), count_text(stage.macs), percent(stage.answered / max(total, 1))]
         for stage in stages
     ]
+    if arenas := [stage.arena_bytes for stage in stages if stage.arena_bytes is not None]:
+        columns.append(Column("arena bytes", True))
+        rows = [[*row, count_text(arena)] for row, arena in zip(rows, arenas, strict=True)]
     return section(
         "Staged files",
         table(columns, rows),

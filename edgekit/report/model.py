@@ -119,6 +119,7 @@ class StageFile:
         sha256: of its content.
         macs: multiply-accumulates of one sample in it.
         answered: how many of the compared samples it answered.
+        arena_bytes: TensorFlow Lite Micro's arena for it, measured; None for other runtimes.
     """
 
     path: str
@@ -126,6 +127,7 @@ class StageFile:
     sha256: str
     macs: int
     answered: int
+    arena_bytes: int | None = None
 
 
 @dataclass(frozen=True)

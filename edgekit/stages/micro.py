@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgekit.bench.micro import arena, available
 from edgekit.export.tflm_c import write_c
+from edgekit.report import StageFile
 from edgekit.target import Target
 
 
@@ -34,3 +36,14 @@ def write_micro_files(path: Path, target: Target) -> MicroFacts:
     found = arena(path)
     write_c(path, path.parent, arena_total=found.total, arena_head=found.head)
     return MicroFacts(found.total)
+
+
+def write_stage_sources(folder: Path, stages: Iterable[StageFile], target: Target) -> tuple[StageFile, ...]:
+    """The same for each stage of a network in stages, which then know their arenas.
+
+    The stages run one after the other: an arena as large as the largest does for all, if what one hands on is kept elsewhere.
+
+    Raises:
+        Unsupported: TensorFlow Lite Micro refuses one of them.
+    """
+    return tuple(replace(stage, arena_bytes=write_micro_files(folder / stage.path, target).arena_bytes) for stage in stages)

@@ -23,6 +23,7 @@ from edgekit.config import BuildRequest, QuantizationSettings
 from edgekit.errors import UsageError
 from edgekit.ir import Graph, QuantParams, ops
 from edgekit.passes import BARE_NORMS, DECOMPOSE, EXACT, Pass, PassRecord, run_passes
+from edgekit.passes.centre_norms import CentreNorms
 from edgekit.passes.decompose_activations import DECOMPOSE_FOR_INTEGERS
 from edgekit.precision import PrecisionPlan
 from edgekit.stages.asked import (
@@ -81,6 +82,7 @@ def lower(
     say: Callable[[str], None] | None = None,
     score: Callable[[Graph], float] | None = None,
     within: Within | None = None,
+    one_of_several: bool = False,
 ) -> Lowered:
     """Runs the exact passes and the target's quantisation; a graph that was trained in integers keeps those.
 
@@ -93,6 +95,7 @@ def lower(
         say: is told what goes on, where that takes long.
         score: the metric of a graph in percentage points, for choosing precisions by it.
         within: the larger network that this one's weights are parts of, as it was lowered for the same target.
+        one_of_several: it is a size of a slimmable network, the largest included.
 
     Raises:
         UsageError: an integer target without calibration data.
@@ -105,7 +108,7 @@ def lower(
     plan = PrecisionPlan(quantization.precision, request.quantization.layers)
     integers = [precision for precision in plan.precisions() if precision.activations != "float32"]
     if not integers:
-        return _in_float(prepared, target, request, types, plan, within)
+        return _in_float(prepared, target, request, types, plan, within, _exact(target, one_of_several))
     if samples is None:
         raise UsageError(
             f"'{target.name}' stores activations in {integers[0].activations[3:]} bits and needs calibration data",
@@ -113,7 +116,7 @@ def lower(
             hint="--calibration DATA: some 100 typical inputs, without labels (.npz or package.module:callable); "
             "or a target that needs none: tflite-dynamic, tflite-fp16, tflite-fp32",
         )
-    graph, records = run_passes(prepared.graph, (*_exact(target), *DECOMPOSE, *DECOMPOSE_FOR_INTEGERS))
+    graph, records = run_passes(prepared.graph, (*_exact(target, one_of_several), *DECOMPOSE, *DECOMPOSE_FOR_INTEGERS))
     equalization = None
     if request.quantization.equalize:
         wanted = request.quantization
@@ -147,7 +150,8 @@ def lower(
         io_types=types.integers(),
     )
     scales = None
-    if quantization.fully_connected == "chosen" and policy.per_channel_linear and mixed is None and within is None:
+    free = mixed is None and within is None and not one_of_several
+    if quantization.fully_connected == "chosen" and policy.per_channel_linear and free:
         plain = replace(options, rounding="nearest")
         scales = choose_granularity(graph, samples, lambda shared: quantized_by(options=plain, shared=shared)[0])
     quantized, record = quantized_by(
@@ -174,9 +178,15 @@ def lower(
     return Lowered(quantized, graph, records, record, warnings, equalization, mixed, scales, notes, tied)
 
 
-def _exact(target: Target) -> tuple[Pass, ...]:
-    """The exact passes that a target's format asks for."""
-    return EXACT if target.exporter == "onnx" else (*EXACT, *BARE_NORMS)
+def _exact(target: Target, one_of_several: bool) -> tuple[Pass, ...]:
+    """The exact passes that a target's format asks for.
+
+    Sizes of a slimmable network keep the means of their norms: each size has a mean of its own, and taken out of the weights
+    it would leave no two sizes with weights in common.
+    """
+    if target.exporter == "onnx":
+        return EXACT
+    return (*EXACT, *(step for step in BARE_NORMS if not (one_of_several and isinstance(step, CentreNorms))))
 
 
 def _trained(
@@ -198,11 +208,12 @@ def _in_float(
     request: BuildRequest,
     types: IoTypes,
     plan: PrecisionPlan,
-    within: Within | None = None,
+    within: Within | None,
+    exact: tuple[Pass, ...],
 ) -> Lowered:
     """A graph without integer activations; weights are what the target or the plan says."""
     _require_no_choice(request.quantization, target)
-    graph, records = run_passes(prepared.graph, _exact(target))
+    graph, records = run_passes(prepared.graph, exact)
     tied = None if within is None or plan.default.weights != "float32" else tie(graph, within)
     graph = graph if tied is None else tied.graph
     if target.exporter == "tflite" and getattr(prepared.graph.source, "floats_beside_integers", False):

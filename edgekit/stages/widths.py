@@ -157,8 +157,16 @@ def _files(folder: Path, files: dict[str, Path]) -> dict[str, object]:
 
     largest = next(iter(files.values()))
     packed = pack(dict(files), folder / f"{largest.stem}.ekz")
-    alone = len(archive_of(largest.read_bytes()).data)
-    found: dict[str, object] = {"packed": {"file": f"{largest.stem}.ekz", "bytes": len(packed.data), "largest_alone": alone}}
+    alone = archive_of(largest.read_bytes())
+    found: dict[str, object] = {
+        "packed": {
+            "file": f"{largest.stem}.ekz",
+            "bytes": len(packed.data),
+            "parts": packed.parts,
+            "largest_alone": len(alone.data),
+            "parts_of_largest": alone.parts,
+        }
+    }
     if largest.suffix != ".tflite":
         return found
     from edgekit.export.tflite.several import with_signatures

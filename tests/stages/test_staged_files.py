@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import edgekit as ek
+from edgekit.bench.micro import arena, available
 from edgekit.errors import ConfigError
 from edgekit.export.staged.loop import Stages
 from edgekit.report.files import SCHEMA_PATH
@@ -55,6 +56,18 @@ def test_a_host_may_stop_between_stages_and_go_on(tmp_path: Path) -> None:
     assert not later.step(1, tensors, outputs) and later.step(2, tensors, outputs)
     assert np.array_equal(outputs["answer"], sample.answer.outputs["answer"]) and not np.array_equal(outputs["answer"], early)
     assert np.array_equal(Artifact(manifest.parent / f"{NAME}.tflite").invoke([tensors[name]])[0], outputs["answer"])
+
+
+@pytest.mark.skipif(not available(), reason="tflite-micro is not installed")
+def test_each_stage_for_a_micro_controller_has_its_sources_and_its_arena(tmp_path: Path) -> None:
+    manifest, report = build(tmp_path, "margin", "tflm-int8")
+    folder = manifest.parent
+    assert [stage.arena_bytes for stage in report.stages] == [arena(folder / stage.path).total for stage in report.stages]
+    for stage in report.stages:
+        name = Path(stage.path).stem.replace("-", "_").replace(".", "_")
+        assert f"kModelBytes = {stage.bytes};" in (folder / f"{name}.h").read_text()
+        assert f"namespace {name} {{" in (folder / f"{name}.cc").read_text()
+    assert "arena bytes" in (folder / "report.html").read_text()
 
 
 def test_staged_files_of_a_network_without_exits_are_refused(tmp_path: Path) -> None:
