@@ -179,6 +179,9 @@ def test_the_files_are_good_before_they_are_damaged(name: str, tmp_path: Path) -
     reader(tmp_path / name if name == "edgekit.toml" else str(tmp_path / name))  # type: ignore[operator]
 
 
-def test_2000_damaged_configs_are_errors_or_configs(tmp_path: Path) -> None:
-    counts = run(range(2000), tmp_path)
-    assert counts["error"] > 1000 and sum(counts.values()) == 2000
+@pytest.mark.parametrize(
+    "seeds", [range(300), pytest.param(range(300, 2000), marks=pytest.mark.slow)], ids=lambda seeds: f"{len(seeds)} files"
+)
+def test_damaged_configs_are_errors_or_configs(seeds: range, tmp_path: Path) -> None:
+    counts = run(seeds, tmp_path)
+    assert counts["error"] > len(seeds) / 2 and sum(counts.values()) == len(seeds)

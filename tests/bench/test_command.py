@@ -197,7 +197,7 @@ def _runner() -> str:
     return str(runner.__file__)
 
 
-@pytest.mark.parametrize("way", ["ssh", "adb"])
+@pytest.mark.parametrize("way", ["ssh", pytest.param("adb", marks=pytest.mark.slow)])
 def test_a_model_is_measured_on_a_device_end_to_end(
     way: str, model: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:

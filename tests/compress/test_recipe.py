@@ -173,7 +173,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("kill", "count"),
     [
-        ("pruning", 2),
+        pytest.param("pruning", 2, marks=pytest.mark.slow),
         ("training", 4),
         pytest.param("training", 16, marks=pytest.mark.slow),
         ("saving", 0),
