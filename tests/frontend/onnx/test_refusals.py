@@ -41,6 +41,17 @@ def test_operators_of_other_domains_are_refused_by_name() -> None:
     assert error.value.where == "act"
 
 
+def test_corners_of_a_part_of_an_element_are_refused() -> None:
+    def resized(factor: float) -> object:
+        nodes = [node("Resize", ["x", "", "s"], ["y"], mode="linear", coordinate_transformation_mode="align_corners")]
+        return model(nodes, {"x": ["n", 3, 5, 7]}, ["y"], {"s": np.asarray([1, 1, factor, 1], np.float32)})
+
+    assert_as_in_runtime(resized(1.6), rand(2, 3, 5, 7))
+    with pytest.raises(Unsupported, match=r"aligns the corners of 7\.5 elements") as error:
+        load(resized(1.5))
+    assert "sizes in place of factors" in (error.value.hint or "")
+
+
 def test_loops_are_refused() -> None:
     body = helper.make_graph(
         [node("Identity", ["c"], ["c2"]), node("Relu", ["v"], ["v2"])],

@@ -67,6 +67,12 @@ def _resized(
     rows = _axes(ctx, x, at, roi, scales, sizes, policy)
     ctx.need(settings.mode in ("nearest", "linear", "cubic"), f"has the mode '{settings.mode}'")
     ctx.need(settings.mode == "nearest" or x.type.is_float, f"interpolates {x.type}", "cast to float32 first")
+    for row in rows.values() if settings.coordinates == "align_corners" else ():
+        ctx.need(
+            row.new == 1 or abs(row.scale * row.old - row.new) < 1e-3,
+            f"aligns the corners of {row.scale * row.old:g} elements, and ONNX's text and its runtimes read different ones",
+            "export it with the new sizes in place of factors",
+        )
     try:
         result = _by_op(ctx, x, rows, settings) or _by_axis(ctx, x, rows, settings)
         beyond = {axis: interpolation.outside(row, settings) for axis, row in rows.items()}
