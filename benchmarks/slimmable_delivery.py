@@ -165,10 +165,12 @@ def _lines(rows: Sequence[Figures]) -> list[str]:
         }
         for row in rows
     ]
+    of_widest = ", ".join(f"{name} {size:,}" for name, size in sorted(rows[0]["parts"].items(), key=lambda part: -part[1]))
     return [
         *table(shown),
         "",
-        "Bytes; the last four columns say what the three smaller widths add to the widest one's archive.",
+        "Bytes; the last four columns say what the three smaller widths add to the widest one's archive. That alone, in int8:",
+        f"{of_widest}.",
     ]
 
 
