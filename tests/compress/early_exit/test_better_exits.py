@@ -135,7 +135,7 @@ def test_heads_and_alterations_are_checked_when_they_are_written_down() -> None:
         ek.EarlyExit(at=("first",), head=(ek.Head(), ek.Head()), max_drop=1.0)
     with pytest.raises(UsageError, match="held_out_augment"):
         ek.EarlyExit(at=("first",), held_out_augment="flip", max_drop=1.0)
-    with pytest.raises(UsageError, match="copies of the network's layers or a convolution"):
+    with pytest.raises(UsageError, match="copies of the network's layers or convolutions"):
         ek.Head(copy=("second",), channels=8)
     table = {"step": "early_exit", "at": ["a", "b"], "max_drop": 1, "head": [{"copy": ["c"]}, {"pool": 2}], "ensemble": True}
     (step,) = parse_steps([table], None)

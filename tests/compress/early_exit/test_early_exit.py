@@ -119,7 +119,7 @@ def test_what_heads_read_is_computed_once_to_the_same_end(
     step = ek.EarlyExit(at=("first", "second"), head=ek.Head(pool=2, channels=channels), epochs=4, max_drop=2.0)
     data = noisy(800)
     kept = step.apply(network, data)
-    monkeypatch.setattr("edgekit.compress.early_exit.frozen._MOST_KEPT", 0)
+    monkeypatch.setattr("edgekit.compress.early_exit.features._MOST_KEPT", 0)
     run = step.apply(network, data)
     losses = [graph.history[-1].details["training"]["epochs"][-1]["terms"]["exit_0"] for graph in (kept, run)]
     assert losses[0] < losses[1] + 0.05  # standardised, they learn no slower
