@@ -5,10 +5,11 @@
 The pipeline of arXiv:1510.00149 with steps of this project: pruning in rounds, training, codebooks whose values are trained,
 the float TFLite file, and its archive. Two things that the paper does not have: weights may move to another value while the
 values are trained, and the network before a step is the teacher of the one after it; no teacher is larger than the control.
-Settings were chosen on 10,000 of the training images with seeds 0 and 1; then all 60,000 train, the last epoch counts, and
-the 10,000 test images are looked at once, by LiteRT with the file that comes out of the archive. The control goes through the
-same trainings with nothing pruned, shared or distilled: as many epochs, from the same dense network on. A run is one network
-and one seed; the table keeps earlier runs.
+Settings were chosen on 10,000 of the training images with seeds 0 and 1; then all 60,000 train, the last epoch counts, and the
+10,000 test images are looked at once, by LiteRT with the file that comes out of the archive. The control is a dense network
+without teacher that trains for as many epochs: in the same trainings, from the same dense network on, or in one with a single
+cosine, whichever was better on the images held out (LeNet-300-100 after 73 epochs 90.25 and 89.92 %, LeNet-5 after 17 epochs
+91.66 and 92.32 %). A run is one network and one seed; the table keeps earlier runs.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class Plan:
         dense: epochs before anything is compressed.
         sparse: what prunes it.
         shared: what clusters it, taught by the network that is sparse.
+        restarts: the control goes through the same trainings, and not through a single one.
         bar: how many times smaller than its float32 parameters the archive is at least.
         paper: what the paper reached on MNIST.
     """
@@ -60,6 +62,7 @@ class Plan:
     dense: int
     sparse: tuple[Any, ...]
     shared: ek.Cluster
+    restarts: bool
     bar: float
     paper: float
 
@@ -85,10 +88,10 @@ def _pruned(sparsity: float, initial: float, rounds: int, **how: Any) -> ek.Spar
     )
 
 
-def _clustered(bits: dict[str, int], epochs: int, **how: Any) -> ek.Cluster:
-    training, teacher = ek.Training(**{**how, "weight_decay": 0.0}), ek.Distillation(temperature=2.0, alpha=1.0)
+def _clustered(bits: dict[str, int], epochs: int, alpha: float, **how: Any) -> ek.Cluster:
+    training, teacher = ek.Training(**{**how, "weight_decay": 0.0}), ek.Distillation(temperature=2.0, alpha=alpha)
     return ek.Cluster(
-        bits=2, layers=bits, biases=5, assignment="trained", epochs=epochs, training=training, distillation=teacher
+        bits=3, layers=bits, biases=5, assignment="trained", epochs=epochs, training=training, distillation=teacher
     )
 
 
@@ -96,10 +99,10 @@ def plan(network: str, seed: int) -> Plan:
     """The settings of a network."""
     how = _training(seed)
     if network == "lenet-300-100":
-        sparse = (_pruned(0.845, 0.5, 10, **how, lr=3e-3), ek.FineTune(epochs=14, distillation=_DENSE, **how, lr=2e-3))
-        return Plan(LeNet, 15, sparse, _clustered({"3": 3, "5": 5}, 5, **how, lr=1e-3), 36, 40)
+        sparse = (_pruned(0.845, 0.5, 10, **how, lr=3e-3), ek.FineTune(epochs=40, distillation=_DENSE, **how, lr=2e-3))
+        return Plan(LeNet, 15, sparse, _clustered({"5": 5}, 8, 0.8, **how, lr=5e-4), True, 36, 40)
     sparse = (_pruned(0.87, 0.5, 3, **how, lr=2e-3), ek.FineTune(epochs=5, distillation=_DENSE, **how, lr=2e-3))
-    return Plan(LeNet5, 8, sparse, _clustered({"0": 5, "2": 3, "7": 5}, 3, **how, lr=1e-3), 35, 39)
+    return Plan(LeNet5, 8, sparse, _clustered({"0": 5, "5": 2, "7": 5}, 3, 1.0, **how, lr=1e-3), False, 35, 39)
 
 
 #: Learning rates of the dense networks.
@@ -127,7 +130,10 @@ def measured(network: str, seed: int, train: Arrays, test: Arrays, folder: Path)
     data = ek.Data(train=train)
     blank = ek.load(what.module(), (torch.zeros(1, 1, 28, 28),))
     dense = ek.FineTune(epochs=what.dense, **_training(seed, lr=RATES[network])).apply(blank, data)
-    control = ek.Recipe(dense_steps((*what.sparse, what.shared))).apply(dense, data)
+    if what.restarts:
+        control = ek.Recipe(dense_steps((*what.sparse, what.shared))).apply(dense, data)
+    else:
+        control = ek.FineTune(epochs=what.epochs, **_training(seed, lr=RATES[network])).apply(blank, data)
     sparse = ek.Recipe(what.sparse).apply(dense, data)
     small = ek.Recipe([what.shared]).apply(sparse, data)
     files = {name: _file(graph, folder / name) for name, graph in (("control", control), ("small", small))}
