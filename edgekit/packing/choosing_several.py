@@ -29,7 +29,7 @@ _SAME = 256
 
 def choose_several(data: bytes, parts: tuple[Part, ...], *, fast: bool) -> list[Section]:
     """The sections of several files, in order; see ``choosing.choose``."""
-    files = _answering([_with_long_text(data, part, _arrays(data, part)) for part in parts])
+    files = _answering(parts, [_with_long_text(data, part, _arrays(data, part)) for part in parts])
     chooser = _Chooser(data, files[0], 0 if fast else MOST_DECISIONS)
     sections: list[Section] = []
     for part, arrays in zip(parts, files, strict=True):
@@ -58,13 +58,13 @@ def _with_long_text(data: bytes, part: Part, arrays: list[Array]) -> list[Array]
     return sorted(found, key=lambda array: array.start)
 
 
-def _answering(files: list[list[Array]]) -> list[list[Array]]:
+def _answering(parts: tuple[Part, ...], files: list[list[Array]]) -> list[list[Array]]:
     """The arrays of each file that the first one has too, with an empty one for each that it lacks."""
     first = files[0]
     names = [array.name for array in first]
     out = [first]
-    for arrays in files[1:]:
-        end = 0
+    for part, arrays in zip(parts[1:], files[1:], strict=True):
+        end = part.start
         here: list[Array] = []
         matcher = SequenceMatcher(None, names, [array.name for array in arrays], autojunk=False)
         found = {block.a + i: block.b + i for block in matcher.get_matching_blocks() for i in range(block.size)}
@@ -88,9 +88,11 @@ class _Chooser:
     def form(self, array: Array, number: int, arrays: list[Array]) -> Form:
         """That of the n-th array of a file."""
         content = self._content(array)
+        if not array.size:
+            return Form(TEXT)
         if arrays is not self._first and (found := self._alike(array, number, arrays)) is not None:
             return found
-        if array.role == "scales" and array.size:
+        if array.role == "scales":
             return as_product(self._data, array, _scales(arrays[:number])) or Form(TEXT)
         if array.role == "structure":
             return form_of(np.frombuffer(content, np.uint8), array, 0)
@@ -115,7 +117,7 @@ class _Chooser:
             back = [number - i for i, a in enumerate(arrays) if a.start == array.scales and a.size == array.size]
             back = [distance for distance in back if distance > 0 and self._first[number - distance].size >= other.size]
             found = like_of(SCALED, content, self._content(arrays[number - back[0]]), back[0]) if back else None
-        if found is None or not array.size or DECISIONS * (array.size // 4) > self._budget:
+        if found is None or DECISIONS * (array.size // 4) > self._budget:
             return None
         self._budget -= DECISIONS * (array.size // 4)
         return Form(LIKE, array.bits, like=found)

@@ -26,13 +26,15 @@ from edgekit.packing.coder import Decoder, Encoder
 from edgekit.packing.cutting import Cut, Selection, code_cut
 from edgekit.packing.damage import Damaged
 from edgekit.packing.several import join, parts_of
+from tests.packing.samples import int8_file
+from tests.packing.sizes import int8_sizes
 
 SOURCE = Path(edgekit.packing.__file__).parent / "c"
 RANDOM = np.random.default_rng(3)
 INTEGERS = {
-    "conv": RANDOM.integers(-127, 128, (24, 2, 1, 16), np.int8),
-    "depthwise": RANDOM.integers(-127, 128, (1, 3, 3, 24), np.int8),
-    "linear": RANDOM.integers(-127, 128, (10, 2 * 24), np.int8),
+    "conv": RANDOM.integers(-127, 128, (12, 2, 1, 8), np.int8),
+    "depthwise": RANDOM.integers(-127, 128, (1, 3, 3, 12), np.int8),
+    "linear": RANDOM.integers(-127, 128, (10, 2 * 12), np.int8),
 }
 FLOATS = {name: (data * 0.01).astype(np.float32) for name, data in INTEGERS.items()}
 
@@ -51,10 +53,10 @@ def network(weights: dict[str, np.ndarray]) -> bytes:  # type: ignore[type-arg]
 
 def narrower(whole: dict[str, np.ndarray], signs: bool = True) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
     """Half of the channels: of the convolution's outputs those of both of its groups; of the others the first ones."""
-    kept = np.r_[0:6, 12:18]
-    flat = (np.arange(2)[:, None] * 24 + kept).ravel()
+    kept = np.r_[0:3, 6:9]
+    flat = (np.arange(2)[:, None] * 12 + kept).ravel()
     rows = {
-        "conv": whole["conv"][kept][..., :8],
+        "conv": whole["conv"][kept][..., :4],
         "depthwise": whole["depthwise"][..., kept],
         "linear": whole["linear"][:, flat],
     }
@@ -68,7 +70,7 @@ def narrower(whole: dict[str, np.ndarray], signs: bool = True) -> dict[str, np.n
 def scaled(whole: dict[str, np.ndarray]) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
     """The same of floats, each row times a number of its own; one row of the linear layer is of its own making."""
     rows = narrower(whole, signs=False)
-    factors = RANDOM.normal(0, 1, 12).astype(np.float32)
+    factors = RANDOM.normal(0, 1, 6).astype(np.float32)
     rows["conv"] = rows["conv"] * factors[:, None, None, None]
     rows["depthwise"] = rows["depthwise"] * factors
     rows["linear"] = rows["linear"] * RANDOM.normal(0, 1, 10).astype(np.float32)[:, None]
@@ -99,8 +101,8 @@ def packed_of(name: str) -> bytes:
 def test_an_archive_of_sizes_is_hardly_larger_than_that_of_the_largest(name: str) -> None:
     files = CASES[name]
     alone, packed = archive_of(files["1"]).data, packed_of(name)
-    own = 4 * 24 if name == "floats" else 0  # the row that is no part
-    assert len(packed) < len(alone) + own + (320 if name == "integers" else 420)
+    own = 4 * 12 if name == "floats" else 0  # the row that is no part
+    assert len(packed) < len(alone) + own + (130 if name == "integers" else 250)
     assert ek.unpack(packed, width=0.5) == files["0.5"]
     assert join(files)[parts_of(join(files))[0].start :].startswith(files["1"])
 
@@ -109,6 +111,13 @@ def test_several_files_that_were_packed_as_version_1_still_unpack() -> None:
     archive = base64.b85decode(VERSION_1)
     files = [ek.unpack(archive, width=name) for name in ("1", "0.5")]
     assert archive[3] == 1 and [zlib.crc32(content) for content in files] == [0xD9925597, 0xC938E038]
+
+
+@pytest.mark.parametrize("other", [b"no network at all", network({"conv": INTEGERS["conv"][:6]}), int8_file(8, 12)])
+def test_files_that_are_no_sizes_of_one_network_pack_all_the_same(other: bytes) -> None:
+    files = {"1": int8_sizes((1.0,))["1"], "other": other}
+    packed = archive_of(join(files)).data
+    assert read(packed) == join(files)
 
 
 def test_each_of_several_files_begins_at_a_multiple_of_16_bytes() -> None:
