@@ -15,6 +15,7 @@ from edgekit.frontend.onnx.branches import chosen_branch
 from edgekit.frontend.onnx.context import Building, Lowering, Operand
 from edgekit.frontend.onnx.element_types import TORCH, type_name
 from edgekit.frontend.onnx.functions import Function, function_of
+from edgekit.frontend.onnx.loops import unrolled_loop, unrolled_scan
 from edgekit.frontend.onnx.read import in_order, reads
 from edgekit.frontend.onnx.size_math import on_sizes
 from edgekit.frontend.onnx.sizes import Sizes
@@ -27,7 +28,8 @@ from edgekit.ir import Graph, Value
 _CONTRADICTIONS = (TypeError, ValueError, LookupError, ArithmeticError, RuntimeError, MemoryError)
 #: Operators for which a wider type of constants makes no difference.
 _TAKES_ANY = {"DequantizeLinear", "QuantizeLinear"}
-_CONTROL_FLOW = {"If", "Loop", "Scan", "SequenceMap"}
+_CONTROL_FLOW = {"SequenceMap"}
+_LOOPS = {"Loop": unrolled_loop, "Scan": unrolled_scan}
 _DOMAINS = ("", "ai.onnx")
 #: Bodies inside of each other: a function may call another one, but not itself.
 _DEEPEST = 16
@@ -78,12 +80,7 @@ class Translator:
         proto = self.model.graph
         for tensor in proto.sparse_initializer:
             self.problems.add("", self.where, f"the sparse initialiser '{tensor.values.name}'", "store it as a dense tensor")
-        self.building.read = {value.name for value in proto.output} | {n for node in proto.node for n in reads(node)}
-        for name, reader in (
-            *((n, node.op_type) for node in proto.node for n in reads(node)),
-            *((value.name, "") for value in proto.output),
-        ):
-            self.building.readers.setdefault(name, set()).add(reader)
+        self._note_readers(proto.node, [value.name for value in proto.output])
         names: dict[str, _Found] = {value.name: value for value in self.graph.inputs}
         self._body(proto, names, self._opset)
         outputs = [self._output(value.name, names) for value in proto.output]
@@ -109,10 +106,17 @@ class Translator:
 
     # ------------------------------------------------------------------ bodies
 
+    def _note_readers(self, nodes: Iterable[Any], outputs: Iterable[str]) -> None:
+        """Notes what reads the names of a graph or body."""
+        for name, reader in (*((n, node.op_type) for node in nodes for n in reads(node)), *((n, "") for n in outputs)):
+            self.building.read.add(name)
+            self.building.readers.setdefault(name, set()).add(reader)
+
     def _body(self, proto: Any, names: dict[str, _Found], opset: int) -> None:
         """Initialisers and nodes of a graph, into ``names``."""
         for tensor in proto.initializer:
-            names.setdefault(tensor.name, self._initialiser(tensor))
+            if tensor.name not in names:
+                names[tensor.name] = self._initialiser(tensor)
         self._nodes(proto.node, names, opset)
 
     def _initialiser(self, tensor: Any) -> Operand:
@@ -165,7 +169,9 @@ class Translator:
     def _lowered(self, ctx: Lowering, inputs: list[Operand | None], names: dict[str, _Found]) -> tuple[_Found, ...] | None:
         node = ctx.node
         if node.op_type == "If" and node.domain in _DOMAINS:
-            return self._inlined_branch(ctx, inputs, names)
+            return self._inlined_body(ctx, chosen_branch(ctx, inputs), names)
+        if node.op_type in _LOOPS and node.domain in _DOMAINS:
+            return self._unrolled(ctx, inputs, names)
         self._check_control_flow(ctx)
         found = self._functions.get((node.domain, node.op_type))
         lowering = lowerings().get(node.op_type) if node.domain in _DOMAINS else None
@@ -188,25 +194,36 @@ class Translator:
         inner.update(dict.fromkeys(function.inputs[len(inputs) :]))
         with _Deeper(self, ctx):
             nodes = function.nodes(ctx)
-            self.building.read |= {name for node in nodes for name in reads(node)}
-            self.building.read |= {
-                n for n, o in zip(function.outputs, ctx.node.output, strict=False) if o in self.building.read
-            }
+            self._note_readers(
+                nodes, [n for n, o in zip(function.outputs, ctx.node.output, strict=False) if o in self.building.read]
+            )
             self._nodes(nodes, inner, function.opset or ctx.opset)
         results = tuple(inner.get(name) for name in function.outputs)  # a body may leave optional results out
         return None if any(found is MISSING for found in results) else results
 
-    def _inlined_branch(
-        self, ctx: Lowering, inputs: list[Operand | None], names: dict[str, _Found]
-    ) -> tuple[_Found, ...] | None:
-        """The branch of an If whose condition is known while loading."""
-        branch = chosen_branch(ctx, inputs)
+    def _inlined_body(self, ctx: Lowering, body: Any, names: Mapping[str, _Found]) -> tuple[_Found, ...] | None:
+        """What the body of a branch or step gives; it reads what is around it."""
         inner = dict(names)
         with _Deeper(self, ctx):
-            self.building.read |= {v.name for v in branch.output}
-            self._body(branch, inner, ctx.opset)
-        results = tuple(inner.get(value.name, MISSING) for value in branch.output)
+            self._note_readers(body.node, [value.name for value in body.output])
+            self._body(body, inner, ctx.opset)
+        results = tuple(inner.get(value.name, MISSING) for value in body.output)
         return None if any(found is MISSING for found in results) else results
+
+    def _unrolled(self, ctx: Lowering, inputs: list[Operand | None], names: Mapping[str, _Found]) -> tuple[_Found, ...] | None:
+        """The steps of a Loop or Scan, one after the other. All share the body's constants."""
+        body = next((attribute.g for attribute in ctx.node.attribute if attribute.HasField("g")), None)
+        if body is None:
+            raise ctx.refused(f"'{ctx.op_name}' has no body")
+        around = {**names, **{tensor.name: self._initialiser(tensor) for tensor in body.initializer}}
+
+        def step(given: dict[str, Operand]) -> tuple[Operand, ...] | None:
+            results = self._inlined_body(ctx, body, {**around, **given})
+            if results is not None and any(found is NO_FORM for found in results):
+                raise ctx.refused(f"the body of '{ctx.op_name}' gives a result that has no form in the graph")
+            return results  # type: ignore[return-value]
+
+        return _LOOPS[ctx.op_name](ctx, body, inputs, step)
 
     # ------------------------------------------------------------------ names and refusals
 

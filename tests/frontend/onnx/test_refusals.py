@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 import edgekit as ek
 from edgekit import InputError, Unsupported
@@ -52,9 +52,14 @@ def test_corners_of_a_part_of_an_element_are_refused() -> None:
     assert "sizes in place of factors" in (error.value.hint or "")
 
 
-def test_loops_are_refused() -> None:
+def looped(count: object, going: str = "") -> object:
     body = helper.make_graph(
-        [node("Identity", ["c"], ["c2"]), node("Relu", ["v"], ["v2"])],
+        [
+            node("Mul", ["v", "factor"], ["v2"]),
+            node("ReduceMax", ["v2"], ["most"], keepdims=0),
+            node("Identity", ["c"] if going != "computed" else ["go_on"], ["c2"]),
+            *([node("Less", ["most", "limit"], ["go_on"])] if going == "computed" else []),
+        ],
         "body",
         [
             helper.make_tensor_value_info("i", TensorProto.INT64, []),
@@ -65,11 +70,43 @@ def test_loops_are_refused() -> None:
             helper.make_tensor_value_info("c2", TensorProto.BOOL, []),
             helper.make_tensor_value_info("v2", TensorProto.FLOAT, [2]),
         ],
+        [numpy_helper.from_array(np.asarray([2.0, 3.0], np.float32), "factor")],
     )
-    proto = model([node("Loop", ["count", "", "x"], ["y"], body=body, name="steps")], {"x": [2]}, ["y"], {"count": np.int64(3)})
-    with pytest.raises(Unsupported, match="'Loop' decides while running") as error:
+    nodes = [node("Loop", ["count", "", "x"], ["y"], body=body, name="steps")]
+    if count is None:
+        return model(nodes, {"x": [2], "count": []}, ["y"], types={"count": TensorProto.INT64})
+    return model(nodes, {"x": [2]}, ["y"], {"count": np.int64(count), "limit": np.float32(9)})  # type: ignore[call-overload]
+
+
+def test_a_loop_whose_steps_are_in_the_file_is_written_out_and_shares_its_weights() -> None:
+    graph = assert_as_in_runtime(looped(3), rand(2))
+    assert [item.op.name for item in graph.nodes] == ["mul", "mul", "mul"] and list(graph.state) == ["factor"]
+
+
+@pytest.mark.parametrize(
+    ("proto", "what"),
+    [(looped(None), "decides while running how often"), (looped(3, "computed"), "decides while running how often"),
+     (looped(300), "goes around more than 256 times")],
+    ids=["a count that is an input", "a condition that is computed", "too many steps"],
+)  # fmt: skip
+def test_other_loops_are_refused(proto: object, what: str) -> None:
+    with pytest.raises(Unsupported, match=f"'Loop' {what}") as error:
         load(proto)
-    assert error.value.where == "steps"
+    assert error.value.where == "steps" and "unroll" in (error.value.hint or "")
+
+
+def test_a_scan_is_written_out_in_the_order_of_its_directions() -> None:
+    body = helper.make_graph(
+        [node("Add", ["h", "now"], ["sum"]), node("Tanh", ["sum"], ["h2"]), node("Identity", ["h2"], ["out"])],
+        "body",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("h", "now")],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("h2", "out")],
+    )
+    for ways in ({}, {"scan_input_directions": [1], "scan_output_directions": [1], "scan_output_axes": [-1]}):
+        scan = node("Scan", ["h0", "x"], ["last", "all"], body=body, num_scan_inputs=1, scan_input_axes=[1], **ways)
+        assert_as_in_runtime(
+            model([scan], {"h0": ["n", 3], "x": ["n", 5, 3]}, ["last", "all"]), rand(4, 3), rand(4, 5, 3, seed=1)
+        )
 
 
 def branches(value: str) -> dict[str, object]:
