@@ -28,7 +28,13 @@ def exit_section(history: Sequence[Mapping[str, Any]]) -> Html:
             table(columns, exit_rows(record, summary)),
             element("p", f"{cost_text(summary)} On {summary['samples']:,} samples of {on}."),
             *(element("p", text) for text in file_text(record)),
-            Html(curve(record["details"].get("curve", []), "top-1 against mean cost, for thresholds of many goals")),
+            Html(
+                curve(
+                    record["details"].get("curve", []),
+                    "top-1 against mean cost, for thresholds of many goals; the ring is what was chosen",
+                    chosen={"mean_cost": summary["cost"]["mean"], "top1": summary["top1"]},
+                )
+            ),
         ]
     return section(
         "Early exits",
@@ -130,13 +136,21 @@ def percent(share: float) -> str:
 
 
 def curve(
-    points: Sequence[Mapping[str, float]], title: str, metric: str = "top-1", further: Sequence[Mapping[str, float]] = ()
+    points: Sequence[Mapping[str, float]],
+    title: str,
+    metric: str = "top-1",
+    further: Sequence[Mapping[str, float]] = (),
+    chosen: Mapping[str, float] | None = None,
 ) -> str:
-    """A metric ("top1" of every point) against mean cost, and a second line of the same; nothing for a single point."""
+    """A metric ("top1" of every point) against mean cost, and a second line of the same; nothing for a single point.
+
+    A ring is drawn around the ``chosen`` point.
+    """
     if len(points) < 2:
         return ""
+    rings = [] if chosen is None else [chosen]
     lines = [("line", "c1", points), ("line2", "c2", further)]
-    xs, ys = zip(*((p["mean_cost"], p["top1"]) for p in (*points, *further)), strict=True)
+    xs, ys = zip(*((p["mean_cost"], p["top1"]) for p in (*points, *further, *rings)), strict=True)
     low, high = min(ys), max(max(ys), min(ys) + 1e-3)
     right = max(*xs, 1.0)
 
@@ -152,6 +166,9 @@ def curve(
         for x, y, p in spots:
             tip = f"{metric} {p['top1']:.4f} at {percent(p['mean_cost'])} of the MACs"
             out.append(f'<circle class="{dot}" cx="{x:.1f}" cy="{y:.1f}" r="3"><title>{escape(tip)}</title></circle>')
+    for x, y, p in ((*place(p["mean_cost"], p["top1"]), p) for p in rings):
+        tip = f"chosen: {metric} {p['top1']:.4f} at {percent(p['mean_cost'])} of the MACs"
+        out.append(f'<circle class="line" fill="none" cx="{x:.1f}" cy="{y:.1f}" r="7"><title>{escape(tip)}</title></circle>')
     out += [f'<text class="soft" x="0" y="{place(0, value)[1] + 4:.0f}">{value:.3f}</text>' for value in (low, high)]
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         x = place(share, low)[0]

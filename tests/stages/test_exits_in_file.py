@@ -13,7 +13,7 @@ import edgekit as ek
 from edgekit.formats.tflite.paths import rates_of
 from edgekit.ir import Graph
 from edgekit.ir.history import StepRecord
-from edgekit.report.exit_sections import file_text
+from edgekit.report.exit_sections import curve, file_text
 from edgekit.runtime.exits_taken import exits_taken
 from tests.exits import network, samples
 
@@ -69,3 +69,10 @@ def test_a_file_that_leaves_elsewhere_than_the_graph_says_so(built: tuple[Any, n
     plain = ek.build(recorded((0.4, 0.1, 0.5)), "tflite-fp32", output=tmp_path, calibration=x)
     assert "file" not in plain.report.history[0]["details"], "nothing was evaluated"
     assert file_text(plain.report.history[0]) == []
+
+
+def test_the_curve_has_a_ring_around_what_was_chosen() -> None:
+    points = [{"mean_cost": 0.2, "top1": 0.5}, {"mean_cost": 0.9, "top1": 0.8}]
+    drawn = curve(points, "title", chosen={"mean_cost": 0.4, "top1": 0.9})
+    assert "chosen: top-1 0.9000 at 40.0 % of the MACs" in drawn and ">0.900<" in drawn and 'r="7"' in drawn
+    assert "chosen" not in curve(points, "title")
