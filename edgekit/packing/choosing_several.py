@@ -26,10 +26,15 @@ _LEAST = 32
 #: Arrays of so many bytes or fewer that are the first file's own are text.
 _SAME = 256
 
+#: Bytes of arrays that the first file lacks that are text at most.
+_BEYOND = 1024
+
 
 def choose_several(data: bytes, parts: tuple[Part, ...], *, fast: bool) -> list[Section]:
     """The sections of several files, in order; see ``choosing.choose``."""
-    files = _answering(parts, [_with_long_text(data, part, _arrays(data, part)) for part in parts])
+    found = [_arrays(data, part) for part in parts]
+    text = len(data) - sum(array.size for arrays in found for array in arrays)
+    files = _answering(parts, [_with_long_text(data, part, arrays, text) for part, arrays in zip(parts, found, strict=True)])
     chooser = _Chooser(data, files[0], 0 if fast else MOST_DECISIONS)
     sections: list[Section] = []
     for part, arrays in zip(parts, files, strict=True):
@@ -47,19 +52,22 @@ def _arrays(data: bytes, part: Part) -> list[Array]:
     ]
 
 
-def _with_long_text(data: bytes, part: Part, arrays: list[Array]) -> list[Array]:
-    """Also long pieces between arrays that are better no text."""
+def _with_long_text(data: bytes, part: Part, arrays: list[Array], text: int) -> list[Array]:
+    """Also long pieces between arrays that are better no text; there are so many bytes of ``text`` in all files."""
     ends = [part.start, *(array.start + array.size for array in arrays)]
     starts = [*(array.start for array in arrays), part.start + part.size]
     found = list(arrays)
     for number, (start, end) in enumerate(zip(ends, starts, strict=True)):
-        if is_array(np.frombuffer(data, np.uint8)[start:end], sum(starts) - sum(ends)):
+        if is_array(np.frombuffer(data, np.uint8)[start:end], text):
             found.append(Array(start, end - start, 8, min(end - start, 64), 0, "structure", f"text {number}"))
     return sorted(found, key=lambda array: array.start)
 
 
 def _answering(parts: tuple[Part, ...], files: list[list[Array]]) -> list[list[Array]]:
-    """The arrays of each file that the first one has too, with an empty one for each that it lacks."""
+    """The arrays of each file that the first one has too, with an empty one for each that it lacks.
+
+    A file that has much more than the first one keeps its own arrays: then nothing answers to anything.
+    """
     first = files[0]
     names = [array.name for array in first]
     out = [first]
@@ -74,7 +82,8 @@ def _answering(parts: tuple[Part, ...], files: list[list[Array]]) -> list[list[A
                 here.append(arrays[found[number]])
             else:
                 here.append(Array(end, 0, array.bits, 1, 0, array.role, array.name))
-        out.append(here)
+        beyond = sum(array.size for array in arrays) - sum(array.size for array in here)
+        out.append(here if beyond <= _BEYOND else arrays)
     return out
 
 
@@ -103,13 +112,16 @@ class _Chooser:
 
     def _alike(self, array: Array, number: int, arrays: list[Array]) -> Form | None:
         """As a part of an array of the first file or like one; None where it is neither."""
-        other, content = self._first[number], self._content(array)
-        if array.size <= _SAME and self._content(other) == content:
+        answers = len(arrays) == len(self._first)
+        other, content = self._first[number] if answers else array, self._content(array)
+        if answers and array.size <= _SAME and self._content(other) == content:
             return Form(TEXT)
         if array.role == "weights":
             position = sum(a.role == "weights" for a in arrays[:number])
             cut = self._earlier.find(array, position)
             return None if cut is None else Form(CUT, array.bits, cut=cut)
+        if not answers:
+            return None
         found: Like | None = None
         if array.role == "scales" and as_product(self._data, array, _scales(arrays[:number])) is None:
             found = like_of(SHORT, content, b"", 0)
