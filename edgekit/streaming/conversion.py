@@ -84,11 +84,14 @@ def _convert(graph: Graph, axes: dict[str, int], hop: int, streaming: Streaming)
         if any(value is not None and not value.is_constant and id(value) not in held for value in node.inputs):
             continue  # what hangs on a refused node is no problem of its own
         frames.node = node
+        given = [_read(frames, held, value) for value in node.inputs]
         with refusals.at(node):
-            results = _node(frames, node, [_read(frames, held, value) for value in node.inputs])
+            results = _node(frames, node, given)
             for value, result in zip(node.outputs, results, strict=True):
                 _check(frames, value, result)
                 held[id(value)] = result
+            continue
+        _stand_in(frames, node, given, held)
     refusals.raise_if_any("{count} things in this model have no stream")
     frames.node = None
     outputs = []
@@ -104,6 +107,20 @@ def _convert(graph: Graph, axes: dict[str, int], hop: int, streaming: Streaming)
     made.eliminate_dead()
     made.verify()
     return made
+
+
+def _stand_in(frames: Frames, node: Node, given: list[Timed | None], held: dict[int, Timed]) -> None:
+    """Something to go on with behind a refused node that keeps the time axis: what is refused there is told too."""
+    x = next((each for each in given if each is not None and each.axis is not None), None)
+    for value in node.outputs if x is not None else ():
+        assert x is not None and x.axis is not None
+        if value.type.rank != x.value.type.rank or value.shape[x.axis] != x.length:
+            continue
+        shape = list(value.shape)
+        shape[x.axis] = frames.steps(x)
+        made = frames.graph.add_input(frames.graph.unique_name("refused"), TensorType(value.type.dtype, tuple(shape)))
+        made.quant = value.quant
+        held[id(value)] = x.moved(value=made)
 
 
 def _input(frames: Frames, value: Value, axis: int | None) -> Timed:

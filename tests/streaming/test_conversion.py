@@ -205,8 +205,17 @@ def test_all_refusals_are_told_together() -> None:
         def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             return self.a(x), self.b(x).flip(2)
 
-    with pytest.raises(Unsupported, match="2 things in this model have no stream"):
-        to_frames(window_graph(Case(Two, (4, 24))), Streaming(-1))
+    class Chain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.InstanceNorm1d(4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return F.max_pool1d(self.norm(x).cumsum(2), 3, 1, 1)
+
+    for make, count in ((Two, 2), (Chain, 3)):  # side by side, and one behind the other
+        with pytest.raises(Unsupported, match=f"{count} things in this model have no stream"):
+            to_frames(window_graph(Case(make, (4, 24))), Streaming(-1))
 
 
 @pytest.mark.parametrize(("time", "what"), [(0, "is not time"), ({"y": 1}, "which is no input"), (3, "is not time")])
