@@ -11,7 +11,8 @@ modelled bits          to the end: one run of the arithmetic coder
 =====================  ====================================================================================================
 
 The modelled bits hold, through the text model, for each section its method, the length of the text before it, that text, its
-length and role, and its content; after the last a zero, and what is left of the text.
+length and role, and its content; after the last a zero, and what is left of the text. In archives of several files, which are
+of version 2, methods and lengths of all sections come first (``tables.py``), then in turn the texts and contents.
 """
 
 from __future__ import annotations
