@@ -10,6 +10,7 @@ import torch
 from edgekit.errors import InputError, Unsupported
 from edgekit.frontend.input_shapes import parsed_shapes
 from edgekit.frontend.onnx.element_types import TORCH, type_name
+from edgekit.frontend.torch.problems import Problems
 from edgekit.ir.types import Dim, N, TensorType
 from edgekit.tables import did_you_mean
 
@@ -22,8 +23,10 @@ def input_types(
     where: str,
     shapes: Mapping[str, Any] | Sequence[str] | None = None,
     batch_axes: Mapping[str, int | None] | None = None,
-) -> list[TensorType]:
-    """A type for each input.
+    *,
+    problems: Problems,
+) -> list[TensorType | None]:
+    """A type for each input; None for one that has none, which ``problems`` are told.
 
     A free dimension on axis 0 is the batch, and so are others of the same name. ``shapes`` gives numbers to the free
     dimensions (on the batch axis the number does not matter); ``batch_axes`` says which axis is the batch, also where the file
@@ -34,10 +37,9 @@ def input_types(
         where: the file, for errors.
         shapes: as ``edgekit.load`` takes them.
         batch_axes: input name -> axis or None.
+        problems: inputs that are no tensors, or of a type that the graph has not, or have free dimensions besides the batch.
 
     Raises:
-        Unsupported: an input is no tensor, or of a type that the graph has not, or has free dimensions besides the batch: all
-            of these in one error.
         InputError: shapes or axes do not fit the file.
     """
     given = _given(inputs, where, shapes)
@@ -48,9 +50,15 @@ def input_types(
                 f"the model has no input '{name}'", where=where, hint=did_you_mean(name, [value.name for value in inputs])
             )
     symbol = _symbol(inputs)
-    types, free = [], []
+    types: list[TensorType | None] = []
+    free: list[str] = []
     for value in inputs:
-        kind, dims = _declared(value, where)
+        types.append(None)
+        try:
+            kind, dims = _declared(value, where)
+        except Unsupported as error:
+            problems.add("input", where, error.what, error.hint)
+            continue
         shape = given.get(value.name)
         if dims is None:
             dims = [""] * len(shape) if shape is not None else None
@@ -76,12 +84,14 @@ def input_types(
             else:
                 free.append(f"axis {axis}{f' ({dim!r})' if dim else ''} of '{value.name}' {_shown(dims)}")
                 break
-        types.append(TensorType(TORCH[kind], tuple(out)))
+        else:
+            types[-1] = TensorType(TORCH[kind], tuple(out))
     if free:
-        raise Unsupported(
+        problems.add(
+            "input",
+            where,
             f"the sizes of inputs are free besides the batch: {'; '.join(free)}",
-            where=where,
-            hint="give them sizes: --input-shape NAME=1,3,224,224, or ek.load(path, input_shapes={'NAME': (1, 3, 224, 224)})",
+            "give them sizes: --input-shape NAME=1,3,224,224, or ek.load(path, input_shapes={'NAME': (1, 3, 224, 224)})",
         )
     return types
 

@@ -100,9 +100,13 @@ def graph_of_model(
     names = [value.name for value in inputs]
     if len(set(names)) < len(names) or "" in names:
         raise InputError("two inputs have one name, or none", where=where, hint="copy or download the file again")
-    for value, type in zip(inputs, input_types(inputs, where, input_shapes, batch_axes), strict=True):
-        graph.add_input(value.name, type)
     translator = Translator(model, graph, opset_of(model), folder, where)
+    types = input_types(inputs, where, input_shapes, batch_axes, problems=translator.problems)
+    for value, type in zip(inputs, types, strict=True):
+        if type is None:
+            translator.without.append(value.name)
+        else:
+            graph.add_input(value.name, type)
     translator.run()
     graph.eliminate_dead()
     make_state(translator.building)

@@ -65,6 +65,8 @@ class Translator:
         self.model, self.graph, self.folder, self.where = model, graph, folder, where
         self.building = Building(graph)
         self.problems = Problems(where)
+        #: Names of inputs that have no form in the graph.
+        self.without: list[str] = []
         self._functions = {(f.domain, f.name): f for f in model.functions}
         self._opsets = {o.domain: int(o.version) for o in model.opset_import}
         self._opset = opset
@@ -81,7 +83,7 @@ class Translator:
         for tensor in proto.sparse_initializer:
             self.problems.add("", self.where, f"the sparse initialiser '{tensor.values.name}'", "store it as a dense tensor")
         self._note_readers(proto.node, [value.name for value in proto.output])
-        names: dict[str, _Found] = {value.name: value for value in self.graph.inputs}
+        names: dict[str, _Found] = {value.name: value for value in self.graph.inputs} | dict.fromkeys(self.without, MISSING)
         self._body(proto, names, self._opset)
         outputs = [self._output(value.name, names) for value in proto.output]
         self.problems.raise_if_any()

@@ -32,6 +32,20 @@ def test_all_operators_without_a_form_are_reported_together() -> None:
     assert "find" in text and "draw" in text and "edgekit ops" in text and error.value.exit_code == 4
 
 
+def test_inputs_without_a_form_are_told_with_the_operators() -> None:
+    proto = model(
+        [node("StringNormalizer", ["text"], ["t"]), node("NonZero", ["x"], ["y"]), node("Det", ["wide"], ["z"])],
+        {"text": [2], "x": ["n", 4, 4], "wide": ["n", "w", 4]},
+        ["t", "y", "z"],
+        types={"text": TensorProto.STRING, "t": TensorProto.STRING, "y": TensorProto.INT64},
+    )
+    with pytest.raises(Unsupported) as error:
+        load(proto)
+    text = str(error.value)
+    assert "the input 'text' is of string" in text and "axis 1 ('w') of 'wide'" in text
+    assert "'StringNormalizer' of opset 17" in text and "'NonZero' of opset 17" in text and "'Det' of opset 17" in text
+
+
 def test_operators_of_other_domains_are_refused_by_name() -> None:
     proto = model(
         [node("FusedGelu", ["x"], ["y"], domain="com.acme", name="act")], {"x": ["n", 4]}, ["y"], domains=[("com.acme", 1)]
