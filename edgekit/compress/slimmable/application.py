@@ -99,7 +99,7 @@ def _require_differences(graph: Graph, sizes: Sequence[Size], nested: Sequence[N
             raise Unsupported(
                 f"at size {each.size.name} the network is as large as it was: no layer may lose channels",
                 where=graph.name,
-                hint="`prune` by ratio records what it declines, and why",
+                hint="a smaller width or round_to; `prune` by ratio records what it declines, and why",
             )
         if cost in seen:
             raise UsageError(

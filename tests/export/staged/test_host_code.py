@@ -159,6 +159,7 @@ def test_the_code_of_hosts_holds_names_with_quotes_and_numbers_of_all_sizes() ->
         Stage("n.stage_0.tflite", 10, (image,), (logits,), logits.name, {"y": logits.name}, 2.0, 0.5),
         Stage("n.stage_1.tflite", 10, (logits,), (logits,), logits.name, {"y": logits.name}),
     )
+    assert "namespace net_class::stage {" in host_code(Manifest("class", "margin", stages))["net_class_stages.hpp"]
     texts = host_code(Manifest("2 n", "margin", stages))
     assert set(texts) == {"2 n.stages.py", "net_2_n_stages.hpp", "Net2NStages.kt", "Net2NStages.swift"}
     kotlin, swift, cpp = texts["Net2NStages.kt"], texts["Net2NStages.swift"], texts["net_2_n_stages.hpp"]

@@ -15,12 +15,22 @@ from edgekit.export.staged.manifest import Manifest, Stage, StageTensor
 
 _FOLDER = Path(__file__).parent
 _WIDTHS = {"float32": 4, "int32": 4, "int64": 8, "int16": 2, "float16": 2, "float64": 8}
+
+#: Words that can name no namespace in C++ or no package in Kotlin, of those that a network may be called.
+_WORDS = """
+    as auto bool break case catch char class const continue default delete do double else enum explicit export extern
+    false float for friend fun if in inline int interface is long namespace new null object operator package private
+    protected public register return short signed sizeof static std struct super switch template this throw true try
+    typealias typename typeof union unsigned using val var virtual void volatile when while
+"""
+
 _CPP_TYPES = {"float32": "kFloat32", "int8": "kInt8", "uint8": "kUInt8", "int16": "kInt16"}
 
 
 def host_code(manifest: Manifest) -> dict[str, str]:
     """Name of a file -> its text, for every language."""
     name = identifier_of(manifest.name)
+    name = f"net_{name}" if name in _WORDS.split() else name
     title = "".join(word[:1].upper() + word[1:] for word in re.split(r"_+", name))
     return {
         f"{manifest.name}.stages.py": Path(loop.__file__).read_text(encoding="utf-8"),
