@@ -4,22 +4,25 @@
 
 Exports every network of ``benchmarks/zoo`` as float and 8-bit TFLite and ONNX, runs the files and compares: float files
 with the source, 8-bit files with the integer simulation. Counts operators, and those that only move or convert. Records
-``results/zoo.json`` and the table of README.md; with ``--only`` it prints alone. ``--full`` takes the published depth and
-widths instead of the short forms.
+``results/zoo.json`` and the table of README.md. With ``--only`` the other networks' figures stay, if they were taken with the
+same versions, weights and samples. ``--full`` takes the published depth and widths instead of the short forms, and records
+``results/zoo_full.json``.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.checks import Check, conclude, into_readme, record, table
+from benchmarks.checks import RESULTS, Check, conclude, into_readme, record, table
 from benchmarks.zoo import ARCHITECTURES
 from benchmarks.zoo.bars import checks_of
 from benchmarks.zoo.exports import EQUAL, TARGETS, Export, Network
@@ -36,23 +39,42 @@ def main() -> int:
     parser.add_argument("--full", action="store_true", help="the published depth and widths")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    started, exports, checks = time.process_time(), list[Export](), list[Check]()
-    for name in options.only or ARCHITECTURES:
+    name, exports, refused = "zoo_full" if options.full else "zoo", list[Export](), list[Check]()
+    for network in options.only or ARCHITECTURES:
         try:
-            network = Network(name, options.full)
-            made = [network.measure(target) for target in TARGETS]
+            made = _measured(network, options.full)
         except EdgekitError as error:
-            checks.append(Check(name, f"refused: {error.what}", 1, 0, "<="))
+            refused.append(Check(network, f"refused: {error.what}", 1, 0, "<="))
             continue
         print(_told(made), flush=True)
         exports += made
-        checks += [check for export in made for check in checks_of(export)]
-    if not options.only and not options.full:
-        versions = {n: metadata.version(n) for n in ("torch", "ai-edge-litert", "onnxruntime")}
-        record("zoo", {"versions": versions, "figures": [asdict(export) for export in exports]}, checks)
-        minutes = (time.process_time() - started) / 60
-        into_readme("zoo", [*_table(exports), "", *_EXPLAINED, "", f"{minutes:.0f} CPU minutes in all."])
-    return conclude(checks)
+    state = {n: metadata.version(n) for n in ("torch", "ai-edge-litert", "onnxruntime")} | {"networks": _digest()}
+    fresh = {export.network for export in exports} | {check.subject for check in refused}
+    every = [export for export in _recorded(name, state) if export.network not in fresh] + exports
+    every.sort(key=lambda export: list(ARCHITECTURES).index(export.network))
+    checks = [*(check for export in every for check in checks_of(export)), *refused]
+    record(name, {"versions": state, "figures": [asdict(export) for export in every]}, checks)
+    if not options.full:
+        into_readme("zoo", [*_table(every), "", *_EXPLAINED])
+    return conclude([*(check for export in exports for check in checks_of(export)), *refused])
+
+
+def _measured(name: str, full: bool) -> list[Export]:
+    network = Network(name, full)
+    return [network.measure(target) for target in TARGETS]
+
+
+def _digest() -> str:
+    """Of what makes the networks' weights and samples: figures of others are not mixed with these."""
+    files = (Path(__file__).with_name(f"{name}.py") for name in ("weights", "exports"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+def _recorded(name: str, state: Mapping[str, str]) -> list[Export]:
+    """The figures that were recorded in the same state."""
+    path = RESULTS / f"{name}.json"
+    content = json.loads(path.read_text()) if path.exists() else {}
+    return [Export(**row) for row in content["figures"]] if content.get("versions") == state else []
 
 
 def _told(exports: Sequence[Export]) -> str:

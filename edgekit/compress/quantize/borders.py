@@ -17,10 +17,11 @@ from edgekit.ir.types import where_text
 WEIGHTED = (ops.Conv1d, ops.Conv2d, ops.ConvTranspose1d, ops.ConvTranspose2d, ops.Linear)
 
 
-#: Sums that are float where all that read them are: the stream that the layers of a transformer add to.
-_SUMMING = (ops.Add, ops.Sub, ops.Concat)
+#: What is float where all that reads it is: the stream that the layers of a transformer add to, the products under a variance
+#: or a cosine, of which 8 bits keep the largest and the sum of which needs the others.
+_COMBINING = (ops.Add, ops.Sub, ops.Mul, ops.Concat)
 
-#: What stands between such a sum and its readers without computing anything: it is float where the sum is.
+#: What stands between these and their readers without computing anything: it is float where they are.
 _MOVING = (ops.Reshape, ops.Permute, ops.Slice, ops.Split)
 
 #: Of a node that the plan of precisions leaves in float.
@@ -94,7 +95,7 @@ def decide(
     for value in graph.inputs:
         if is_activation(value) and value.name in integer_inputs:
             modes.make_integer(value, (input_types or {}).get(value.name, default))
-    summed = _read_by_float_only(graph, policy, statistics or {})
+    combined = _read_by_float_only(graph, policy, statistics or {})
     for node in graph.nodes:
         if not any(is_activation(v) for v in node.outputs):
             continue
@@ -112,7 +113,7 @@ def decide(
             read = [v for v in node.inputs if is_activation(v)]
             integer = any(id(v) in modes.integer for v in read) or (not read and isinstance(node.op, ops.Gather))
             mode = Mode.INTEGER if integer else Mode.FLOAT
-            if integer and id(node) in summed and _converts_no_more(node, modes, policy, statistics or {}):
+            if integer and id(node) in combined and _converts_no_more(node, modes, policy, statistics or {}):
                 modes.islands.append(FloatIsland(node.name, node.op.name, _FLOAT_READERS, node.where))
                 mode = Mode.FLOAT
         if mode is Mode.INTEGER and _is_infinite(node, statistics or {}):
@@ -163,20 +164,20 @@ def _seen(node: Node, statistics: Mapping[int, Statistics]) -> Seen:
 
 
 def _read_by_float_only(graph: Graph, policy: Policy, statistics: Mapping[int, Statistics]) -> set[int]:
-    """Sums (by id) whose readers are float by the runtime's table, or such sums themselves."""
+    """Sums and products (by id) whose readers are float by the runtime's table, or such nodes themselves."""
     outputs = {id(v) for v in graph.outputs}
     may_be_float = set[int]()
     for node in reversed(graph.nodes):
         readers = [reader for v in node.outputs for reader in v.users]
-        sums_or_moves = isinstance(node.op, (*_SUMMING, *_MOVING)) and not any(id(v) in outputs for v in node.outputs)
-        follows = sums_or_moves and readers and all(id(reader) in may_be_float for reader in readers)
+        combines_or_moves = isinstance(node.op, (*_COMBINING, *_MOVING)) and not any(id(v) in outputs for v in node.outputs)
+        follows = combines_or_moves and readers and all(id(reader) in may_be_float for reader in readers)
         if follows or policy.mode(node, _seen(node, statistics)) is Mode.FLOAT:
             may_be_float.add(id(node))
-    return {id(node) for node in graph.nodes if isinstance(node.op, _SUMMING) and id(node) in may_be_float}
+    return {id(node) for node in graph.nodes if isinstance(node.op, _COMBINING) and id(node) in may_be_float}
 
 
 def _converts_no_more(node: Node, modes: Modes, policy: Policy, statistics: Mapping[int, Statistics]) -> bool:
-    """Whether a float sum takes no more conversions than an integer one, whose result must be converted."""
+    """Whether a float sum or product takes no more conversions than an integer one, whose result must be converted."""
     integers = {v for v in node.inputs if v is not None and id(v) in modes.integer}
     shared = {v for v in integers if any(policy.mode(r, _seen(r, statistics)) is Mode.FLOAT for r in v.users)}
     return len(integers - shared) <= 1

@@ -86,6 +86,19 @@ def test_a_sum_that_integers_read_too_or_of_two_integers_stays_an_integer() -> N
     assert after.value("t").quant is not None
 
 
+def test_products_under_a_variance_stay_float_and_gates_of_integer_layers_are_integers() -> None:
+    """8 bits of w x^2 keep its largest elements, and the others make up the sum."""
+    text = (
+        "graph g(%x: float32[N,8])\n@w: float32[8,8]\n%h = linear(%x, @w)\n%g = sigmoid(%h)\n%s = square(%h)\n"
+        "%p = mul(%s, %g)\n%q = sum(%p, axes=(1,), keepdim=True)\n%d = mul(%h, %g)\n%z = linear(%d, @w)\nreturn %q, %z"
+    )
+    for policy in (LITERT, ONNXRUNTIME):
+        after, record = quantized(text, policy=policy)
+        assert after.value("p").quant is None and after.value("d").quant is not None
+        assert [i.value for i in record.islands if "all that reads it is float" in i.reason] == ["p"]
+        assert "s.quantized" not in {node.name for node in after.nodes}
+
+
 def test_a_value_that_several_float_nodes_read_is_converted_once() -> None:
     after, _ = quantized(
         "graph g(%x: float32[N,8])\n@w: float32[8,8]\n%h = linear(%x, @w)\n%a = exp(%h)\n%b = sin(%h)\n%c = mul(%a, %b)\n"
