@@ -13,11 +13,13 @@ import sys
 import sysconfig
 import venv
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+BASE = ("click", "rich", "numpy", "numpy.libs", "flatbuffers", "pygments", "markdown_it", "mdurl")
 SHIPPED = sorted(path.stem for path in (REPOSITORY / "targets").glob("*.toml"))
 
 
@@ -46,6 +48,16 @@ def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     command(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, checkout, cwd=folder)
     (path,) = folder.glob("edgekit-*.whl")
     return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new virtual environment with the wheel in it."""
+    home = tmp_path_factory.mktemp("installed") / "env"
+    python = environment(home)
+    # -I: what runs is the new environment's edgekit, not one that the test's current folder or variables offer.
+    command(sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index", wheel, cwd=home)
+    return home
 
 
 def environment(folder: Path) -> Path:
@@ -78,12 +90,8 @@ def test_a_wheel_has_everything_and_no_foreign_top_level(wheel: Path) -> None:
     assert [name for name in tracked if name not in names and (REPOSITORY / name).is_file()] == []
 
 
-def test_a_wheel_installs_and_runs(wheel: Path, tmp_path: Path) -> None:
-    home = tmp_path / "env"
-    python = environment(home)
-    # -I: what runs is the new environment's edgekit, not one that the test's current folder or variables offer.
-    command(sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index", wheel, cwd=tmp_path)
-    check(python, [home / "bin" / "edgekit"], tmp_path, home)
+def test_a_wheel_installs_and_runs(installed: Path, tmp_path: Path) -> None:
+    check(installed / "bin" / "python", [installed / "bin" / "edgekit"], tmp_path, installed)
 
 
 def test_an_editable_install_runs_from_the_checkout(checkout: Path, tmp_path: Path) -> None:
@@ -99,18 +107,25 @@ def test_a_bare_checkout_runs_uninstalled(checkout: Path, tmp_path: Path) -> Non
     check(python, [python, "-m", "edgekit"], checkout, checkout)
 
 
-def test_the_base_install_needs_neither_torch_nor_a_runtime(wheel: Path, tmp_path: Path) -> None:
-    """Only click, rich, numpy and flatbuffers are there; the rest is refused with the extra to install."""
-    home = tmp_path / "env"
-    python = environment(home)
-    command(sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index", wheel, cwd=tmp_path)
-    purelib = Path(command(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=tmp_path).strip())
-    (purelib / "others.pth").unlink()
-    for package in ("click", "rich", "numpy", "numpy.libs", "flatbuffers", "pygments", "markdown_it", "mdurl"):
-        source = Path(sysconfig.get_path("purelib")) / package
-        if source.exists():
-            (purelib / package).symlink_to(source)
-    edgekit = home / "bin" / "edgekit"
+@pytest.fixture
+def bare(installed: Path) -> Iterator[Path]:
+    """The same environment with click, rich, numpy and flatbuffers alone."""
+    python = installed / "bin" / "python"
+    purelib = Path(command(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=installed).strip())
+    others = (purelib / "others.pth").rename(purelib / "others.away")
+    sources = [Path(sysconfig.get_path("purelib")) / name for name in BASE]
+    links = [purelib / source.name for source in sources if source.exists()]
+    for link in links:
+        link.symlink_to(Path(sysconfig.get_path("purelib")) / link.name)
+    yield installed
+    for link in links:
+        link.unlink()
+    others.rename(purelib / "others.pth")
+
+
+def test_the_base_install_needs_neither_torch_nor_a_runtime(bare: Path, tmp_path: Path) -> None:
+    """What needs more is refused with the extra to install."""
+    edgekit = bare / "bin" / "edgekit"
     assert "tflite-int8" in command(edgekit, "targets", cwd=tmp_path)
     assert "missing; without it: edgekit build" in command(edgekit, "doctor", cwd=tmp_path)
     command(edgekit, "init", cwd=tmp_path)
