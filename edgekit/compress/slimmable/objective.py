@@ -35,7 +35,7 @@ class Sandwich:
         share: a, at the end of the training: it rises evenly from 0, for what has learned nothing teaches nothing.
         temperature: T.
         epochs: of the training.
-        gradients: "mean" or "sum", of the sizes that a weight is a part of.
+        gradients: "sum" or "mean", of the sizes that a weight is a part of.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Sandwich:
 
     def __call__(self, step: Pass) -> dict[str, Tensor]:
         """``{"whole": loss, "0.5": loss, ...}``; their sum is minimised, so that channels of the whole network alone learn as
-        fast as they do without the others. ``Pace`` sees to those that sizes share.
+        fast as they do without the others. For those that sizes share see ``Pace``.
 
         Raises:
             InputError: the batch has no targets, or they do not fit the outputs.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edgekit.ir import Graph
 
 NORMS = ("switchable", "shared")
-GRADIENTS = ("mean", "sum")
+GRADIENTS = ("sum", "mean")
 
 #: How the network is trained where nothing is said.
 TRAINING = Training(optimizer="sgd", lr=0.05)
@@ -47,8 +47,8 @@ class Slimmable:
         distillation: share of the loss of smaller sizes that is their distance from the whole network's answer, from 0 to 1;
             the rest is the labels'. It rises evenly from 0 over the epochs: at first there is nothing to learn from.
         temperature: of that distance.
-        gradients: "mean": a weight takes the mean of the gradients of the sizes that it is a part of, so that the channels that
-            all of them share learn no faster than the others; "sum": their sum, as in the papers.
+        gradients: "sum": a weight takes the gradients of all sizes that it is a part of, as in the papers; "mean": their mean,
+            so that the channels that all sizes share learn no faster than the others.
         round_to: every layer keeps a multiple of so many channels.
         epochs: of the training.
         training: its other settings; by default gradient descent with lr = 0.05. Its ``epochs`` do not count.
@@ -63,7 +63,7 @@ class Slimmable:
     sandwich: int | None = None
     distillation: float = 0.5
     temperature: float = 1.0
-    gradients: str = "mean"
+    gradients: str = "sum"
     round_to: int = 1
     epochs: int = 10
     training: Training | None = None
