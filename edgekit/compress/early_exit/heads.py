@@ -110,7 +110,7 @@ def classifier(graph: Graph, features: Value, classes: int, name: str, generator
 
 
 def features_last(value: Value) -> bool:
-    """Whether a sequence (N, ., .) has its features along the last axis: by the nearest op before it that says so."""
+    """Whether a sequence (N, ., .) has its features along the last axis: by the nearest op before or behind it that says so."""
     seen: Value | None = value
     while seen is not None and seen.producer is not None:
         op = seen.producer.op
@@ -120,5 +120,19 @@ def features_last(value: Value) -> bool:
             return False
         if isinstance(op, ops.Permute | ops.Reshape):
             break
-        seen = seen.producer.inputs[0]
-    return any(isinstance(reader.op, _LAST) for reader in value.users)
+        seen = next((v for v in seen.producer.inputs if v is not None and not v.is_constant), None)
+    return _are_read_last(value)
+
+
+def _are_read_last(value: Value) -> bool:
+    """The same by what reads it first, through ops that keep the shape."""
+    waiting, met = [value], {id(value)}
+    while waiting:
+        here = waiting.pop(0)
+        for reader in here.users:
+            if isinstance(reader.op, (*_LAST, *_SECOND)):
+                return isinstance(reader.op, _LAST)
+            if reader.output.type.shape == here.type.shape and id(reader.output) not in met:
+                met.add(id(reader.output))
+                waiting.append(reader.output)
+    return False

@@ -9,6 +9,8 @@ from torch import nn
 
 import edgekit as ek
 from edgekit import InputError, UsageError
+from edgekit.compress.early_exit.heads import features_last
+from edgekit.frontend.source import load
 from edgekit.ir import Graph, ops
 from tests.train.networks import blobs, graph_of
 
@@ -88,3 +90,20 @@ def test_weights_of_losses_are_in_the_order_of_the_places_that_were_named() -> N
         found.append(exits.history[-1].details["training"]["epochs"][0]["terms"])
     assert found[0] == pytest.approx(found[1])
     assert np.all([value > 0 for value in found[0].values()])
+
+
+def test_a_sequence_is_understood_by_what_reads_it_also_behind_other_ops() -> None:
+    class Tokens(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.places = nn.Embedding(7, 6), nn.Parameter(torch.zeros(1, 5, 6))
+            self.conv, self.lstm = nn.Conv1d(6, 6, 3, padding=1), nn.LSTM(6, 6, batch_first=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.places + self.words(x)  # nothing before says where features are
+            y = torch.relu(self.conv(y.permute(0, 2, 1)).permute(0, 2, 1))
+            return self.lstm(y)[0][:, -1]  # type: ignore[no-any-return]
+
+    graph = load(Tokens(), (torch.zeros(2, 5, dtype=torch.long),))
+    found = {node.op.name: features_last(node.output) for node in graph.nodes if node.output.type.rank == 3}
+    assert found["relu"] and found["conv1d"] is False and found["lstm"]
