@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def test_a_cameras_bytes_feed_a_network_that_was_trained_on_what_they_become(tmp
 def test_a_target_of_fewer_bits_than_were_trained_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "int4.toml"
     text = (Path(__file__).parents[2] / "targets" / "tflite-int8.toml").read_text()
-    path.write_text(text.replace('weights     = { dtype = "int8"', 'weights     = { dtype = "int4"'))
+    path.write_text(re.sub(r'(?m)^(weights\s*= \{ dtype = )"int8"', r'\1"int4"', text))
     assert 'dtype = "int4"' in path.read_text()
     with pytest.raises(ek.Unsupported, match="trained for int8 weights"):
         built(trained(), str(path), tmp_path)
