@@ -122,6 +122,6 @@ def hold_out(count: int, share: float, seed: int, labels: Tensor | None) -> tupl
         raise UsageError(
             f"'validation' of {share:g} leaves nothing to {'validate' if not held.any() else 'train'} with of {count} samples",
             where="the training data",
-            hint="more samples of every class, or another share; a step that chooses nothing on them goes without: validation = 0",
+            hint="more samples of every class, or another share; a step that chooses nothing on them takes validation = 0",
         )
     return (~held).nonzero().flatten(), held.nonzero().flatten()
