@@ -131,6 +131,16 @@ NETWORKS: dict[str, tuple[nn.Module, tuple[int, ...], set[str]]] = {
         (3, 20),
         {"RESHAPE", "CONV_2D", "BROADCAST_TO", "UNIDIRECTIONAL_SEQUENCE_LSTM", "SLICE", "MUL", "ADD"},
     ),
+    "filters of one step along a sequence": (
+        Function(
+            lambda x, a, b, c: c(b(F.relu(a(x.transpose(1, 2)))).transpose(1, 2)),
+            nn.Conv1d(6, 9, 1),
+            nn.Conv1d(9, 5, 1, bias=False),
+            nn.Linear(5, 3),
+        ),
+        (20, 6),
+        {"FULLY_CONNECTED"},
+    ),
     "instance norm and a reflecting border": (
         nn.Sequential(nn.ReflectionPad2d(1), nn.Conv2d(3, 8, 3), nn.InstanceNorm2d(8, affine=True), nn.Conv2d(8, 3, 1)),
         (3, 9, 9),

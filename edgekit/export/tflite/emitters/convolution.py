@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from edgekit.export.tflite.constants import order_along, values_of
 from edgekit.export.tflite.emission import Site
 from edgekit.export.tflite.emitters.fused import FUSED
+from edgekit.export.tflite.emitters.linear import product
 from edgekit.export.tflite.emitters.padding import Window, padded, plan
 from edgekit.export.tflite.emitters.weights import constant_weight, put_bias, put_weight
 from edgekit.export.tflite.registry import emits
@@ -18,7 +19,10 @@ from edgekit.ir import ops
 
 @emits(ops.Conv1d)
 def conv1d(site: Site, op: ops.Conv1d) -> None:
-    """Height 1: the weight (O, I, K) is (O, I, 1, K)."""
+    """Height 1: the weight (O, I, K) is (O, I, 1, K). Along a sequence (N, L, C) a filter of one step is a product."""
+    if len(site.form.physical) == 3:
+        product(site, values_of(constant_weight(site))[:, :, 0], 1, op.activation)
+        return
     weight = values_of(constant_weight(site))[:, :, None, :]
     image = ops.Conv2d(
         stride=(1, *op.stride),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import torch
 
@@ -20,22 +22,32 @@ from edgekit.ir import QuantParams, ops
 
 @emits(ops.Linear)
 def linear(site: Site, op: ops.Linear) -> None:
-    """The kernel flattens its input itself, in any order: the columns of the weight (O, I) are reordered, and its rows."""
+    """A product over the last axis; with float activations and integer weights the kernel quantises them itself."""
     constant_weight(site)
-    x, last = site.read(), len(site.form.shape) - 1
-    read, give = order_along(site.input_form(0), len(site.shape(0)) - 1), order_along(site.form, last)
-    weight = values_of(site.node.input(1))[give][:, read]
-    quant = reordered(site.node.input(1).quant, give)
-    bias = site.node.optional(2)
-    out = site.give()
-    if quant is not None and not site.is_integer:
-        values = None if bias is None else values_of(bias)[give]
-        hybrid(site.sheet, x, weight, quant, values, out, op.activation)
+    quant, axis = site.node.input(1).quant, len(site.form.shape) - 1
+    if quant is None or site.is_integer:
+        product(site, values_of(site.node.input(1)), axis, op.activation)
         return
-    filters = put_weight(site, weight, give, 0)
+    x, read, give = site.read(), order_along(site.input_form(0), axis), order_along(site.form, axis)
+    bias = site.node.optional(2)
+    values = None if bias is None else values_of(bias)[give]
+    weight = values_of(site.node.input(1))[give][:, read]
+    hybrid(site.sheet, x, weight, cast(QuantParams, reordered(quant, give)), values, site.give(), op.activation)
+
+
+def product(site: Site, weight: Array, axis: int, activation: str) -> None:
+    """FULLY_CONNECTED with the weight (O, I) over ``axis``, which stands last in what is read and written.
+
+    The kernel flattens its input itself, in any order: the weight's columns are reordered, and its rows.
+    """
+    x = site.read()
+    read, give = order_along(site.input_form(0), axis), order_along(site.form, axis)
+    out = site.give()
+    filters = put_weight(site, weight[give][:, read], give, 0)
     # Without a bias none is stored, except where the activations are integers: its scale selects the fast kernels.
-    tensor = -1 if bias is None and not site.is_integer else put_bias(site, weight.shape[0], give)
-    write(site.sheet, x, filters, tensor, out, op.activation)
+    without = site.node.optional(2) is None and not site.is_integer
+    tensor = -1 if without else put_bias(site, weight.shape[0], give)
+    write(site.sheet, x, filters, tensor, out, activation)
 
 
 def write(

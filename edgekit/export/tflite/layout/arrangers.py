@@ -19,6 +19,7 @@ from edgekit.export.tflite.layout.form import (
 from edgekit.export.tflite.layout.modes import MOST_FORMS, Forms, Mode, arranges, channels_in_parts, fixed, follow
 from edgekit.export.tflite.layout.movement import cost
 from edgekit.ir import Node, Value, ops
+from edgekit.ir.signs import are_signs
 
 #: Ops that compute each element from those in the same place, with broadcasting.
 ELEMENTWISE = (
@@ -43,10 +44,34 @@ def image(forms: Forms, node: Node, op: ops.Op) -> list[Mode]:
     return [fixed(forms, node, channels_last, channels_last)]
 
 
-@arranges(ops.Conv1d, ops.MaxPool1d, ops.AvgPool1d, ops.ConvTranspose1d)
+@arranges(ops.MaxPool1d, ops.AvgPool1d, ops.ConvTranspose1d)
 def signal(forms: Forms, node: Node, op: ops.Op) -> list[Mode]:
     """As an image of height 1, in and out."""
     return [fixed(forms, node, wide, wide)]
+
+
+@arranges(ops.Conv1d)
+def filter_signal(forms: Forms, node: Node, op: ops.Conv1d) -> list[Mode]:
+    """As an image of height 1; a filter of one step also as a product over the channels of a sequence (N, L, C)."""
+    modes = signal(forms, node, op)
+    return [*modes, fixed(forms, node, channels_last, channels_last)] if _is_product(node, op) else modes
+
+
+def _is_product(node: Node, op: ops.Conv1d) -> bool:
+    """Whether FULLY_CONNECTED computes the convolution: one step of all channels, in float or with 8-bit integers.
+
+    Its kernels for other integers have no scale for each channel, which the weights of a convolution may have. Signs stay
+    convolutions, because Larq's engine has no other op along a sequence.
+    """
+    weight, x = node.input(1), node.input(0)
+    if not weight.is_constant or op.groups != 1 or weight.tensor_shape[2:] != (1,):
+        return False
+    if op.stride != (1,) or op.padding != ((0, 0),):
+        return False
+    if weight.quant is None:
+        return node.output.quant is None
+    integers = (weight.quant, x.quant, node.output.quant)
+    return all(quant is not None and quant.dtype == "int8" for quant in integers) and not are_signs(x)
 
 
 @arranges(ops.Resize)
