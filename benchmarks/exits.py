@@ -74,7 +74,7 @@ def _step(case: str, seed: int, quick: bool) -> ek.EarlyExit:
         epochs=1 if quick else 6,
         training=heads,
         score="margin",
-        max_drop=0.4,
+        max_drop=0.5,
         caution=0.0,
     )
 
