@@ -6,7 +6,17 @@ that calibration has not seen.
 
 from __future__ import annotations
 
-from edgekit.export.tflite.legalize import activations, indices, movement, normalization, pooling, products, resizing, sequences
+from edgekit.export.tflite.legalize import (
+    activations,
+    indices,
+    movement,
+    normalization,
+    pooling,
+    products,
+    resizing,
+    sequences,
+    transposed,
+)
 from edgekit.ir import Graph
 from edgekit.passes.base import Pass, run_passes
 from edgekit.passes.decompose import DecomposeAttention
@@ -39,6 +49,7 @@ LEGALIZE: tuple[Pass, ...] = (
     pooling.LowerAdaptiveAveragePool(),
     pooling.LowerAdaptiveMaxPool(),
     resizing.LowerResize(),
+    transposed.LowerDepthwiseTransposedConvolution(),
     movement.LowerRoll(),
     movement.LowerNegativePad(),
     movement.LowerReplicationPad(),
