@@ -31,9 +31,15 @@ def packed() -> tuple[bytes, bytes]:
 
 
 def changed(count: int, seed: int) -> list[bytes]:
-    """Copies of the archive, changed anywhere, where its table stands, or at the end."""
+    """Copies of the archive, changed anywhere, where its table stands, at the end, and one with another beginning."""
     archive = packed()[1]
-    return [*mutants(archive, count - count // 2, seed), *forged(archive, 20, count // 4, seed), *ends(count // 4, seed)]
+    no_archive = bytes([archive[0] ^ 1]) + archive[1:]
+    return [
+        no_archive,
+        *mutants(archive, count - count // 2, seed),
+        *forged(archive, 20, count // 4, seed),
+        *ends(count // 4, seed),
+    ]
 
 
 def ends(count: int, seed: int) -> list[bytes]:

@@ -96,7 +96,7 @@ def test_a_bias_that_two_layers_share_gets_a_copy_per_scale() -> None:
 def test_a_constant_that_a_float_and_an_integer_node_read_is_float_for_the_one() -> None:
     after, _ = quantized(
         "graph g(%x: float32[N,6])\n@w: float32[6,6]\n@c: float32[6]\n%a = linear(%x, @w)\n%t = tanh(%a)\n"
-        "%b = mul(%t, @c)\n%e = exp(%b)\n"
+        "%b = mul(%t, @c)\n%l = linear(%b, @w)\n%e = exp(%l)\n"
         "%y = mul(%e, @c)\nreturn %y",
         integer_io=False,
     )
