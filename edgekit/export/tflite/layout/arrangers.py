@@ -19,7 +19,6 @@ from edgekit.export.tflite.layout.form import (
 from edgekit.export.tflite.layout.modes import MOST_FORMS, Forms, Mode, arranges, channels_in_parts, fixed, follow
 from edgekit.export.tflite.layout.movement import cost
 from edgekit.ir import Node, Value, ops
-from edgekit.ir.signs import are_signs
 
 #: Ops that compute each element from those in the same place, with broadcasting.
 ELEMENTWISE = (
@@ -58,20 +57,17 @@ def filter_signal(forms: Forms, node: Node, op: ops.Conv1d) -> list[Mode]:
 
 
 def _is_product(node: Node, op: ops.Conv1d) -> bool:
-    """Whether FULLY_CONNECTED computes the convolution: one step of all channels, in float or with 8-bit integers.
+    """Whether FULLY_CONNECTED computes the convolution: one step of all channels, in float.
 
-    Its kernels for other integers have no scale for each channel, which the weights of a convolution may have. Signs stay
-    convolutions, because Larq's engine has no other op along a sequence.
+    Not in integers: the reference kernel of FULLY_CONNECTED rounds in double precision, those of convolutions in fixed point,
+    and what the simulation says of a convolution is to be true of the file in every bit.
     """
-    weight, x = node.input(1), node.input(0)
+    weight = node.input(1)
     if not weight.is_constant or op.groups != 1 or weight.tensor_shape[2:] != (1,):
         return False
     if op.stride != (1,) or op.padding != ((0, 0),):
         return False
-    if weight.quant is None:
-        return node.output.quant is None
-    integers = (weight.quant, x.quant, node.output.quant)
-    return all(quant is not None and quant.dtype == "int8" for quant in integers) and not are_signs(x)
+    return weight.quant is None and node.output.quant is None
 
 
 @arranges(ops.Resize)
