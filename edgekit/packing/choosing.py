@@ -159,11 +159,12 @@ def _factors(target: NDArray[np.float32], source: NDArray[np.float32]) -> list[N
     wide, by = target.astype(np.float64), source.astype(np.float64)
     if not (np.isfinite(wide) & np.isfinite(by) & (wide > 0) & (by > 0)).all():
         return []
-    half = np.spacing(target).astype(np.float64) / 2
-    low, high = ((wide - half) / by).max(), ((wide + half) / by).min()
-    middle = np.float32((low + high) / 2)
-    near = (middle, np.nextafter(middle, np.float32(0)), np.nextafter(middle, np.float32(np.inf)))
-    return [np.array([factor], "<f4") for factor in near] if low <= high else []
+    with np.errstate(over="ignore", invalid="ignore"):  # beside the largest float32 there is no next one
+        half = np.spacing(target).astype(np.float64) / 2
+        low, high = ((wide - half) / by).max(), ((wide + half) / by).min()
+        middle = np.float32((low + high) / 2)
+        near = (middle, np.nextafter(middle, np.float32(0)), np.nextafter(middle, np.float32(np.inf)))
+    return [np.array([factor], "<f4") for factor in near if np.isfinite(factor)] if low <= high else []
 
 
 def _with_long_text(data: bytes, sections: list[Section]) -> list[Section]:
