@@ -148,15 +148,17 @@ POOLS: dict[str, tuple[Callable[[torch.Tensor], torch.Tensor], torch.Tensor, lis
     "average 1d": (nn.AvgPool1d(3, 2, 1), SIGNAL, ["avg_pool1d"]),
     "adaptive to 1": (nn.AdaptiveAvgPool2d(1), IMAGE, ["mean"]),
     "adaptive to a divisor": (nn.AdaptiveAvgPool2d((3, 4)), IMAGE, ["avg_pool2d"]),
-    "adaptive to something else": (nn.AdaptiveAvgPool2d((4, 3)), IMAGE, ["adaptive_avg_pool2d"]),
+    "adaptive to windows that overlap alike": (nn.AdaptiveAvgPool2d((4, 8)), IMAGE, ["avg_pool2d"]),
+    "adaptive to something else": (nn.AdaptiveAvgPool2d((5, 3)), IMAGE, ["adaptive_avg_pool2d"]),
     "adaptive in one direction": (nn.AdaptiveAvgPool2d((None, 2)), IMAGE, ["avg_pool2d"]),
     "adaptive 1d to 1": (nn.AdaptiveAvgPool1d(1), SIGNAL, ["mean"]),
     "adaptive 1d to a divisor": (nn.AdaptiveAvgPool1d(7), SIGNAL, ["avg_pool1d"]),
-    "adaptive 1d to something else": (nn.AdaptiveAvgPool1d(5), SIGNAL, ["reshape", "adaptive_avg_pool2d", "reshape"]),
+    "adaptive 1d to something else": (nn.AdaptiveAvgPool1d(9), SIGNAL, ["reshape", "adaptive_avg_pool2d", "reshape"]),
     "adaptive max to 1": (nn.AdaptiveMaxPool2d(1), IMAGE, ["amax"]),
     "adaptive max to a divisor": (nn.AdaptiveMaxPool2d((3, 2)), IMAGE, ["max_pool2d"]),
-    "adaptive max to something else": (nn.AdaptiveMaxPool2d(4), IMAGE, ["adaptive_max_pool2d"]),
-    "adaptive max 1d to something else": (nn.AdaptiveMaxPool1d(5), SIGNAL, ["reshape", "adaptive_max_pool2d", "reshape"]),
+    "adaptive max to something else": (nn.AdaptiveMaxPool2d(5), IMAGE, ["adaptive_max_pool2d"]),
+    "adaptive max 1d to something else": (nn.AdaptiveMaxPool1d(9), SIGNAL, ["reshape", "adaptive_max_pool2d", "reshape"]),
+    "adaptive max 1d to windows that overlap alike": (nn.AdaptiveMaxPool1d(4), SIGNAL, ["max_pool1d"]),
 }
 
 

@@ -65,7 +65,7 @@ def _unit(node: Node, scale_of: Callable[[Value, Node], float], weights: str) ->
         return scale_of(node.input(0), node) * scale_of(node.input(1), node)
     if isinstance(node.op, ops.Add | ops.Sub):
         return max(scale_of(node.input(0), node), scale_of(node.input(1), node))
-    if isinstance(node.op, ops.Hardswish | ops.LeakyRelu | ops.Prelu | ops.Mean):
+    if isinstance(node.op, ops.Hardswish | ops.LeakyRelu | ops.Prelu | ops.Mean | ops.AdaptiveAvgPool2d):
         return scale_of(node.input(0), node)
     return 0.0
 

@@ -37,6 +37,7 @@ _FOLLOWING: frozenset[type[ops.Op]] = frozenset(
         ops.Mul,
         ops.AvgPool1d,
         ops.AvgPool2d,
+        ops.AdaptiveAvgPool2d,
         ops.Mean,
         ops.Softmax,
         ops.Sigmoid,

@@ -70,7 +70,7 @@ class AvgPool2d(_AvgPool):
 
 @dataclass(frozen=True)
 class AdaptiveAvgPool2d(Op):
-    """Mean over windows that divide x (N, C, H, W) into ``size`` parts; only sizes that do not divide H and W stay this op."""
+    """Mean over windows that divide x (N, C, H, W) into ``size`` parts; the op is for windows that are not all alike."""
 
     inputs = ("x",)
     size: tuple[int, int] = (1, 1)
@@ -81,9 +81,7 @@ class AdaptiveAvgPool2d(Op):
 
 @dataclass(frozen=True)
 class AdaptiveMaxPool2d(Op):
-    """Maximum over windows that divide x (N, C, H, W) into ``size`` parts; only sizes that do not divide H and W stay this
-    op.
-    """
+    """Maximum over windows that divide x (N, C, H, W) into ``size`` parts; the op is for windows that are not all alike."""
 
     inputs = ("x",)
     size: tuple[int, int] = (1, 1)

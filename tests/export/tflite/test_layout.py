@@ -43,6 +43,20 @@ def shuffle(x: torch.Tensor, groups: int) -> torch.Tensor:
     return x.reshape(batch, groups, channels // groups, height, width).transpose(1, 2).reshape(batch, channels, height, width)
 
 
+class Pyramid(nn.Module):
+    """Pools to 2 and 6 windows of 14 elements along each side, and back (pyramid pooling, arXiv:1612.01105)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, padding=1)
+        self.levels = nn.ModuleList(nn.Conv2d(4, 2, 1) for _ in range(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.stem(x))
+        pooled = [level(F.adaptive_avg_pool2d(x, size)) for level, size in zip(self.levels, (2, 6), strict=True)]
+        return torch.cat([x, *(F.interpolate(y, size=x.shape[2:], mode="bilinear") for y in pooled)], 1)
+
+
 NETWORKS: dict[str, tuple[nn.Module, tuple[int, ...], set[str]]] = {
     "convolutions, pools and a classifier": (
         nn.Sequential(
@@ -55,6 +69,21 @@ NETWORKS: dict[str, tuple[nn.Module, tuple[int, ...], set[str]]] = {
         nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Sigmoid(), nn.Linear(8 * 36, 5)),
         (3, 8, 8),
         {"CONV_2D", "LOGISTIC", "FULLY_CONNECTED"},
+    ),
+    "a pyramid of averages over windows of two widths": (
+        Pyramid(),
+        (3, 14, 14),
+        {"CONV_2D", "AVERAGE_POOL_2D", "RESHAPE", "BATCH_MATMUL", "RESIZE_BILINEAR", "CONCATENATION"},
+    ),
+    "averages along a signal over windows of two widths": (
+        nn.Sequential(nn.Conv1d(3, 8, 5), nn.AdaptiveAvgPool1d(7), nn.Conv1d(8, 4, 3)),
+        (3, 20),
+        {"CONV_2D", "BATCH_MATMUL", "RESHAPE"},
+    ),
+    "a bilinear resize by factors that give no whole sizes": (
+        nn.Sequential(nn.Conv2d(3, 8, 3), nn.Upsample(scale_factor=1.3, mode="bilinear"), nn.Conv2d(8, 4, 3)),
+        (3, 9, 8),
+        {"CONV_2D", "BATCH_MATMUL", "RESHAPE"},
     ),
     "one-dimensional convolutions in a chain": (
         nn.Sequential(nn.Conv1d(3, 8, 5), nn.ReLU(), nn.MaxPool1d(2), nn.Conv1d(8, 8, 3, groups=8), nn.Conv1d(8, 4, 1)),

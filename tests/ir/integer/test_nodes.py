@@ -84,6 +84,8 @@ CASES = [
     Case(ops.AvgPool2d((3, 3), (2, 2), (1, 1), True), steps=0.51),
     Case(ops.AvgPool2d((2, 2), (3, 3), (1, 1), True, False), steps=0.51),
     Case(ops.AvgPool1d((4,), (3,), (1,), True), ((3, 11),), steps=0.51),
+    Case(ops.AdaptiveAvgPool2d((3, 5)), output=QuantParams("int8", (0.03,), (4,)), steps=1.1),
+    Case(ops.AdaptiveAvgPool2d((12, 8)), steps=0.6),
     Case(ops.AdaptiveMaxPool2d((3, 5))),
     Case(ops.Mean((2, 3)), output=QuantParams("int8", (0.01,), (3,)), steps=0.6),
     Case(ops.Mean((1,), True), steps=0.6),

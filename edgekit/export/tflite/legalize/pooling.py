@@ -10,7 +10,9 @@ import torch
 from edgekit.export.tflite.emitters.padding import Window
 from edgekit.export.tflite.emitters.pooling import average_plan
 from edgekit.export.tflite.legalize.base import Build, Lowering, Skip
+from edgekit.export.tflite.legalize.spatial_products import along_spatial_axes
 from edgekit.ir import Node, Value, ops
+from edgekit.ir.integer.averaging import adaptive_bounds, averaging, averaging_params
 from edgekit.ir.types import Dim
 
 
@@ -70,45 +72,25 @@ def _in_integers(build: Build, x: Value, op: ops.AvgPool1d | ops.AvgPool2d, wind
     return y
 
 
-def adaptive_bounds(size: int, out: int) -> list[tuple[int, int]]:
-    """Start and end of each window of an adaptive pool, as torch divides: floor(i * size / out), ceil((i + 1) * size / out)."""
-    return [(i * size // out, -(-(i + 1) * size // out)) for i in range(out)]
-
-
 @dataclass(frozen=True)
 class LowerAdaptiveAveragePool(Lowering):
-    """Means over windows of different widths are two products with constant matrices, one a dimension."""
+    """Means over windows of different widths are products with constant matrices, one for each axis whose size changes."""
 
     kind = ops.AdaptiveAvgPool2d
 
     def lower(self, build: Build, node: Node, op: ops.AdaptiveAvgPool2d) -> Value:
-        """Along W, then along H."""
-        if node.output.quant is not None:
-            raise Skip("no integer form")
-        y = node.input(0)
-        for axis in (3, 2):
-            size = y.type.shape[axis]
-            assert isinstance(size, int)
-            y = along(build, y, axis, averaging(size, op.size[axis - 2]))
-        return y
+        """In float, or in integers with the input's parameters between the two products."""
+        x = node.input(0)
+        rows = zip(x.type.shape[2:], op.size, strict=True)
+        matrices = [None if size == out or not isinstance(size, int) else _averaging(build, size, out) for size, out in rows]
+        return along_spatial_axes(build, x, matrices, node.output.quant)
 
 
-def averaging(size: int, out: int) -> torch.Tensor:
-    """The matrix (out, size) that averages each window."""
-    matrix = torch.zeros(out, size)
-    for row, (start, end) in enumerate(adaptive_bounds(size, out)):
-        matrix[row, start:end] = 1.0 / (end - start)
+def _averaging(build: Build, size: int, out: int) -> Value:
+    """The matrix that averages each window, in integers where it is multiplied with some."""
+    matrix, quant = build.tensor(averaging(size, out)), build.node.input(0).quant
+    matrix.quant = None if quant is None else averaging_params(size, out, quant.dtype)
     return matrix
-
-
-def along(build: Build, x: Value, axis: int, matrix: torch.Tensor) -> Value:
-    """The product of a matrix (out, in) with an axis of x."""
-    last = x.type.rank - 1
-    order = [*range(x.type.rank)]
-    order[axis], order[last] = order[last], order[axis]
-    turned = x if axis == last else build(ops.Permute(tuple(order)), x)
-    y = build(ops.Linear(), turned, build.tensor(matrix))
-    return y if axis == last else build(ops.Permute(tuple(order)), y)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from edgekit.errors import Unsupported
 from edgekit.export.tflite.legalize.base import Build, Lowering, Skip
-from edgekit.export.tflite.legalize.pooling import along
+from edgekit.export.tflite.legalize.spatial_products import along_spatial_axes
 from edgekit.ir import Node, Value, ops
 from edgekit.ir.integer.expressible import resizes_by_ratio
 from edgekit.ir.types import where_text
@@ -45,9 +45,8 @@ class LowerResize(Lowering):
                 where=where_text(node.where),
                 hint="a size instead of the factor, or factors that give whole sizes",
             )
-        for axis in range(len(sizes) - 1, -1, -1):
-            x = along(build, x, axis + 2, _bilinear(sizes[axis], op.size[axis], _scale(op, axis), op.align_corners))
-        return x
+        matrices = [_bilinear(size, op.size[i], _scale(op, i), op.align_corners) for i, size in enumerate(sizes)]
+        return along_spatial_axes(build, x, [build.tensor(matrix) for matrix in matrices])
 
 
 def _scale(op: ops.Resize, index: int) -> float | None:

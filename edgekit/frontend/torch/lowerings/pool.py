@@ -125,7 +125,7 @@ def avg_pool3d(
 
 @lowers(aten.adaptive_avg_pool1d.default, aten.adaptive_avg_pool2d.default, aten._adaptive_avg_pool2d.default)
 def adaptive_avg_pool(ctx: Lowering, self: Value, output_size: Sequence[int]) -> Result:
-    """A mean for size 1, a plain pool where the size divides the input, else the adaptive op."""
+    """A mean for size 1, a plain pool where the windows are alike and equally far apart, else the adaptive op."""
     return _adaptive(ctx, self, output_size, maximum=False)
 
 
@@ -141,9 +141,10 @@ def _adaptive(ctx: Lowering, x: Value, output_size: Sequence[int], *, maximum: b
     axes = tuple(range(x.type.rank - count, x.type.rank))
     if size == (1,) * count:
         return ctx.add(ops.Amax(axes=axes, keepdim=True) if maximum else ops.Mean(axes=axes, keepdim=True), x)
-    if all(side % out == 0 for side, out in zip(sides, size, strict=True)):
-        kernel = tuple(side // out for side, out in zip(sides, size, strict=True))
-        op = _max(kernel) if maximum else _average(kernel)
+    windows = [even_windows(side, out) for side, out in zip(sides, size, strict=True)]
+    if None not in windows:
+        kernel, stride = zip(*(pair for pair in windows if pair is not None), strict=True)
+        op = _max(kernel, stride) if maximum else _average(kernel, stride)
         return _batched(ctx, x, count, lambda y: ctx.add(op, y))
     cls = ops.AdaptiveMaxPool2d if maximum else ops.AdaptiveAvgPool2d
     if count == 2:
@@ -153,14 +154,24 @@ def _adaptive(ctx: Lowering, x: Value, output_size: Sequence[int], *, maximum: b
     return ctx.reshape(out, (*out.shape[:-2], out.shape[-1]))
 
 
-def _max(kernel: tuple[int, ...]) -> Op:
+def even_windows(size: int, out: int) -> tuple[int, int] | None:
+    """Kernel and stride of an adaptive pool's windows, or None where they are not alike or not equally far apart.
+
+    Window i is [floor(i * size / out), ceil((i + 1) * size / out)) (torch's AdaptiveAveragePooling.cpp). With a remainder of 1
+    windows of one more than the stride overlap by one.
+    """
+    stride, remainder = divmod(size, out)
+    return (stride + remainder, stride) if stride and remainder <= 1 else None
+
+
+def _max(kernel: tuple[int, ...], stride: tuple[int, ...]) -> Op:
     cls = ops.MaxPool1d if len(kernel) == 1 else ops.MaxPool2d
-    return cls(kernel=kernel, stride=kernel, padding=(0,) * len(kernel), dilation=(1,) * len(kernel))
+    return cls(kernel=kernel, stride=stride, padding=(0,) * len(kernel), dilation=(1,) * len(kernel))
 
 
-def _average(kernel: tuple[int, ...]) -> Op:
+def _average(kernel: tuple[int, ...], stride: tuple[int, ...]) -> Op:
     cls = ops.AvgPool1d if len(kernel) == 1 else ops.AvgPool2d
-    return cls(kernel=kernel, stride=kernel, padding=(0,) * len(kernel))
+    return cls(kernel=kernel, stride=stride, padding=(0,) * len(kernel))
 
 
 def _batched(ctx: Lowering, x: Value, count: int, pool: Callable[[Value], Value]) -> Value:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from edgekit.errors import Unsupported
 from edgekit.ir import ops
 from edgekit.ir.integer.activation_range import require_equal
+from edgekit.ir.integer.averaging import average_windows
 from edgekit.ir.integer.convolution import Padding
 from edgekit.ir.integer.expressible import resizes_by_ratio
 from edgekit.ir.integer.nodes.products import back, pair, picture
@@ -72,6 +73,11 @@ def _average_pool(call: Call) -> torch.Tensor:
         padding = (0, 0)
     y = average_pool2d(x, call.quant(0), call.output, kernel=kernel, stride=stride, padding=_sides(padding, reach))
     return back(y, spatial)
+
+
+@integer(ops.AdaptiveAvgPool2d)
+def _adaptive_average_pool(call: Call) -> torch.Tensor:
+    return average_windows(call.tensor(0), call.quant(0), call.output, call.op.size)
 
 
 @integer(ops.AdaptiveMaxPool2d)
