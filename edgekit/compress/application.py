@@ -15,11 +15,13 @@ import torch
 from edgekit import __version__
 from edgekit.compress.context import Context
 from edgekit.compress.gauging.candidate import FileMaker
+from edgekit.compress.order import Made, require_order
 from edgekit.compress.scoring import score
+from edgekit.compress.slimmable.extraction import record_of
 from edgekit.compress.steps import Step, apply_step, step_name
 from edgekit.data import Data
 from edgekit.errors import EdgekitError
-from edgekit.ir import Graph
+from edgekit.ir import Graph, ops
 from edgekit.ir.file import load as load_graph
 from edgekit.ir.history import StepRecord
 from edgekit.train.identity import data_digest, graph_digest
@@ -44,6 +46,7 @@ def apply_steps(
     With ``tidy``, what earlier recipes left in the folder is removed at the end. ``file`` writes what budgets are measured on;
     by default, a plain TFLite file.
     """
+    require_order(steps, _made(graph))
     given = data if isinstance(data, Data) or data is None else Data(train=data)
     key = _first_key(graph, given, root) if folder is not None else ""
     current, metrics, used = graph, None, []
@@ -85,6 +88,15 @@ def apply_steps(
 def _with_metrics(record: StepRecord, before: dict[str, float], after: dict[str, float]) -> StepRecord:
     """The record with the user's metrics, where they were measured."""
     return replace(record, metrics={name: (before.get(name), value) for name, value in after.items()}) if after else record
+
+
+def _made(graph: Graph) -> Made:
+    """What steps ask of a network before the first of them."""
+    return Made(
+        sizes=record_of(graph) is not None,
+        exits=any(isinstance(node.op, ops.ChooseExit) for node in graph.nodes),
+        integers=any(value.quant is not None for value in graph.values()),
+    )
 
 
 def _first_key(graph: Graph, data: Data | None, root: Path | None) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgekit.compress.order import require_order
 from edgekit.compress.steps import Step
 from edgekit.errors import UsageError
 
@@ -22,7 +23,7 @@ class Recipe:
         steps: such as ``[Prune(macs=0.5), FineTune(epochs=10)]``.
 
     Raises:
-        UsageError: something that is no step.
+        UsageError: something that is no step, or a step that is known to refuse what those before it leave.
     """
 
     steps: Sequence[Step]
@@ -36,6 +37,7 @@ class Recipe:
                     where="Recipe",
                     hint="for example Recipe([Prune(macs=0.5), FineTune(epochs=10)])",
                 )
+        require_order(self.steps)
 
     def apply(
         self,

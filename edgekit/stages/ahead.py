@@ -1,10 +1,11 @@
-"""What is known to be in vain before a training in integers begins, which may take hours. Imports nothing heavy."""
+"""What is known to be in vain before a recipe begins, which may train for hours. Imports nothing heavy."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from edgekit.compress.order import require_order
 from edgekit.compress.qat.step import QAT
 from edgekit.config import BuildRequest
 from edgekit.errors import UsageError
@@ -15,10 +16,14 @@ if TYPE_CHECKING:
 
 
 def require_use(steps: Sequence[Step], targets: Sequence[Target], request: BuildRequest) -> None:
-    """UsageError where no target can hold what the step ``qat`` trains, or types are to be chosen behind it.
+    """Refuses steps in an impossible order, a step ``qat`` that no target can hold, and types that are to be chosen behind it.
 
     A target that does not fit beside others that do fails on its own, after the training.
+
+    Raises:
+        UsageError: one of these; ConfigError for an order that a file has.
     """
+    require_order(steps, file=request.config_file)
     trained = next((step for step in steps if isinstance(step, QAT)), None)
     if trained is None:
         return
