@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from edgekit.compress.steps import Step
 
 #: Steps that refuse integers: what ``qat`` trained is the end of what may change.
-_OF_FLOATS = frozenset(
-    "binarize cluster early_exit equalize lottery_ticket low_rank prune qat separable slimmable sparsify supermask".split()
+_OF_FLOATS = frozenset(("binarize", "cluster", "early_exit", "equalize", "lottery_ticket", "low_rank", "prune")) | frozenset(
+    ("qat", "separable", "slimmable", "sparsify", "supermask")
 )
 
 
