@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgekit.frontend.onnx.context import Lowering, Operand
+from edgekit.frontend.unrolling import WHICH_BRANCH
 
 _HINT = "export the model for one of its branches: what decides between them must be a constant of the file"
 
@@ -20,6 +21,6 @@ def chosen_branch(ctx: Lowering, inputs: list[Operand | None]) -> Any:
     ctx.need(len(inputs) == 1 and inputs[0] is not None, "has no condition")
     assert inputs[0] is not None
     condition = ctx.tensor(inputs[0])
-    ctx.need(condition.is_constant, "decides while running which branch is computed", _HINT)
+    ctx.need(condition.is_constant, WHICH_BRANCH, _HINT)
     ctx.need(condition.tensor.numel() == 1, "has a condition of several elements")
     return branches["then_branch" if bool(condition.tensor.reshape(())) else "else_branch"]

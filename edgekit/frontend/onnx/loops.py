@@ -12,13 +12,10 @@ from typing import Any
 import torch
 
 from edgekit.frontend.onnx.context import Lowering, Operand
+from edgekit.frontend.unrolling import HOW_OFTEN, MOST_NODES, MOST_STEPS, TOO_OFTEN
 from edgekit.ir import Value, ops
 
-#: Steps, and nodes of all steps together: beyond these a graph of single steps is of no use, and a damaged file asks for more.
-MOST_STEPS, MOST_NODES = 256, 1 << 14
-
 _HINT = "export the model without loops and branches: unroll them, or export each part by itself"
-_HOW_OFTEN = "decides while running how often its body is computed"
 
 #: Writes the body out with these names for its inputs; its outputs, None where one has no form in the graph.
 Body = Callable[[dict[str, Operand]], "tuple[Operand, ...] | None"]
@@ -98,7 +95,7 @@ def _there(ctx: Lowering, x: Operand | None) -> Operand:
 
 def _known(ctx: Lowering, x: Operand) -> int | bool | float:
     value = ctx.tensor(x)
-    ctx.need(value.is_constant and value.tensor.numel() == 1, _HOW_OFTEN, _HINT)
+    ctx.need(value.is_constant and value.tensor.numel() == 1, HOW_OFTEN, _HINT)
     return value.tensor.reshape(()).item()
 
 
@@ -108,7 +105,7 @@ def _check_body(ctx: Lowering, body: Any, inputs: int, outputs: int) -> None:
 
 
 def _check_size(ctx: Lowering, body: Any, steps: int) -> None:
-    ctx.need(steps <= MOST_STEPS, f"goes around more than {MOST_STEPS} times", _HINT)
+    ctx.need(steps <= MOST_STEPS, TOO_OFTEN, _HINT)
     ctx.need(steps * len(body.node) <= MOST_NODES, f"has {steps} steps of {len(body.node)} nodes", _HINT)
 
 

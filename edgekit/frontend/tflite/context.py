@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
@@ -56,6 +56,10 @@ class Building:
         held: what stands for each tensor of the main subgraph.
         moved: values in another order, by value and dims.
         parameters: constants that became trainable, by constant and dims.
+        subgraph: what is being translated: the main subgraph, or one that it runs.
+        calls: the subgraphs that are being run, by index, the outermost first.
+        written: operators of subgraphs that were translated so far, each as often as it is run.
+        run: translates a subgraph of the file with these inputs; None where operators in it have no form, which is on record.
         folded: elements of the constants that were computed so far.
         states: variables that live from call to call, by name: what they hold now.
     """
@@ -69,6 +73,12 @@ class Building:
     states: dict[str, Held] = field(default_factory=dict)
     folded: int = 0
     batch: int = 1
+    calls: list[int] = field(default_factory=list)
+    written: int = 0
+    run: Callable[[int, Sequence[Held | Sizes]], tuple[Held | Sizes, ...] | None] = lambda index, inputs: None
+
+    def __post_init__(self) -> None:
+        self.subgraph = self.model.main
 
 
 class Lowering(GraphLowering):
@@ -81,7 +91,7 @@ class Lowering(GraphLowering):
     """
 
     def __init__(self, building: Building, operator: Operator, index: int, *, weighted: bool) -> None:
-        self.building = building
+        self.building, self._subgraph = building, building.subgraph
         self.graph, self.device = building.graph, torch.device("cpu")
         self.operator, self.index = operator, index
         outputs = [self.tensors[i].name for i in operator.outputs[:1]]
@@ -93,8 +103,8 @@ class Lowering(GraphLowering):
 
     @property
     def subgraph(self) -> Subgraph:
-        """The subgraph that runs."""
-        return self.building.model.main
+        """The subgraph that the operator stands in."""
+        return self._subgraph
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:

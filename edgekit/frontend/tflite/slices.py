@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edgekit.frontend.tflite.context import Lowering
 from edgekit.frontend.tflite.held import Held
+from edgekit.frontend.tflite.joined import between
 from edgekit.ir import ops
 from edgekit.ir.types import Batch, Dim
 
@@ -32,7 +33,11 @@ def cut_out(ctx: Lowering, x: Held, cuts: Sequence[Cut | None]) -> Held:
     stops = x.to_value([size if cut is None else cut.stop for cut, size in zip(cuts, x.shape, strict=True)])
     steps = x.to_value([1 if cut is None else cut.step for cut in cuts])
     value = x.value
-    if (starts, stops, steps) != ((0,) * x.rank, tuple(value.shape), (1,) * x.rank):
+    partly = [axis for axis in range(x.rank) if (starts[axis], stops[axis], steps[axis]) != (0, value.shape[axis], 1)]
+    axis, stop = (partly[0], stops[partly[0]]) if partly else (0, 0)
+    if ctx.building.calls and len(partly) == 1 and steps[axis] == 1 and isinstance(stop, int):
+        value = between(ctx, value, axis, starts[axis], stop)
+    elif partly:
         value = ctx.add(ops.Slice(starts, stops, steps), value)
     backwards = tuple(sorted(x.order[axis] for axis, cut in enumerate(cuts) if cut is not None and cut.backwards))
     return Held(ctx.add(ops.Flip(backwards), value) if backwards else value, x.order)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from edgekit.frontend.tflite.context import Building, Lowering
 from edgekit.frontend.tflite.held import Held, Sizes, plain
 from edgekit.frontend.tflite.names import end_name
 from edgekit.frontend.tflite.sizes import FOLDS, fold
+from edgekit.frontend.tflite.subgraphs import PartsMissing
 from edgekit.frontend.tflite.table import Entry, lowerings
 from edgekit.frontend.torch.problems import Problems
 from edgekit.ir import Graph, TensorType, Value
@@ -68,6 +69,8 @@ class Translator:
         self._shapes = shapes
         self._fixed = fixed
         self._missing: set[int] = set()
+        self._constants: dict[tuple[int, int], Held] = {}
+        self.building.run = self._run
         self._given_shapes = bool(shapes)
 
     def run(self) -> Graph:
@@ -86,8 +89,14 @@ class Translator:
         self.graph.outputs += variables.final(self.building)
         mend(self.graph)
         self.graph.eliminate_dead()
+        self._drop_unread_state()
         self.graph.signature = call_signature(self.graph)
         return self.graph
+
+    def _drop_unread_state(self) -> None:
+        """Parameters of operators that became part of another one, as the products before a recurrent layer's loop do."""
+        graph = self.graph
+        graph.state = {name: value for name, value in graph.state.items() if value.users or graph.is_output(value)}
 
     # ------------------------------------------------------------------ inputs and outputs
 
@@ -138,11 +147,25 @@ class Translator:
 
     # ------------------------------------------------------------------ operators
 
+    def _run(self, index: int, inputs: Sequence[Held | Sizes]) -> tuple[Held | Sizes, ...] | None:
+        """What a subgraph gives for these inputs, translated where another one runs it; None where an operator has no form."""
+        building, subgraph = self.building, self.model.subgraphs[index]
+        outer = building.subgraph, building.held, self._missing
+        building.subgraph, building.held, self._missing = subgraph, dict(zip(subgraph.inputs, inputs, strict=True)), set()
+        building.calls.append(index)
+        try:
+            for place, operator in enumerate(subgraph.operators):
+                self._translate(place, operator)
+            return None if self._missing else tuple(self._read(tensor) for tensor in subgraph.outputs)
+        finally:
+            building.calls.pop()
+            building.subgraph, building.held, self._missing = outer
+
     def _translate(self, index: int, operator: Operator) -> None:
         ctx = Lowering(self.building, operator, index, weighted=operator.code in _WEIGHTED)
         try:
             for output in operator.outputs:
-                tensor = self.model.main.tensors[output]
+                tensor = self.building.subgraph.tensors[output]
                 there = output in self.building.held or output in self._missing or tensor.data is not None
                 if there and not tensor.is_variable:
                     raise ctx.damaged(f"it gives the tensor {output}, which is there already")
@@ -155,6 +178,8 @@ class Translator:
             self._keep(ctx, results)
         except Unsupported as error:
             self._problem(ctx, error)
+        except PartsMissing:
+            self._missing.update(operator.outputs)
         except EdgekitError:
             raise
         except BatchInNumber:
@@ -203,14 +228,17 @@ class Translator:
             InputError: it is neither computed above nor constant.
         """
         if index not in self.building.held:
-            tensor = self.model.main.tensors[index]
+            tensor = self.building.subgraph.tensors[index]
             if tensor.data is None and not tensor.is_variable and 0 not in tensor.shape:
                 raise InputError(
                     f"the tensor {index} ('{tensor.name}') is read before any operator gives it",
                     where=self.building.file,
                     hint="the file is damaged: convert or download it again",
                 )
-            self.building.held[index] = self._constant(tensor)
+            place = (self.building.calls[-1] if self.building.calls else 0, index)
+            if place not in self._constants:
+                self._constants[place] = self._constant(tensor)
+            self.building.held[index] = self._constants[place]
         return self.building.held[index]
 
     def _constant(self, tensor: Tensor) -> Held:
@@ -251,11 +279,16 @@ class Translator:
             a == b or (place < len(open_ends) and open_ends[place])
             for place, (a, b) in enumerate(zip(given, tensor.shape, strict=True))
         )
-        if not fits and not self._given_shapes:
+        if not fits and not self._given_shapes and not self._is_open_slice(ctx):
             raise ctx.damaged(f"its result is {list(given)}, the file says {list(tensor.shape)}")
         wanted = element_type(tensor)
         if found.value.type.dtype != wanted:
             raise ctx.damaged(f"its result is {found.value.type}, the file says {tensor.type.name}")
+
+    def _is_open_slice(self, ctx: Lowering) -> bool:
+        """Its bounds are computed in a loop: the file knows no shape of its result."""
+        is_slice = ctx.operator.code == Op.SLICE and bool(self.building.calls)
+        return is_slice and any(ctx.tensors[index].data is None for index in ctx.operator.inputs[1:])
 
     def _adopt(self, tensor: Tensor, value: Value) -> None:
         quant = quantization_of(tensor)

@@ -11,7 +11,7 @@ import torch
 from edgekit.errors import InputError, Unsupported
 from edgekit.export.tflite.exporter import export
 from edgekit.export.tflite.options import TfliteOptions
-from edgekit.ir import Graph, ops
+from edgekit.ir import Graph
 from edgekit.runtime.litert import LiteRT
 from tests.export.onnx.one_op import one_op, reference, samples
 from tests.export.onnx.test_ops_in_float import CASES as FLOAT_CASES
@@ -21,9 +21,6 @@ from tests.frontend.tflite.files import load_bytes
 from tests.ir.integer.test_nodes import CASES as INTEGER_CASES
 from tests.ir.integer.test_nodes import Case as IntegerCase
 from tests.ir.integer.test_nodes import node_of
-
-#: Written as loops, which this frontend refuses.
-LOOPS = (ops.Gru, ops.Rnn)
 
 
 def _file(graph: Graph) -> bytes:
@@ -51,10 +48,6 @@ def test_every_float_case_comes_back(case: FloatCase, tmp_path: Path) -> None:
 def _assert_comes_back(case: FloatCase, folder: Path) -> None:
     graph = one_op(case.op, *case.inputs, outputs=case.outputs)
     content = _file(graph)
-    if isinstance(case.op, LOOPS):
-        with pytest.raises(Unsupported, match="control flow"):
-            load_bytes(content, folder)
-        return
     loaded = load_bytes(content, folder)
     for seed in range(2):
         inputs = samples(graph, 1, seed)

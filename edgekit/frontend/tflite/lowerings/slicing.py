@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import torch
+
 from edgekit.formats.tflite.schema_generated import BuiltinOperator as Op
 from edgekit.frontend.tflite.context import Lowering
 from edgekit.frontend.tflite.held import Held, Sizes, plain
+from edgekit.frontend.tflite.joined import flat
 from edgekit.frontend.tflite.reshaping import reshaped
 from edgekit.frontend.tflite.slices import Cut, cut_out, strided_cuts
 from edgekit.frontend.tflite.table import Result, lowers
@@ -25,6 +28,8 @@ def slice_(ctx: Lowering, x: Held, begin: Held | Sizes, size: Held | Sizes) -> R
             cuts.append(None)
             continue
         stop = whole if count == -1 else start + count
+        if 0 <= start == stop <= whole and ctx.building.calls:  # what stands before the first step of a loop
+            return plain(ctx.constant(torch.zeros(*[0] * x.rank, dtype=x.value.type.dtype), "nothing"))
         if not 0 <= start < stop <= whole:
             raise ctx.damaged(f"the elements {start} to {stop} of {whole}")
         cuts.append(Cut(start, stop, 1))
@@ -92,8 +97,33 @@ def concatenation(ctx: Lowering, *parts: Held | Sizes, axis: int = 0, fused_acti
     batch = next((v.shape[0] for v in values if isinstance(v.shape[0], Batch)), None)
     if batch is not None and place != 0:
         values = [v if isinstance(v.shape[0], Batch) else ctx.expand(v, (batch, *v.shape[1:])) for v in values]
+    if ctx.building.calls:
+        values = flat(values, place)
     whole = Held(ctx.add(ops.Concat(place), *values) if len(values) > 1 else ctx.add(ops.Identity(), values[0]), order)
     return ctx.activated(whole, fused_activation_function)
+
+
+@lowers(Op.DYNAMIC_UPDATE_SLICE)
+def dynamic_update_slice(ctx: Lowering, x: Held, update: Held, start: Held | Sizes) -> Result:
+    """x with a part of it replaced, from a place that is known while the file is read (a step of a loop)."""
+    starts = ctx.ints(start, "a start")
+    if not x.rank == update.rank == len(starts):
+        raise ctx.damaged(f"{update.shape} at {starts} of {x.shape}")
+    sizes = [(ctx.in_file(whole), ctx.in_file(part)) for whole, part in zip(x.shape, update.shape, strict=True)]
+    partly = [axis for axis, (whole, part) in enumerate(sizes) if whole != part]
+    ctx.need(len(partly) <= 1, "of several dimensions at once", "replace whole rows")
+    if not partly:
+        return update
+    (axis,) = partly
+    whole, part = sizes[axis]
+    if part > whole:
+        raise ctx.damaged(f"{update.shape} in {x.shape}")
+    first = min(max(starts[axis], 0), whole - part)
+    before, after = (
+        [cut_out(ctx, x, [Cut(low, high, 1) if other == axis else None for other in range(x.rank)])] if low < high else []
+        for low, high in ((0, first), (first + part, whole))
+    )
+    return concatenation(ctx, *before, update, *after, axis=axis)
 
 
 @lowers(Op.PACK)
