@@ -40,6 +40,7 @@ from edgekit.stages.io_types import IoTypes
 from edgekit.stages.larq import notes_on_bits, require_engine
 from edgekit.stages.mixed import chosen
 from edgekit.stages.preprocessing import Prepared
+from edgekit.stages.sequence_products import linear_along_sequences
 from edgekit.stages.trained_integers import is_trained, lower_trained
 from edgekit.target import Target
 
@@ -135,6 +136,9 @@ def lower(
     if quantization.packs_binary_weights:
         graph, pointwise = linear_for_binary_pointwise(graph)
         records = (*records, pointwise)
+    if within is None and not one_of_several:  # sizes of one network share the weights of its convolutions
+        graph, along = linear_along_sequences(graph, prepared, target, request, policy, plan)
+        records = (*records, *along)
     tied = None if within is None else tie(graph, within)
     if tied is not None:  # its integers are there already
         graph, options = tied.graph, replace(options, rounding="nearest")

@@ -11,9 +11,9 @@ from edgekit.export.structure import batch_axis, output_structure
 from edgekit.export.tflite import emitters as _emitters  # noqa: F401 - fills the table
 from edgekit.export.tflite import kernels, larq, micro
 from edgekit.export.tflite.aliasing import guard
+from edgekit.export.tflite.arrangement import arranged
 from edgekit.export.tflite.emission import Emission
-from edgekit.export.tflite.layout.assign import assign
-from edgekit.export.tflite.layout.borders import border_layouts, form_of
+from edgekit.export.tflite.layout.borders import form_of
 from edgekit.export.tflite.legalize import legalize
 from edgekit.export.tflite.options import TfliteOptions
 from edgekit.export.tflite.registry import EMITTERS, Emitter
@@ -48,18 +48,9 @@ def to_model(graph: Graph, options: TfliteOptions) -> Model:
     """The file as plain data. Arguments and errors are those of `export`."""
     graph = legalize(graph)
     _refuse_unknown(graph)
-    inputs, outputs = border_layouts(graph, options.layout, options.layouts)
-    for state in () if graph.stream is None else graph.stream.states:  # what goes out of a call comes into the next as it is
-        last = "channels_last" in (inputs[state.input], outputs[state.output])
-        inputs[state.input] = outputs[state.output] = "channels_last" if last else "source"
-    batch = options.batch
-    assignment = assign(
-        graph,
-        batch,
-        {id(value): form_of(value.type.at(batch), inputs[value.name]) for value in graph.inputs},
-        [form_of(value.type.at(batch), outputs[value.name]) for value in graph.outputs],
-    )
-    emission = Emission(graph, assignment, options)
+    arrangement = arranged(graph, options)
+    inputs, outputs, batch = arrangement.inputs, arrangement.outputs, options.batch
+    emission = Emission(graph, arrangement.assignment, options)
     refusals = Refusals()
     for value in graph.inputs:
         with refusals.at(f"input '{value.name}'"):

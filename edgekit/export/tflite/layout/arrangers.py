@@ -60,7 +60,8 @@ def _is_product(node: Node, op: ops.Conv1d) -> bool:
     """Whether FULLY_CONNECTED computes the convolution: one step of all channels, in float.
 
     Not in integers: the reference kernel of FULLY_CONNECTED rounds in double precision, those of convolutions in fixed point,
-    and what the simulation says of a convolution is to be true of the file in every bit.
+    and what the simulation says of a convolution is to be true of the file in every bit. Those convolutions become linear
+    layers of the graph before it is quantised, where the float file has products (``stages.sequence_products``).
     """
     weight = node.input(1)
     if not weight.is_constant or op.groups != 1 or weight.tensor_shape[2:] != (1,):
@@ -330,6 +331,9 @@ def move(forms: Forms, node: Node, op: ops.Reshape | ops.Permute) -> list[Mode]:
             if still is None and isinstance(op, ops.Permute):
                 continue
             costly.append(Mode((form,), (goal,), cost(from_here, goal)))
+    if isinstance(op, ops.Permute):  # what stands like the result already, where several readers want it so
+        before = _undone(source(shape), node, forms.shape(x))
+        free.append(Mode((before,), (source(shape),)))
     # Of many modes only the first are followed: those that move nothing, then the cheapest.
     return _without_worse([*free, *sorted(costly, key=lambda mode: mode.cost)])
 

@@ -1,13 +1,15 @@
 """The forms of a file's inputs and outputs.
 
 An input that reaches a convolution or a pool before anything that is not layout-neutral is an image or a signal and is
-channels-last in the file, as cameras and sensor buffers deliver it; an output that comes from such an op likewise.
-Everything else keeps the source's order. The user can demand either.
+channels-last in the file, as cameras and sensor buffers deliver it; an output that comes from such an op likewise. A linear
+layer over the channels of a signal, between two permutations, is a convolution. Everything else keeps the source's order.
+The user can demand either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeAlias
 
 from edgekit.errors import UsageError
 from edgekit.export.tflite.layout.form import Form, channels_last, source
@@ -17,6 +19,9 @@ from edgekit.ir import Graph, Node, Value, ops
 
 #: Ops that have an arranger but end the way of an image: they give the axes another meaning.
 _ENDS = (ops.Reshape, ops.Permute, ops.Linear, ops.Matmul)
+
+#: From a value to its readers, or to what computes it.
+Step: TypeAlias = Callable[[Value], Iterable[Node]]
 
 
 def border_layouts(
@@ -71,19 +76,45 @@ def _producers(value: Value) -> Iterable[Node]:
     return [] if value.producer is None else [value.producer]
 
 
-def _meets_spatial(value: Value, step: object) -> bool:
+def _meets_spatial(value: Value, step: Step) -> bool:
     """Whether a walk through layout-neutral ops of the value's rank meets a spatial op."""
     rank, seen, pending = value.type.rank, set[int](), [value]
     while pending:
         current = pending.pop()
-        for node in step(current):  # type: ignore[operator]
+        for node in step(current):
             if id(node) in seen:
                 continue
             seen.add(id(node))
-            if isinstance(node.op, SPATIAL):
+            if isinstance(node.op, SPATIAL) or _is_filter_of_one_step(node, step):
                 return True
             if isinstance(node.op, _ENDS) or type(node.op) not in ARRANGERS:
                 continue
             further = node.outputs if step is _readers else node.inputs
             pending += [v for v in further if v is not None and not v.is_constant and v.type.rank == rank]
     return False
+
+
+def _is_filter_of_one_step(node: Node, step: Step) -> bool:
+    """Whether the way enters a product over the channels of a sequence that leaves the channels where they were.
+
+    %y = permute(linear(permute(%x, (0, 2, 1)), @w), (0, 2, 1)) is a convolution of one step, and made of one for targets
+    whose layers must say how they round.
+    """
+    if not _exchanges(node):
+        return False
+    products = [n for n in _beyond(node, step) if isinstance(n.op, ops.Linear)]
+    return any(_exchanges(end) for n in products for end in _beyond(n, step))
+
+
+def _exchanges(node: Node) -> bool:
+    return isinstance(node.op, ops.Permute) and node.op.dims == (0, 2, 1)
+
+
+def _beyond(node: Node, step: Step) -> Iterator[Node]:
+    """The nodes next on the way, conversions left out."""
+    for value in node.outputs if step is _readers else node.inputs[:1]:
+        for found in step(value) if value is not None else ():
+            if isinstance(found.op, ops.Identity):
+                yield from _beyond(found, step)
+            else:
+                yield found

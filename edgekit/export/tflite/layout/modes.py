@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from edgekit.export.tflite.layout.form import Form, Part, channels_last, source
+from edgekit.export.tflite.layout.form import Form, Part, channels_last, source, wide
 from edgekit.ir import Graph, Node, Value, ops
 
 #: More forms than this are not followed for one value; the standard ones come first.
@@ -126,6 +126,8 @@ def follow(forms: Forms, node: Node, axes: Sequence[int] = ()) -> list[Mode]:
         if value is None or value.is_constant or value.type.rank != len(shape):
             continue
         wanted += [form for f in forms.of(value) if (form := f.resized(shape)) is not None]
+    if len(shape) == 3 and wide(shape) in wanted:  # a signal may stand as a sequence (N, L, C) beside others that do
+        wanted.append(channels_last(shape))
     wanted.append(source(shape))
     modes = []
     for form in list(dict.fromkeys(wanted))[:MOST_FORMS]:
