@@ -13,6 +13,7 @@ from edgekit.config import InputSettings
 from edgekit.data.metrics import Labelled
 from edgekit.ir import Graph
 from edgekit.ir.exits import exit_plan
+from edgekit.ir.history import StepRecord
 from edgekit.runtime.exits_taken import Taken, exits_taken
 from edgekit.stages.feeding import first
 from edgekit.stages.inputs import to_graph_layout
@@ -21,7 +22,7 @@ from edgekit.stages.precision import Lowered
 #: Samples that are run, at most.
 _SAMPLES = 2000
 
-#: Change of the mean cost, as a share of the whole network's, that the user should know of.
+#: Change of the mean cost, as a share of the whole network's, or fall of top-1, that the user should know of.
 _TELLING = 0.03
 
 
@@ -48,7 +49,7 @@ def with_exits_of_file(
     """
     graph = lowered.graph
     plan = exit_plan(graph)
-    record = next((step for step in reversed(graph.history) if step.step == "early_exit"), None)
+    record, later = _record(graph)
     if plan is None or not plan.saves or record is None or not isinstance(evaluation, Labelled):
         return content
     inputs = first(to_graph_layout(evaluation.inputs, source, settings), source, _SAMPLES)
@@ -56,14 +57,33 @@ def with_exits_of_file(
     rows = record.details["held_out"]["exits"]
     if taken is None or taken.exits != len(rows):
         return content
+    if later:
+        rows = _recounted(rows, lowered.float_graph, record)
     right = _right(taken, graph, evaluation.labels)
     details = {**record.details, "file": _summary(taken, right, rows)}
-    warnings = (*record.warnings, *_warnings(details))
+    warnings = (*record.warnings, *_warnings(details, later))
     for each in (lowered.graph, lowered.float_graph):
         each.history = tuple(
             replace(step, details=details, warnings=warnings) if step.step == "early_exit" else step for step in each.history
         )
     return export(graph)
+
+
+def _record(graph: Graph) -> tuple[StepRecord | None, tuple[str, ...]]:
+    """What ``early_exit`` left in the history, and the steps that came behind it."""
+    places = [place for place, step in enumerate(graph.history) if step.step == "early_exit"]
+    if not places:
+        return None, ()
+    return graph.history[places[-1]], tuple(step.step for step in graph.history[places[-1] + 1 :])
+
+
+def _recounted(rows: Sequence[Mapping[str, Any]], graph: Graph, record: StepRecord) -> list[dict[str, Any]]:
+    """The exits with what they cost after the steps behind; shares are still of the network that ``early_exit`` got."""
+    plan = exit_plan(graph)
+    whole = record.details.get("whole_macs")
+    if plan is None or not whole:
+        return [dict(row) for row in rows]
+    return [{**row, "macs": macs, "share": macs / whole} for row, macs in zip(rows, plan.macs(), strict=True)]
 
 
 def _right(taken: Taken, graph: Graph, labels: NDArray[Any]) -> NDArray[np.bool_] | None:
@@ -98,14 +118,18 @@ def _summary(taken: Taken, right: NDArray[np.bool_] | None, rows: Sequence[Mappi
     }
 
 
-def _warnings(details: Mapping[str, Any]) -> tuple[str, ...]:
-    """One where samples leave elsewhere than in the graph, so that they cost another share of it."""
+def _warnings(details: Mapping[str, Any], later: Sequence[str]) -> tuple[str, ...]:
+    """One where samples leave elsewhere than they did when thresholds were chosen, and cost or lose more or less."""
     if "evaluation" not in details:
         return ()
-    wanted, found = (details[key]["cost"]["mean"] for key in ("evaluation", "file"))
-    if abs(found - wanted) < _TELLING:
+    wanted, found = details["evaluation"], details["file"]
+    costs = [100 * each["cost"]["mean"] for each in (found, wanted)]
+    fell = 0.0 if found["top1"] is None else wanted["top1"] - found["top1"]
+    if abs(costs[0] - costs[1]) < 100 * _TELLING and not (later and fell > _TELLING):
         return ()
-    return (
-        f"samples leave elsewhere in this file than in the float graph: they cost {100 * found:.1f} % of the whole network in "
-        f"the mean, not {100 * wanted:.1f} %",
-    )
+    cost = f"they cost {costs[0]:.1f} % of the whole network in the mean, not {costs[1]:.1f} %"
+    if not later:
+        return (f"samples leave elsewhere in this file than in the float graph: {cost}",)
+    right = "" if found["top1"] is None else f", and top1 is {100 * found['top1']:.2f} %, not {100 * wanted['top1']:.2f} %"
+    names = " and ".join(f"'{name}'" for name in dict.fromkeys(later))
+    return (f"thresholds were chosen before {names} came: samples leave elsewhere, {cost}{right}; put 'early_exit' behind",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 import edgekit as ek
 from edgekit.formats.tflite.paths import rates_of
 from edgekit.ir import Graph
+from edgekit.ir.exits import exit_plan
 from edgekit.ir.history import StepRecord
 from edgekit.report.exit_sections import curve, file_text
 from edgekit.runtime.exits_taken import exits_taken
@@ -69,6 +71,22 @@ def test_a_file_that_leaves_elsewhere_than_the_graph_says_so(built: tuple[Any, n
     plain = ek.build(recorded((0.4, 0.1, 0.5)), "tflite-fp32", output=tmp_path, calibration=x)
     assert "file" not in plain.report.history[0]["details"], "nothing was evaluated"
     assert file_text(plain.report.history[0]) == []
+
+
+def test_steps_behind_the_exits_are_told_with_what_they_cost_now(tmp_path: Path) -> None:
+    graph, x = recorded((0.0, 0.0, 1.0)), samples(60, seed=5).numpy()
+    (exits,) = graph.history
+    plan = exit_plan(graph)
+    assert plan is not None
+    macs = plan.macs()
+    graph.history = (replace(exits, details={**exits.details, "whole_macs": 2 * macs[-1]}), StepRecord("prune"))
+    with torch.no_grad():
+        labels = (graph.module().eval()(torch.from_numpy(x)).argmax(1).numpy() + 1) % 5  # all wrong; before it was one half
+    build = ek.build(graph, "tflite-fp32", evaluate=(x, labels), output=tmp_path)
+    (told,) = [line for line in build.report.warnings if "leave elsewhere" in line]
+    assert "before 'prune' came" in told and "not 100.0 %" in told and "top1 is 0.00 %, not 50.00 %" in told
+    found = build.report.history[0]["details"]["file"]
+    assert [row["macs"] for row in found["exits"]] == list(macs) and found["cost"]["worst"] == 0.5
 
 
 def test_the_curve_has_a_ring_around_what_was_chosen() -> None:

@@ -40,6 +40,10 @@ THE_END = "end"
 _FEW = 500
 
 
+#: Share of the network's MACs from which an early answer saves next to nothing.
+_IN_VAIN = 0.98
+
+
 @dataclass(frozen=True)
 class _Policy:
     """Of a set of exits: their temperatures and thresholds, and what each later one's answer has of the one before."""
@@ -76,7 +80,10 @@ def add_exits(step: EarlyExit, graph: Graph, data: object | None, context: Conte
     _settle(result, exits, step, policy)
     details |= _evaluated(step, graph, result, exits, names, policy, observed, data, feeding, context)
     details["training"] = trained.details()
-    warnings = _warnings(step, names, policy, observed, details["held_out"]["cost"]["mean"])
+    warnings = (
+        *_warnings(step, names, policy, observed, details["held_out"]["cost"]["mean"]),
+        *_in_vain(graph, details["held_out"]["exits"][:-1]),
+    )
     return recorded("early_exit", step, graph, result, started, details=details, warnings=warnings, notes=_notes(step))
 
 
@@ -195,6 +202,17 @@ def _warnings(step: EarlyExit, names: Sequence[str], policy: _Policy, observed: 
     if (count := len(observed.labels) // observed.repeats) < _FEW:
         said.append(f"thresholds were chosen on {count} samples only; hold out more (validation)")
     return tuple(said)
+
+
+def _in_vain(graph: Graph, exits: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Exits at which samples leave that cost what the whole network does, or nearly."""
+    others = len(graph.outputs) > 1
+    reason = "other outputs of the network need what comes later" if others else "an earlier place, or a smaller head"
+    return tuple(
+        f"a sample that leaves at '{row['name']}' still costs {row['share']:.1%} of the network's MACs: {reason}"
+        for row in exits
+        if row["rate"] and row["share"] > _IN_VAIN
+    )
 
 
 def _notes(step: EarlyExit) -> tuple[str, ...]:

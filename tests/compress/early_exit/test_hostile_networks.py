@@ -107,3 +107,20 @@ def test_a_sequence_is_understood_by_what_reads_it_also_behind_other_ops() -> No
     graph = load(Tokens(), (torch.zeros(2, 5, dtype=torch.long),))
     found = {node.op.name: features_last(node.output) for node in graph.nodes if node.output.type.rank == 3}
     assert found["relu"] and found["conv1d"] is False and found["lstm"]
+
+
+class Detector(Small):
+    """A second output reads the last features: they are computed for every sample."""
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override]
+        features = self.second(self.first(x))
+        return self.head(features.mean((2, 3))), features
+
+
+def test_an_exit_that_another_output_makes_useless_is_told() -> None:
+    torch.manual_seed(0)
+    graph = graph_of(Detector(), (2, 1, 8, 8))
+    found = step(output=graph.outputs[0].name, mean_cost=None, max_drop=100.0).apply(graph, blobs(160))
+    (told,) = [text for text in found.history[-1].warnings if "still costs" in text]
+    assert told.endswith("other outputs of the network need what comes later")
+    assert not any("still costs" in text for text in step().apply(network(), blobs(160)).history[-1].warnings)
