@@ -18,6 +18,7 @@ from edgekit.compress.prune.reestimate import reestimate
 from edgekit.compress.recording import recorded
 from edgekit.compress.scoring import score
 from edgekit.compress.slimmable.extraction import STEP, record_of
+from edgekit.compress.slimmable.heads import heads_of
 from edgekit.compress.slimmable.nested import Nested, nest
 from edgekit.compress.slimmable.objective import Sandwich
 from edgekit.compress.slimmable.size import Size
@@ -43,6 +44,8 @@ def make_slimmable(step: Slimmable, graph: Graph, data: object | None, context: 
     _refuse_exits(graph)
     nested = [nest(graph, size, step.round_to, step.norms) for size in step.sizes[1:]]
     _require_differences(graph, step.sizes, nested)
+    heads = heads_of(graph, nested, step.heads)
+    nested = [each.with_own(heads) for each in nested]
     whole = _with_own_tensors(graph, nested)
     settings = step.settings()
     objective = Sandwich(
@@ -74,7 +77,7 @@ def make_slimmable(step: Slimmable, graph: Graph, data: object | None, context: 
     sizes = [_row(Size(), result, step, data, context.root)]
     sizes += [_row(each.size, each.filled(result), step, data, context.root) for each in nested]
     result.verify()
-    details = {"sizes": sizes, "training": trained.details()}
+    details = {"sizes": sizes, "heads": list(heads), "training": trained.details()}
     notes = ("the graph is the whole network; edgekit.slimmed(graph, width=...) is another size, files are made of all",)
     return recorded(STEP, step, graph, result, started, details=details, notes=notes)
 

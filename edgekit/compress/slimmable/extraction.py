@@ -78,4 +78,5 @@ def nested_of(graph: Graph, wanted: Size) -> Nested:
         listed = ", ".join(size.name for size in known)
         raise UsageError(f"the network has no size {wanted.name}", where=graph.name, hint=f"it has {listed}")
     options = record.options
-    return nest(graph, wanted, int(options.get("round_to", 1)), str(options.get("norms", "switchable")))
+    found = nest(graph, wanted, int(options.get("round_to", 1)), str(options.get("norms", "switchable")))
+    return found.with_own(record.details.get("heads", ()))

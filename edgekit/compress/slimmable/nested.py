@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -31,7 +31,8 @@ class Nested:
     Attributes:
         size: which.
         graph: the smaller network, an ordinary graph with tensors of its own; its constants have the larger one's names.
-        own: names in ``graph.state`` of what batch norms have, which is not the larger network's.
+        own: names in ``graph.state`` of what is not the larger network's: of batch norms, and of last layers where sizes have
+            their own.
         parts: for every other name there, what makes its tensor of the larger network's.
         weights: likewise, by the name of a layer's weight as passes know it.
     """
@@ -47,6 +48,11 @@ class Nested:
         found = {name: part(whole.state[name].tensor) for name, part in self.parts.items()}
         key = (lambda name: name) if self.size.is_whole else self.size.key
         return found | {name: whole.state[key(name)].tensor for name in self.own}
+
+    def with_own(self, names: Collection[str]) -> Nested:
+        """The same with tensors of its own for these names too."""
+        rest = {name: part for name, part in self.parts.items() if name not in names}
+        return replace(self, own=(*self.own, *(name for name in self.parts if name in names)), parts=rest)
 
     def running(self) -> Running:
         """The size as a module that runs with tensors which come from elsewhere."""

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from edgekit.ir import Graph
 
 NORMS = ("switchable", "shared")
-GRADIENTS = ("sum", "mean")
+HEADS = ("auto", "own", "shared")
+GRADIENTS = ("mean", "sum")
 
 #: How the network is trained where nothing is said.
 TRAINING = Training(optimizer="sgd", lr=0.05)
@@ -31,7 +32,7 @@ class Slimmable:
     """Trains a network so that its first channels alone are a network too, at every width (Yu et al., arXiv:1812.08928).
 
     Each width has the first channels of every layer, with all that is coupled to them, as ``prune`` knows it. Weights are
-    shared; batch norms have parameters and statistics of their own at every width, or statistics alone. In each step the
+    shared but for last layers, where these are small; batch norms have parameters and statistics of their own at every width, or statistics alone. In each step the
     whole network learns from the labels, and narrower ones from what it answers (arXiv:1903.05134).
 
     The result is the whole network; ``edgekit.slimmed(graph, width=0.5)`` is another width of it, an ordinary graph, and
@@ -42,13 +43,16 @@ class Slimmable:
         depths: shares of the residual blocks of every stage, the first ones, likewise; every width has every depth.
         norms: "switchable": batch norms are each size's own; "shared": sizes share scales and shifts, and their statistics
             are measured after the training.
+        heads: "own": the last layers are each size's own, which costs bytes and gains accuracy; "shared": smaller sizes have
+            the first inputs of the whole network's, as in the papers; "auto": own where all of them together have at most a
+            fiftieth of the network's parameters.
         sandwich: sizes that are trained in one step between the whole network and the smallest, drawn anew each time; None:
             all of them.
         distillation: share of the loss of smaller sizes that is their distance from the whole network's answer, from 0 to 1;
             the rest is the labels'. It rises evenly from 0 over the epochs: at first there is nothing to learn from.
         temperature: of that distance.
-        gradients: "sum": a weight takes the gradients of all sizes that it is a part of, as in the papers; "mean": their mean,
-            so that the channels that all sizes share learn no faster than the others.
+        gradients: "mean": a weight takes the mean of the gradients of all sizes that it is a part of, so that the channels
+            that all sizes share learn no faster than the others; "sum": their sum, as in the papers.
         round_to: every layer keeps a multiple of so many channels.
         epochs: of the training.
         training: its other settings; by default gradient descent with lr = 0.05. Its ``epochs`` do not count.
@@ -60,10 +64,11 @@ class Slimmable:
     widths: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
     depths: tuple[float, ...] = (1.0,)
     norms: str = "switchable"
+    heads: str = "auto"
     sandwich: int | None = None
     distillation: float = 0.5
     temperature: float = 1.0
-    gradients: str = "sum"
+    gradients: str = "mean"
     round_to: int = 1
     epochs: int = 10
     training: Training | None = None
@@ -74,6 +79,7 @@ class Slimmable:
         if len(self.sizes) < 2:
             raise _OWN.refusal("widths", "a network with one size has nothing to be slimmed to", _SHARES["widths"])
         _OWN.word("norms", self.norms, NORMS)
+        _OWN.word("heads", self.heads, HEADS)
         _OWN.word("gradients", self.gradients, GRADIENTS)
         _OWN.whole("sandwich", self.sandwich, 0, "sandwich = 2", optional=True)
         _OWN.number("distillation", self.distillation, "a share from 0 to 1", "distillation = 0.5", least=0, most=1)

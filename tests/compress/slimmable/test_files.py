@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 import edgekit as ek
+from edgekit.compress.slimmable.extraction import nested_of
 from edgekit.compress.slimmable.nested import nest
 from edgekit.compress.slimmable.size import Size
 from edgekit.compress.slimmable.tying import Within, tie
@@ -131,7 +132,8 @@ def test_float_weights_become_products_that_are_within_a_rounding_of_their_own(s
 def test_norms_keep_their_means_so_that_the_weights_before_them_stay_parts() -> None:
     """A mean that is taken out of the weights is another at each width: then no row is a multiple of the largest network's."""
     torch.manual_seed(0)
-    step = ek.Slimmable(widths=(0.5, 1.0), epochs=1, training=Training(optimizer="sgd", lr=0.05, batch_size=32))
+    training = Training(optimizer="sgd", lr=0.05, batch_size=32)
+    step = ek.Slimmable(widths=(0.5, 1.0), epochs=1, heads="shared", training=training)
     x = np.random.default_rng(0).normal(0, 1, (64, 6)).astype(np.float32)
     whole = step.apply(graph_of(Residual(), (2, 6)), ek.Data(train=(x, (x.sum(1) > 0).astype(np.int64))))
     target = Target.load("tflite-fp32")
@@ -147,6 +149,18 @@ def test_norms_keep_their_means_so_that_the_weights_before_them_stay_parts() -> 
             tied.append(lowered.tied)
         assert tied[0] is None and tied[1] is not None
         assert (tied[1].apart == ()) == several and len(tied[1].layers) + len(tied[1].apart) == 4
+
+
+def test_a_last_layer_that_is_a_widths_own_is_the_one_that_is_not_made_of_the_largest_networks() -> None:
+    torch.manual_seed(0)
+    step = ek.Slimmable(widths=(0.5, 1.0), epochs=1, heads="own", training=Training(optimizer="sgd", lr=0.05, batch_size=32))
+    whole = step.apply(graph_of(Plain(), (2, 1, 8, 8)), ek.Data(train=blobs(96)))
+    nested = nested_of(whole, Size(0.5))
+    large, small = (run_passes(g, EXACT)[0] for g in (whole, nested.filled(whole)))
+    tied = tie(small, Within(nested.weights, large, large))
+    assert len(tied.layers) == 3 and len(tied.apart) == 1
+    left = next(node for node in tied.graph.nodes if node.name in tied.apart)
+    assert left.input(1).tensor.shape == (4, 12) and left.input(1).name == "head.weight"
 
 
 def test_weights_that_are_no_part_of_the_largest_ones_are_left_alone(slimmable: Graph) -> None:

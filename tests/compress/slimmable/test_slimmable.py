@@ -12,6 +12,7 @@ from torch import nn
 import edgekit as ek
 from edgekit import Unsupported, UsageError
 from edgekit.compress.slimmable.extraction import sizes_of
+from edgekit.compress.slimmable.heads import AUTO, heads_of
 from edgekit.compress.slimmable.nested import nest
 from edgekit.compress.slimmable.pace import Pace
 from edgekit.compress.slimmable.size import Size
@@ -129,6 +130,33 @@ def test_shared_norms_have_the_whole_networks_scales_and_statistics_of_their_own
     half = ek.slimmed(graph, 0.5).state
     assert torch.equal(half["block.1.weight"].tensor, graph.state["block.1.weight"].tensor[[0, 1, 4, 5]])
     assert not torch.equal(half["block.1.running_mean"].tensor, graph.state["block.1.running_mean"].tensor[[0, 1, 4, 5]])
+
+
+def test_last_layers_are_each_sizes_own_where_they_are_asked_for_or_cost_next_to_nothing() -> None:
+    training = Training(optimizer="sgd", lr=0.05, batch_size=32)
+    trained = {
+        how: ek.Slimmable(widths=(0.5, 1.0), epochs=1, heads=how, training=training).apply(network(), data(96))
+        for how in ("own", "auto", "shared")
+    }
+    own, auto, shared = (trained[how].history[-1].details["heads"] for how in ("own", "auto", "shared"))
+    assert own == ["head.weight", "head.bias"] and shared == []
+    assert auto == []  # a head of 512 weights in a network of a few thousand
+    half, whole = ek.slimmed(trained["own"], 0.5), trained["own"]
+    first = whole.state["head.weight"].tensor[:, : half.state["head.weight"].tensor_shape[1]]
+    assert not torch.equal(half.state["head.weight"].tensor, first)
+    assert torch.equal(half.state["head.weight"].tensor, whole.state["slimmable.0_5.head.weight"].tensor)
+    assert not torch.equal(half.state["head.bias"].tensor, whole.state["head.bias"].tensor)
+    assert whole.parameters == network().parameters
+
+
+def test_a_head_that_costs_a_fiftieth_is_own_without_being_asked_for() -> None:
+    torch.manual_seed(0)
+    body = [torch.nn.Linear(6, 64), torch.nn.ReLU(), torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 2)]
+    graph = ek.load(torch.nn.Sequential(*body), (torch.zeros(2, 6),))
+    small = [nest(graph, Size(0.5))]
+    assert heads_of(graph, small, "auto") == ("4.weight", "4.bias")
+    further = sum(small[0].graph.state[name].tensor.numel() for name in ("4.weight", "4.bias"))
+    assert further <= AUTO * graph.parameters < further + 60
 
 
 def test_the_sandwich_draws_sizes_and_keeps_the_smallest() -> None:
