@@ -32,8 +32,9 @@ class Slimmable:
     """Trains a network so that its first channels alone are a network too, at every width (Yu et al., arXiv:1812.08928).
 
     Each width has the first channels of every layer, with all that is coupled to them, as ``prune`` knows it. Weights are
-    shared but for last layers, where these are small; batch norms have parameters and statistics of their own at every width, or statistics alone. In each step the
-    whole network learns from the labels, and narrower ones from what it answers (arXiv:1903.05134).
+    shared, but for small last layers; batch norms have parameters and statistics of their own at every width, or statistics
+    alone. In each step the whole network learns from the labels, and narrower ones from these and from what it answers
+    (arXiv:1903.05134).
 
     The result is the whole network; ``edgekit.slimmed(graph, width=0.5)`` is another width of it, an ordinary graph, and
     ``edgekit build`` makes files of all of them. It is the last step of a recipe.
