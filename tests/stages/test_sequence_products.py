@@ -57,6 +57,19 @@ class Points(nn.Module):
         return y
 
 
+class Turned(nn.Module):
+    """A filter, a linear layer over the channels, a filter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.middle, self.last = nn.Conv1d(12, 16, 1), nn.Linear(16, 16), nn.Conv1d(16, 5, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.middle(self.first(x).transpose(1, 2))
+        z: torch.Tensor = self.last(y.transpose(1, 2))
+        return z
+
+
 class Attentive(nn.Module):
     """A filter of three steps, then attention over the steps with queries, keys and values of one."""
 
@@ -141,15 +154,18 @@ def test_between_layers_that_hold_a_sequence_there_are_no_reshapes_and_every_int
     (noted,) = [record for record in file.lowered.passes if record.name == NAME]
     assert noted.rewrites == 2
     assert {"wide.weight", "narrow.weight"} <= set(file.lowered.graph.state)
+    assert file.kinds(ops.Permute) == 4  # two of the source, two around both layers
+    assert any(node.name == "narrow" and isinstance(node.op, ops.Linear) for node in file.lowered.graph.nodes)
 
 
 def test_inputs_and_outputs_keep_the_layout_that_filters_give_them() -> None:
-    whole, plain = made(Points, "tflite-int8"), made(Points, "tflite-fp32")
-    assert whole.counts == plain.counts == {"FULLY_CONNECTED": 2}
-    for file in (whole, plain):
-        main = read(file.content).main
-        assert [main.tensors[i].shape for i in (*main.inputs, *main.outputs)] == [(1, 14, 12), (1, 14, 5)]
-    assert_simulated(whole)
+    for network, operators in ((Points, {"FULLY_CONNECTED": 2}), (Turned, {"FULLY_CONNECTED": 3})):
+        whole, plain = made(network, "tflite-int8"), made(network, "tflite-fp32")
+        assert whole.counts == plain.counts == operators
+        for file in (whole, plain):
+            main = read(file.content).main
+            assert [main.tensors[i].shape for i in (*main.inputs, *main.outputs)] == [(1, 14, 12), (1, 14, 5)]
+        assert_simulated(whole)
 
 
 def test_readers_that_want_a_sequence_share_one_reshape() -> None:

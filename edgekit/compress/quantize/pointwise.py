@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import torch
 
-from edgekit.ir import Graph, Node, ops
+from edgekit.ir import Graph, Node, Value, ops
 from edgekit.ir.graph import named_state
 
 
@@ -29,11 +29,13 @@ def linear_for_pointwise(graph: Graph, wanted: Callable[[Node], bool] = lambda n
     Given::   %y = conv2d(%x, @w, @b)                       # w: (O, I, 1, 1)
     Result::  %y = permute(linear(permute(%x, (0, 2, 3, 1)), @w, @b), (0, 3, 1, 2))      # w: (O, I)
 
-    Along a sequence likewise, by (0, 2, 1). A weight that other layers read too is left as it is.
+    Along a sequence likewise, by (0, 2, 1). Two layers in a row have no permutations between them. The source's own beside
+    them stay: whether an input or output is an image or a signal is seen in what stands there. A weight that other layers
+    read too is left as it is.
     """
     out = graph.copy()
     labels = named_state(out)
-    changed = []
+    changed, between = [], dict[int, Value]()
     for node in list(out.nodes):
         if not is_pointwise(node) or not wanted(node) or len(node.input(1).users) > 1:
             continue
@@ -43,11 +45,17 @@ def linear_for_pointwise(graph: Graph, wanted: Callable[[Node], bool] = lambda n
         if label in out.state:
             matrix.data = torch.nn.Parameter(matrix.tensor) if weight.is_trainable else matrix.data
             out.state[label] = matrix
-        places = range(2, node.output.type.rank)
-        last = out.add(ops.Permute((0, *places, 1)), node.input(0), before=node, where=node.where)
-        product = out.add(ops.Linear(node.op.activation), last, matrix, node.optional(2), before=node, where=node.where)  # type: ignore[attr-defined]
-        made = out.add(ops.Permute((0, places.stop - 1, *range(1, places.stop - 1))), product, before=node, where=node.where)
+        rank = node.output.type.rank
+        enter, leave = ops.Permute((0, *range(2, rank), 1)), ops.Permute((0, rank - 1, *range(1, rank - 1)))
+        x = node.input(0)
+        before = between.get(id(x))  # two in a row
+        x = out.add(enter, x, before=node, where=node.where) if before is None else before
+        product = out.add(ops.Linear(node.op.activation), x, matrix, node.optional(2), before=node, where=node.where)  # type: ignore[attr-defined]
+        made = out.add(leave, product, before=node, where=node.where)
         out.replace(node.output, made)
+        between[id(made)] = product
+        if not out.is_output(made):  # reports know the layer by its name
+            made.name, product.name = product.name, made.name
         changed.append(label)
     out.eliminate_dead()
     return out, tuple(changed)

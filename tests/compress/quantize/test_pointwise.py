@@ -62,3 +62,13 @@ def test_only_the_layers_that_are_wanted_change() -> None:
     made, names = linear_for_pointwise(network(), lambda node: node.input(1).tensor_shape[0] == 5)
     assert names == ("6.weight",)
     assert len(of_kind(made, ops.Linear)) == 1
+
+
+def test_an_image_goes_in_and_comes_out_channels_last_as_it_does_of_convolutions() -> None:
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(3, 8, 1), nn.ReLU(), nn.Conv2d(8, 4, 1))
+    made, names = linear_for_pointwise(prepared(ek.load(nn.Sequential(*layers).eval(), example_inputs=(X[:1],))))
+    assert len(names) == 2 and len(of_kind(made, ops.Permute)) == 2  # between the layers none
+    main = read(export(made)).main
+    assert [main.tensors[i].shape for i in (*main.inputs, *main.outputs)] == [(1, 9, 9, 3), (1, 9, 9, 4)]
+    assert len(main.operators) == 2

@@ -95,19 +95,22 @@ def _meets_spatial(value: Value, step: Step) -> bool:
 
 
 def _is_filter_of_one_step(node: Node, step: Step) -> bool:
-    """Whether the way enters a product over the channels of a sequence that leaves the channels where they were.
+    """Whether the way enters linear layers over the channels of an image or signal, which leave the channels where they were.
 
     %y = permute(linear(permute(%x, (0, 2, 1)), @w), (0, 2, 1)) is a convolution of one step, and made of one for targets
     whose layers must say how they round.
     """
-    if not _exchanges(node):
+    rank = node.output.type.rank
+    last, first = (0, *range(2, rank), 1), (0, rank - 1, *range(1, rank - 1))
+    enter, leave = (last, first) if step is _readers else (first, last)
+    if rank < 3 or not isinstance(node.op, ops.Permute) or node.op.dims != enter:
         return False
-    products = [n for n in _beyond(node, step) if isinstance(n.op, ops.Linear)]
-    return any(_exchanges(end) for n in products for end in _beyond(n, step))
-
-
-def _exchanges(node: Node) -> bool:
-    return isinstance(node.op, ops.Permute) and node.op.dims == (0, 2, 1)
+    reached = list(_beyond(node, step))
+    while products := [found for found in reached if isinstance(found.op, ops.Linear)]:
+        reached = [further for product in products for further in _beyond(product, step)]
+        if any(isinstance(found.op, ops.Permute) and found.op.dims == leave for found in reached):
+            return True
+    return False
 
 
 def _beyond(node: Node, step: Step) -> Iterator[Node]:
