@@ -10,6 +10,10 @@ from benchmarks.operators.row import function, integer, truth
 IMAGE, VECTOR = (4, 9, 8), (6,)
 
 
+def _blocked(x: torch.Tensor) -> torch.Tensor:
+    return (x + 1.0).masked_fill(torch.arange(8) > 4, float("-inf")).softmax(-1)
+
+
 def _masked(x: Tensor) -> Tensor:
     y = x * 2
     y[y > 1] = 0.5
@@ -40,6 +44,7 @@ ROWS = (
         IMAGE,
         jumps=True,
     ),
+    function("masked_fill with -inf and a constant mask, softmax", _blocked, IMAGE),
     function("x[mask] = number", _masked, VECTOR, jumps=True),
     function("torch.isnan, isinf, isfinite", lambda x: (torch.isnan(x), torch.isinf(x), torch.isfinite(x)), VECTOR),
     function("torch.any, torch.all", lambda x: ((x > 1).any(-1), (x > -1).all(-1)), IMAGE, jumps=True),

@@ -10,6 +10,9 @@ import torch
 from edgekit.ir import Graph, Node, Value, ops
 from edgekit.passes.base import Rewrite, require_unquantized
 
+#: Added to a score it leaves nothing of it after softmax in float32; infinity less infinity would be no number.
+_BLOCKED = -1e9
+
 
 @dataclass(frozen=True)
 class DecomposeAttention(Rewrite):
@@ -39,19 +42,15 @@ class DecomposeAttention(Rewrite):
         if scale != 1.0:
             q = add(ops.Mul(), q, graph.constant(torch.tensor(scale), f"{node.name}.scale"), suffix="scaled")
         scores = add(ops.Matmul(transpose_b=True), q, k, suffix="scores")
-        if node.op.causal:
-            size = scores.tensor_shape[-2:]
-            allowed = torch.ones(size, dtype=torch.bool).tril()
-            scores = add(ops.Add(), scores, self._bias(graph, node, allowed), suffix="causal")
-        if mask is not None:
+        known = _constant_bias(node.op, scores, mask)
+        if known is not None:
+            scores = add(ops.Add(), scores, graph.constant(known, f"{node.name}.mask"), suffix="masked")
+        if mask is not None and (mask.data is None or mask.is_trainable):
+            low = graph.constant(torch.tensor(_BLOCKED), f"{node.name}.blocked")
             if mask.type.dtype == torch.bool:
-                low = graph.constant(torch.tensor(-1e9), f"{node.name}.blocked")
-                scores = add(ops.Where(), mask, scores, low, suffix="masked")
-            else:
-                scores = add(ops.Add(), scores, mask, suffix="masked")
-                if mask.data is None or bool(torch.isinf(mask.data).any()):  # infinity less infinity is not a number
-                    low = graph.constant(torch.tensor(-1e9), f"{node.name}.lowest")
-                    scores = add(ops.Maximum(), scores, low, suffix="bounded")
+                scores = add(ops.Where(), mask, scores, low, suffix="chosen")
+            else:  # infinity less infinity is not a number
+                scores = add(ops.Maximum(), add(ops.Add(), scores, mask, suffix="biased"), low, suffix="bounded")
         weights = add(ops.Softmax(-1), scores, suffix="weights")
         if mask is not None and may_block_a_row(mask.data):
             largest = add(ops.Amax((scores.type.rank - 1,), keepdim=True), scores, suffix="largest")
@@ -60,10 +59,16 @@ class DecomposeAttention(Rewrite):
             weights = add(ops.Where(), blocked, zero, weights, suffix="open")
         graph.replace(node.output, graph.add(ops.Matmul(), weights, v, where=node.where, before=node))
 
-    @staticmethod
-    def _bias(graph: Graph, node: Node, allowed: torch.Tensor) -> Value:
-        """0 where attention is allowed, else a number that leaves nothing after softmax in float32."""
-        return graph.constant(torch.where(allowed, 0.0, -1e9), f"{node.name}.mask")
+
+def _constant_bias(op: ops.Attention, scores: Value, mask: Value | None) -> torch.Tensor | None:
+    """What causality and a constant mask add to the scores; None where there is neither. Nothing of it is infinite."""
+    size = scores.tensor_shape[-2:]
+    causal = torch.where(torch.ones(size, dtype=torch.bool).tril(), 0.0, _BLOCKED) if op.causal else None
+    if mask is None or mask.data is None or mask.is_trainable:
+        return causal
+    data = mask.data.detach()
+    given = torch.where(data, 0.0, _BLOCKED) if data.dtype == torch.bool else data.clamp(min=_BLOCKED)
+    return given if causal is None else torch.clamp(given + causal, min=_BLOCKED)
 
 
 def may_block_a_row(mask: torch.Tensor | None) -> bool:

@@ -22,6 +22,7 @@ from edgekit.passes.fold_forward import FoldForward, FoldNormAffine
 from edgekit.passes.fold_moved_norm import FoldMovedBatchNorm
 from edgekit.passes.fold_scale import FoldScale
 from edgekit.passes.fuse_activation import FuseActivation
+from edgekit.passes.mask_sum import MaskToSum
 from edgekit.passes.merge_pad import MergePad
 from edgekit.passes.merge_shapes import MergeShapes
 from edgekit.passes.pools import GlobalPoolToMean, MergeMeanReshape
@@ -43,6 +44,7 @@ EXACT: tuple[Pass, ...] = (
     FoldBatchNorm(),  # before FuseActivation: it folds through no activation
     FoldMovedBatchNorm(),
     LowerBatchNorm(),  # what both left
+    MaskToSum(),  # before FoldAffine: the sum before a mask goes in with it
     FoldAffine(),  # after LowerBatchNorm: a norm behind a product goes in with it
     RecognizeActivations(),  # before FuseActivation, which would hide the relu6 inside a composed hardswish
     FuseActivation(),
