@@ -14,7 +14,6 @@ from collections import defaultdict
 from dataclasses import replace
 
 from edgekit.export.tflite.sheet import Sheet
-from edgekit.formats.tflite.model import Options
 from edgekit.formats.tflite.schema_generated import BuiltinOperator
 
 _OP = BuiltinOperator
@@ -47,11 +46,6 @@ def guard(sheet: Sheet) -> int:
 
 
 def _copy_behind(sheet: Sheet, place: int, reader: int, tensor: int) -> None:
-    """A SLICE of everything, which is a tensor of its own."""
-    shape = sheet.tensors[tensor].shape
-    copy = sheet.activation(shape, sheet.tensors[tensor].type, sheet.tensors[tensor].quantization)
-    operator = sheet.operators[reader]
-    sheet.operators[reader] = replace(operator, inputs=tuple(copy if i == tensor else i for i in operator.inputs))
-    sheet.operator(
-        _OP.SLICE, [tensor, sheet.ints([0] * len(shape)), sheet.ints(shape)], [copy], Options("SliceOptions"), at=place + 1
-    )
+    """The reader reads a tensor of its own."""
+    operator, copy = sheet.operators[reader], sheet.copied(tensor, at=place + 1)
+    sheet.operators[reader + 1] = replace(operator, inputs=tuple(copy if i == tensor else i for i in operator.inputs))

@@ -17,6 +17,7 @@ from edgekit.export.tflite.layout.borders import form_of
 from edgekit.export.tflite.legalize import legalize
 from edgekit.export.tflite.options import TfliteOptions
 from edgekit.export.tflite.registry import EMITTERS, Emitter
+from edgekit.export.tflite.squares import separate_factors
 from edgekit.export.tflite.variables import with_variables
 from edgekit.formats.exit_rates import EXITS_KEY
 from edgekit.formats.io_metadata import IO_KEY, FileTensor, IoRecord, Layout, TensorIo, encode
@@ -61,6 +62,7 @@ def to_model(graph: Graph, options: TfliteOptions) -> Model:
     results = _outputs(emission, outputs)
     for sheet in (emission.sheet, *emission.subgraphs):
         guard(sheet)
+        separate_factors(sheet)
         kernels.check(sheet)
         if options.micro:
             micro.check(sheet)

@@ -94,6 +94,14 @@ class Sheet:
         self.operators.insert(place, operator)
         self._nodes.insert(place, self.node)
 
+    def copied(self, index: int, at: int) -> int:
+        """A tensor of its own with the elements of another: a SLICE of everything, ``at`` a place before other operators."""
+        tensor = self.tensors[index]
+        copy = self.activation(tensor.shape, tensor.type, tensor.quantization)
+        begin, size = self.ints([0] * len(tensor.shape)), self.ints(tensor.shape)
+        self.operator(BuiltinOperator.SLICE, [index, begin, size], [copy], Options("SliceOptions"), at=at)
+        return copy
+
     def custom(self, name: str, inputs: Sequence[int], outputs: Sequence[int], options: bytes = b"") -> None:
         """Write a custom operator at the end, with its options as the runtime reads them."""
         operator = Operator(BuiltinOperator.CUSTOM, tuple(inputs), tuple(outputs), custom_code=name, custom_options=options)
