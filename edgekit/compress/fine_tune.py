@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.checks import Fields
 from edgekit.compress.context import Context
 from edgekit.compress.controls.settings import Controls, check_controls
-from edgekit.compress.given import plain
+from edgekit.compress.given import plain, take_tables
 from edgekit.train.distillation.settings import Distillation
 from edgekit.train.settings import Training
 
@@ -30,6 +30,7 @@ class FineTune(Training):
     controls: bool | Controls = False
 
     def __post_init__(self) -> None:
+        take_tables(self, "fine_tune")
         super().__post_init__()
         check_controls(Fields("fine_tune"), self.controls, self.epochs)
 

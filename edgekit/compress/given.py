@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
+
+from edgekit.errors import ConfigError, UsageError
+from edgekit.tables import values_of
+
+#: Fields of steps that are settings of their own, tables in a file.
+_SETTINGS = ("training", "distillation", "controls", "head")
+
+#: Annotations of those that are nothing else.
+_CLASSES = ("Training | None", "Distillation | None")
 
 
 def options_of(step: Any) -> dict[str, Any]:
@@ -21,3 +31,29 @@ def plain(value: Any) -> Any:
     if hasattr(value, "options"):
         return value.options()
     return [plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def take_tables(step: Any, name: str) -> None:
+    """Makes settings of dictionaries, which stand for them in Python as tables do in a file: ``training={"lr": 0.1}``.
+
+    Args:
+        step: a frozen dataclass, while it is made.
+        name: of the step, for errors.
+
+    Raises:
+        UsageError: an unknown key, or a value that cannot be; and what is neither settings nor a dictionary.
+    """
+    given = {field.name: getattr(step, field.name) for field in dataclasses.fields(step) if field.name in _SETTINGS}
+    tables = {field: value for field, value in given.items() if isinstance(value, dict)}
+    try:
+        found = values_of(type(step), tables, file=Path(name))
+    except ConfigError as error:
+        raise UsageError(error.what, where=name, hint=error.hint) from None
+    for field, settings in found.items():
+        object.__setattr__(step, field, settings)
+    for each in dataclasses.fields(step):
+        value = getattr(step, each.name)
+        if each.type not in _CLASSES or value is None or dataclasses.is_dataclass(value):
+            continue
+        hint = f"{each.name}=edgekit.{each.name.capitalize()}(...), or a dictionary of its fields"
+        raise UsageError(f"'{each.name}' is settings or a table of them, not {value!r}", where=name, hint=hint)

@@ -31,6 +31,13 @@ GIVEN: dict[str, dict[str, Any]] = {
     "lottery_ticket": {"sparsity": 0.9},
     "teacher_assistant": {"assistants": ("net:build",)},
 }
+#: And what those need whose settings are of a training that there is only if asked.
+GIVEN_TO_TRAIN: dict[str, dict[str, Any]] = {
+    "prune": {"rounds": 2, "epochs": 1},
+    "sparsify": {"epochs": 1},
+    "cluster": {"epochs": 1},
+    "early_exit": {"at": ("a",), "max_drop": 1.0},
+}
 PARTS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "training": (Training, {}),
     "distillation": (Distillation, {}),
@@ -151,3 +158,25 @@ def test_every_error_of_compression_and_training_is_written_in_three_parts() -> 
         if len(call.args) != 1 or not {"where", "hint"} <= parts:
             lacking.append(place)
     assert [place for place in lacking if "post_training" not in place] == []  # of targets, not of a step
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in STEPS if "training" in {f.name for f in dataclasses.fields(step_class(name))}]
+)
+def test_in_python_a_dictionary_stands_for_settings_as_a_table_does_in_a_file(name: str) -> None:
+    step, given = step_class(name), {**GIVEN.get(name, {}), **GIVEN_TO_TRAIN.get(name, {})}
+    made: Any = step(**given, training={"lr": 0.5})
+    assert made.training == Training(lr=0.5) and made == step(**given, training=Training(lr=0.5))
+    for wrong, says in (({"lrr": 1}, "did you mean 'lr'"), ({"lr": -1}, "lr"), ("adam", "edgekit.Training")):
+        with pytest.raises(UsageError) as caught:
+            step(**given, training=wrong)
+        assert says in str(caught.value) and caught.value.where.startswith((name, "training")) and caught.value.hint
+
+
+def test_tables_of_teachers_controls_and_heads_are_taken_too() -> None:
+    tuned = edgekit.FineTune(distillation={"alpha": 0.25}, controls={"lr": 0.1})  # type: ignore[arg-type]
+    assert tuned.distillation == Distillation(alpha=0.25) and tuned.controls == Controls(lr=0.1)
+    exits = edgekit.EarlyExit(at=("a",), max_drop=1.0, head={"pool": 2})  # type: ignore[arg-type]
+    assert exits.head == edgekit.Head(pool=2)
+    with pytest.raises(UsageError, match=r"'distillation' is settings"):
+        edgekit.FineTune(distillation="source")  # type: ignore[arg-type]

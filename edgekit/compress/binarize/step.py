@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.checks import Fields
 from edgekit.compress.context import Context
-from edgekit.compress.given import options_of
+from edgekit.compress.given import options_of, take_tables
 from edgekit.train.distillation.settings import Distillation
 from edgekit.train.settings import Training
 
@@ -58,6 +58,7 @@ class Binarize:
     keep: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        take_tables(self, "binarize")
         own = Fields("binarize")
         own.word("method", self.method, METHODS)
         if self.gradient is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.checks import Fields
 from edgekit.compress.context import Context
-from edgekit.compress.given import plain
+from edgekit.compress.given import plain, take_tables
 from edgekit.train.distillation.settings import Distillation
 from edgekit.train.settings import Training
 
@@ -63,6 +63,7 @@ class Cluster:
     distillation: Distillation | None = None
 
     def __post_init__(self) -> None:
+        take_tables(self, "cluster")
         own = Fields("cluster")
         if not isinstance(self.layers, Mapping):
             raise own.refusal("layers", f"'layers' is a table, not {self.layers!r}", 'layers = { "fc1" = 5 }')

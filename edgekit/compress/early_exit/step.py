@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.checks import Fields
 from edgekit.compress.context import Context
 from edgekit.compress.early_exit.head import Head
-from edgekit.compress.given import options_of
+from edgekit.compress.given import options_of, take_tables
 from edgekit.config import is_reference
 from edgekit.train.settings import AUGMENTATIONS, Training
 
@@ -92,6 +92,7 @@ class EarlyExit:
     caution: float = 2.0
 
     def __post_init__(self) -> None:
+        take_tables(self, "early_exit")
         self._check_places()
         if not isinstance(self.output, str):
             raise _OWN.refusal("output", f"'output' is a name, not {self.output!r}", 'output = "logits"')

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.checks import Fields
 from edgekit.compress.context import Context
-from edgekit.compress.given import options_of
+from edgekit.compress.given import options_of, take_tables
 from edgekit.train.settings import Training
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class LotteryTicket:
     keep: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        take_tables(self, "lottery_ticket")
         own = Fields("lottery_ticket")
         means = "the share of weights that are zero, above 0 to below 1"
         own.number("sparsity", self.sparsity, means, "sparsity = 0.95", above=0, below=1)

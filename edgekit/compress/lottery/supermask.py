@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.checks import Fields
 from edgekit.compress.context import Context
-from edgekit.compress.given import options_of
+from edgekit.compress.given import options_of, take_tables
 from edgekit.train.settings import Training
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class Supermask:
     keep: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        take_tables(self, "supermask")
         own = Fields("supermask")
         own.word("method", self.method, METHODS)
         own.word("weights", self.weights, WEIGHTS)

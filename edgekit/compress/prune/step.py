@@ -9,7 +9,7 @@ from edgekit.checks import Fields
 from edgekit.compress.context import Context
 from edgekit.compress.controls.settings import Controls, check_controls
 from edgekit.compress.gauging.asked import MEASURED, check_measured, is_measured
-from edgekit.compress.given import options_of
+from edgekit.compress.given import options_of, take_tables
 from edgekit.train.distillation.settings import Distillation
 from edgekit.train.settings import Training
 
@@ -94,6 +94,7 @@ class Prune:
     controls: bool | Controls = False
 
     def __post_init__(self) -> None:
+        take_tables(self, "prune")
         given = [name for name in AMOUNTS if getattr(self, name) is not None]
         if len(given) != 1:
             raise _OWN.refusal("", f"'prune' takes exactly one amount, not {', '.join(given) or 'none'}", _AMOUNT)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.checks import Fields
 from edgekit.compress.context import Context
-from edgekit.compress.given import plain
+from edgekit.compress.given import plain, take_tables
 from edgekit.train.distillation.settings import Distillation
 from edgekit.train.settings import Training
 
@@ -63,6 +63,7 @@ class QAT:
     runtime: str = "litert"
 
     def __post_init__(self) -> None:
+        take_tables(self, "qat")
         own = Fields("qat")
         choices = {"weights": WEIGHTS, "start": _STARTS, "observer": _OBSERVERS, "runtime": RUNTIMES}
         for name, known in choices.items():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.checks import Fields
 from edgekit.compress.context import Context
-from edgekit.compress.given import options_of
+from edgekit.compress.given import options_of, take_tables
 from edgekit.compress.slimmable.size import Size
 from edgekit.train.settings import Training
 
@@ -75,6 +75,7 @@ class Slimmable:
     training: Training | None = None
 
     def __post_init__(self) -> None:
+        take_tables(self, "slimmable")
         for name, hint in _SHARES.items():
             self._check_shares(name, hint)
         if len(self.sizes) < 2:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.checks import Fields
 from edgekit.compress.context import Context
-from edgekit.compress.given import options_of
+from edgekit.compress.given import options_of, take_tables
 from edgekit.train.distillation.settings import Distillation
 from edgekit.train.settings import Training
 
@@ -51,6 +51,7 @@ class Sparsify:
     keep: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        take_tables(self, "sparsify")
         means = "the share of weights that are zero, from 0 to below 1"
         _OWN.number("sparsity", self.sparsity, means, "sparsity = 0.9", least=0, below=1)
         means = f"a share from 0 to 'sparsity' ({self.sparsity})"
