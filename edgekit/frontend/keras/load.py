@@ -16,7 +16,7 @@ from typing import Any
 from edgekit.errors import EdgekitError, InputError, Unsupported
 from edgekit.frontend.input_shapes import parsed_shapes
 from edgekit.frontend.keras import environment
-from edgekit.frontend.tflite.load import graph_of_content
+from edgekit.frontend.tflite.load import graph_of_content, of_the_batch
 from edgekit.ir import Graph
 
 #: Samples that a model is converted for: a number that other dimensions seldom have. TensorFlow hides a batch of 1.
@@ -49,8 +49,9 @@ def graph_of_keras(
     content = _converted(python, path, shapes, _SAMPLES)
     try:
         return graph_of_content(content, path, name=name, batch_axes=batch_axes, samples=_SAMPLES)
-    except EdgekitError:  # no graph for every batch: one for a single sample, or the error that it has
-        return graph_of_content(_converted(python, path, shapes, 1), path, name=name, batch_axes=batch_axes)
+    except EdgekitError as error:  # no graph for every batch: one for a single sample, or the error that it has
+        single = _converted(python, path, shapes, 1)
+        return graph_of_content(single, path, name=name, batch_axes=batch_axes, together=of_the_batch(error))
 
 
 def _converted(python: str, path: Path, shapes: Mapping[str, list[int]], samples: int) -> bytes:

@@ -13,7 +13,7 @@ import os
 import re
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,21 +79,40 @@ def of_keras(tf: Any, source: Path, shapes: dict[str, list[int]], batch: int) ->
     try:
         model = tf.keras.models.load_model(source, compile=False)
     except Exception as error:
-        hint = "save it again with the Keras of this TensorFlow (" + tf.__version__ + "), or as a SavedModel"
+        hint = "a layer of your own: export a SavedModel, model.export(folder); else save it with TensorFlow " + tf.__version__
         raise Refused("input", "Keras cannot load it: " + first_line(error), hint) from error
+    compute_in_float32(model)
     unroll(model)
     names = list(getattr(model, "input_names", None) or [tensor.name.split(":")[0] for tensor in model.inputs])
     specs = [spec(tf, name, t.shape, t.dtype, shapes, batch) for name, t in zip(names, model.inputs, strict=True)]
-    wrapped = tf.function(lambda *tensors: model(list(tensors) if len(tensors) > 1 else tensors[0], training=False))
+    wrapped = tf.function(lambda *tensors: model(fed(model, tensors), training=False))
     return wrapped.get_concrete_function(*specs), model
+
+
+def compute_in_float32(model: Any) -> None:
+    """Takes mixed precision away: the weights of such layers are float32, and TFLite has no half-precision operators."""
+    for layer in model._flatten_layers():
+        if getattr(layer, "compute_dtype", "") in ("float16", "bfloat16") and layer.variable_dtype == "float32":
+            layer.dtype_policy = "float32"
+
+
+def fed(model: Any, tensors: Sequence[Any]) -> Any:
+    """What the model is called with: a dictionary where it was made with one, else a list, or the one tensor."""
+    made = getattr(model, "_inputs_struct", None)
+    if isinstance(made, dict):
+        places = {id(tensor): place for place, tensor in enumerate(model.inputs)}
+        return {key: tensors[places[id(tensor)]] for key, tensor in made.items()}
+    return list(tensors) if len(tensors) > 1 else tensors[0]
 
 
 def unroll(model: Any) -> None:
     """Sets short recurrent layers to write out their steps: the converter has no other form without a loop for them."""
     for layer in model._flatten_layers():
-        if hasattr(layer, "unroll") and hasattr(layer, "input"):
-            steps = layer.input.shape[1]
-            layer.unroll = steps is not None and steps <= LONGEST_UNROLLED
+        directions = [getattr(layer, name) for name in ("forward_layer", "backward_layer") if hasattr(layer, name)]
+        for each in directions or [layer]:
+            if hasattr(each, "unroll") and hasattr(layer, "input"):
+                steps = layer.input.shape[1]
+                each.unroll = steps is not None and steps <= LONGEST_UNROLLED
 
 
 def of_saved_model(tf: Any, source: Path, shapes: dict[str, list[int]], batch: int) -> tuple[Any, Any]:
@@ -161,9 +180,10 @@ def lambdas(config: Any) -> Iterator[str]:
 
 
 def first_line(error: BaseException) -> str:
-    """The part of an exception's text that says something."""
+    """The part of an exception's text that says something: of one that quotes another, what that one says."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300]
+    quoted = [found[1] for line in lines if (found := re.match(r"(?:Exception encountered|[A-Z]\w*Error): (.+)", line))]
+    return (quoted[0] if quoted else lines[0] if lines else type(error).__name__)[:300]
 
 
 if __name__ == "__main__":

@@ -17,6 +17,15 @@ from edgekit.frontend.tflite.translate import Translator
 from edgekit.ir import Graph
 from edgekit.tables import did_you_mean
 
+#: Why a model has no batch, whatever a file for a single sample looks like.
+_OF_NO_SAMPLE = "an output belongs to no sample"
+_OF_ALL_SAMPLES = "samples that run together change each other's outputs"
+
+
+def of_the_batch(error: EdgekitError) -> str:
+    """Why a model has no batch, where a file for several samples was refused because of that; else nothing."""
+    return error.what if error.what in (_OF_NO_SAMPLE, _OF_ALL_SAMPLES) else ""
+
 
 def graph_of_file(
     path: Path,
@@ -51,14 +60,16 @@ def graph_of_content(
     input_shapes: Mapping[str, Any] | Sequence[str] | None = None,
     batch_axes: Mapping[str, int | None] | None = None,
     samples: int = 1,
+    together: str = "",
 ) -> Graph:
     """`graph_of_file` of bytes that came from ``path``.
 
     A file that was made for several ``samples`` shows where its batch goes, which one for a single sample hides among its
-    dimensions of size 1. It must have a graph with a batch.
+    dimensions of size 1. It must have a graph with a batch. ``together`` says why the model has none, where that is known
+    (`of_the_batch`): a file for one sample does not show that samples would depend on each other.
 
     Raises:
-        Unsupported: it has none.
+        Unsupported: a file for several samples has no graph with a batch.
     """
     model = read(content, where=path)
     if not model.main.operators or not model.main.outputs:
@@ -66,8 +77,8 @@ def graph_of_content(
     names = _input_names(model)
     fixed = _fixed(names, batch_axes)
     shapes = _shapes(model, names, input_shapes, path)
-    graph, reason = None, ""
-    if may_have_batch(model, frozenset(index for index, n in names.items() if n in fixed), samples):
+    graph, reason = None, together
+    if not together and may_have_batch(model, frozenset(index for index, n in names.items() if n in fixed), samples):
         graph, reason = _batched(model, path, shapes, fixed, samples)
     if graph is None and samples > 1:
         raise Unsupported(reason or "an input without batch", where=path, hint="convert it for one sample")
@@ -89,9 +100,9 @@ def _batched(
     except EdgekitError as error:
         return None, error.what
     if not all(value.type.has_batch for value in graph.outputs):
-        return None, "an output belongs to no sample"
+        return None, _OF_NO_SAMPLE
     if not keeps_samples_apart(graph, otherwise=says_batch(model)):
-        return None, "samples that run together change each other's outputs"
+        return None, _OF_ALL_SAMPLES
     return graph, ""
 
 

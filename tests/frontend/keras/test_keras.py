@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -45,6 +46,26 @@ def test_what_the_converter_writes_is_the_graph(tmp_path: Path, monkeypatch: pyt
     graph = ek.load(source)
     assert graph.name == "net" and str(graph.outputs[0].type) == "float32[N,2]"
     assert "net.keras:0, in FULLY_CONNECTED" in str(graph.nodes[0].where[0])
+
+
+def less_the_mean(samples: int) -> bytes:
+    """A model of the whole batch, as a file for one sample and one for several."""
+    f = File()
+    x = f.input(samples, 4)
+    mean = f.op("MEAN", [x, f.ints(0)], (1, 4), table="ReducerOptions", keep_dims=True)
+    return f.content(f.op("SUB", [x, mean], (samples, 4), table="SubOptions"))
+
+
+def test_a_model_whose_samples_depend_on_each_other_stays_one_for_a_single_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for batch in (1, 7):
+        (tmp_path / f"made.{batch}").write_bytes(less_the_mean(batch))
+    made = str(tmp_path / "made.")
+    source = stand_in(tmp_path, monkeypatch, f"open(output, 'wb').write(open({made!r} + batch, 'rb').read())\nprint('{{}}')")
+    graph = ek.load(source)
+    assert str(graph.outputs[0].type) == "float32[1,4]"
+    assert graph.notes == ["the batch stays that of the file: samples that run together change each other's outputs"]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +110,9 @@ def test_the_script_stands_alone() -> None:
     assert found - set(sys.stdlib_module_names) == {"tensorflow", "h5py"}
 
 
-def test_a_lambda_layer_is_found_wherever_it_stands() -> None:
+@pytest.fixture
+def script() -> ModuleType:
+    """TensorFlow's part, without TensorFlow."""
     spec = importlib.util.spec_from_file_location("tensorflow_convert", SCRIPT)
     assert spec is not None and spec.loader is not None
     before = dict(os.environ)
@@ -97,6 +120,52 @@ def test_a_lambda_layer_is_found_wherever_it_stands() -> None:
     spec.loader.exec_module(script)
     os.environ.clear()
     os.environ.update(before)
+    return script
+
+
+def test_a_model_is_called_as_it_was_made(script: ModuleType) -> None:
+    a, b = object(), object()
+    named = SimpleNamespace(inputs=[a, b], _inputs_struct={"zeta": b, "alpha": a})
+    assert script.fed(named, ("first", "second")) == {"zeta": "second", "alpha": "first"}
+    assert script.fed(SimpleNamespace(inputs=[a, b]), ("first", "second")) == ["first", "second"]
+    assert script.fed(SimpleNamespace(inputs=[a]), ("first",)) == "first"
+
+
+def test_mixed_precision_is_computed_in_float32(script: ModuleType) -> None:
+    mixed = SimpleNamespace(compute_dtype="float16", variable_dtype="float32", dtype_policy="mixed_float16")
+    half = SimpleNamespace(compute_dtype="float16", variable_dtype="float16", dtype_policy="float16")
+    script.compute_in_float32(SimpleNamespace(_flatten_layers=lambda: [mixed, half, SimpleNamespace()]))
+    assert (mixed.dtype_policy, half.dtype_policy) == ("float32", "float16")
+
+
+def test_short_recurrent_layers_are_written_out_in_both_directions(script: ModuleType) -> None:
+    def layer(steps: int | None, **more: object) -> SimpleNamespace:
+        return SimpleNamespace(input=SimpleNamespace(shape=(None, steps, 6)), **more)
+
+    short, long, open_ = layer(64, unroll=False), layer(65, unroll=True), layer(None, unroll=False)
+    both = layer(10, forward_layer=SimpleNamespace(unroll=False), backward_layer=SimpleNamespace(unroll=False))
+    script.unroll(SimpleNamespace(_flatten_layers=lambda: [short, long, open_, both, layer(4)]))
+    assert (short.unroll, long.unroll, open_.unroll) == (True, False, False)
+    assert both.forward_layer.unroll and both.backward_layer.unroll
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "could not be deserialized.\n\nconfig={}\n\nException encountered: Could not locate class 'Twice'.",
+            "Could not locate class",
+        ),
+        ("in user code:\n\n    File \"a.py\", line 1\n    KeyError: 'alpha'\n", "'alpha'"),
+        ("\n  plain text\nmore", "plain text"),
+        ("", "ValueError"),
+    ],
+)
+def test_of_a_long_message_the_part_that_says_something_is_told(text: str, says: str, script: ModuleType) -> None:
+    assert script.first_line(ValueError(text)).startswith(says)
+
+
+def test_a_lambda_layer_is_found_wherever_it_stands(script: ModuleType) -> None:
     layer = {"class_name": "Lambda", "config": {"name": "twice", "function": ["4wEAAAA", None, None]}}
     config = {"class_name": "Functional", "config": {"layers": [{"class_name": "TimeDistributed", "config": {"layer": layer}}]}}
     assert list(script.lambdas(config)) == ["twice"]
@@ -144,7 +213,8 @@ model = K.Model(image, x)
 norm.set_weights([random.rand(8) + 0.5, random.randn(8), random.randn(8), random.rand(8) + 0.5])
 model.save(folder + "/convolutional.keras")
 model.export(folder + "/saved", verbose=False)
-recurrent = K.Sequential([K.Input((12, 6)), L.LSTM(5, return_sequences=True), L.GRU(4), L.Dense(2)])
+both = L.Bidirectional(L.LSTM(5, return_sequences=True))
+recurrent = K.Sequential([K.Input((12, 6)), both, L.GRU(4), L.Dense(2)])
 recurrent.save(folder + "/recurrent.keras")
 K.Sequential([K.Input((4,)), L.Lambda(lambda t: t * 2), L.Dense(2)]).save(folder + "/lambda.keras")
 for name, made, shape in (("image", model, (5, 16, 16, 3)), ("sequence", recurrent, (5, 12, 6))):
