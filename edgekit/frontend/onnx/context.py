@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -107,6 +107,14 @@ class Lowering(GraphLowering):
             if len(origins) == 1:
                 self.building.is_weight(value, origins.pop())
         return value
+
+    def permute(self, x: Value, dims: Sequence[int]) -> Value:
+        """Like ``GraphLowering.permute``; a constant keeps its integers."""
+        made = super().permute(x, dims)
+        if made is not x and x.is_constant and x.quant is not None:
+            axis = x.quant.axis
+            made.quant = x.quant if axis is None else replace(x.quant, axis=tuple(dims).index(axis))
+        return made
 
     def add_node(self, op: Op, *inputs: Value | None) -> Node:
         """Like ``GraphLowering.add_node``; sizes that torch cannot count are refused."""

@@ -9,6 +9,7 @@ from typing import Any
 from edgekit.errors import EdgekitError, InputError
 from edgekit.frontend.call_signature import call_signature
 from edgekit.frontend.onnx.absorb import absorb
+from edgekit.frontend.onnx.dynamic_products import with_real_products
 from edgekit.frontend.onnx.inputs import input_types
 from edgekit.frontend.onnx.integer_operators import with_real_operators
 from edgekit.frontend.onnx.parameters import make_state
@@ -93,7 +94,7 @@ def graph_of_model(
     batch_axes: Mapping[str, int | None] | None = None,
 ) -> Graph:
     """The graph of a ``ModelProto`` that ``read_model`` checked; see ``graph_of_file``."""
-    model = with_real_operators(model, folder, where)
+    model, dynamic = with_real_products(with_real_operators(model, folder, where))
     graph = Graph(name)
     stored = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in stored]
@@ -110,4 +111,6 @@ def graph_of_model(
     translator.run()
     graph.eliminate_dead()
     make_state(translator.building)
+    if dynamic:
+        graph.notes.append(f"the file rounds the inputs of {dynamic} layers to 8 bits as it runs; in the graph they are floats")
     return absorb(graph)
