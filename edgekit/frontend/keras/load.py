@@ -46,23 +46,24 @@ def graph_of_keras(
     """
     python = environment.interpreter(path)
     shapes = {label: list(shape) for label, shape, _ in parsed_shapes(input_shapes or {})}
-    content = _converted(python, path, shapes, _SAMPLES)
+    content, outputs = _converted(python, path, shapes, _SAMPLES)
+    asked: dict[str, Any] = {"name": name, "batch_axes": batch_axes, "outputs": outputs}
     try:
-        return graph_of_content(content, path, name=name, batch_axes=batch_axes, samples=_SAMPLES)
+        return graph_of_content(content, path, samples=_SAMPLES, **asked)
     except EdgekitError as error:  # no graph for every batch: one for a single sample, or the error that it has
-        single = _converted(python, path, shapes, 1)
-        return graph_of_content(single, path, name=name, batch_axes=batch_axes, together=of_the_batch(error))
+        single, _ = _converted(python, path, shapes, 1)
+        return graph_of_content(single, path, together=of_the_batch(error), **asked)
 
 
-def _converted(python: str, path: Path, shapes: Mapping[str, list[int]], samples: int) -> bytes:
-    """The bytes of a float file for so many samples."""
+def _converted(python: str, path: Path, shapes: Mapping[str, list[int]], samples: int) -> tuple[bytes, tuple[str, ...]]:
+    """The bytes of a float file for so many samples, and the names of several outputs in the order of the model."""
     with tempfile.TemporaryDirectory(prefix="edgekit-keras-") as folder:
         output = Path(folder) / "model.tflite"
-        _convert(python, path, output, shapes, samples)
-        return output.read_bytes()
+        outcome = _convert(python, path, output, shapes, samples)
+        return output.read_bytes(), tuple(outcome.get("outputs", ()))
 
 
-def _convert(python: str, path: Path, output: Path, shapes: Mapping[str, list[int]], samples: int) -> None:
+def _convert(python: str, path: Path, output: Path, shapes: Mapping[str, list[int]], samples: int) -> dict[str, Any]:
     """Runs the script beside TensorFlow; its last line says what became of it."""
     command = [python, str(_SCRIPT), str(path.resolve()), str(output), json.dumps(shapes), str(samples)]
     kept = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
@@ -73,18 +74,19 @@ def _convert(python: str, path: Path, output: Path, shapes: Mapping[str, list[in
             f"TensorFlow's converter did not run: {error}", where=path, hint=f"try {python} -c 'import tensorflow'"
         ) from error
     outcome = _outcome(done.stdout)
-    if outcome is None or (not outcome and not output.is_file()):
+    if outcome is None or ("error" not in outcome and not output.is_file()):
         last = [line for line in done.stderr.splitlines() if line.strip()][-1:] or ["no message"]
         raise InputError(
             f"TensorFlow's converter ended with code {done.returncode}: {last[0][:300]}",
             where=path,
             hint="load the file with TensorFlow itself to see more",
         )
-    if outcome:
+    if "error" in outcome:
         raise _error(outcome, path)
+    return outcome
 
 
-def _outcome(text: str) -> dict[str, str] | None:
+def _outcome(text: str) -> dict[str, Any] | None:
     """The last line of the script, None where it never came to it."""
     lines = [line for line in text.splitlines() if line.strip()]
     try:
@@ -94,7 +96,7 @@ def _outcome(text: str) -> dict[str, str] | None:
     return found if isinstance(found, dict) else None
 
 
-def _error(outcome: Mapping[str, str], path: Path) -> EdgekitError:
+def _error(outcome: Mapping[str, Any], path: Path) -> EdgekitError:
     what, kind, hint = outcome.get("error", ""), outcome.get("kind"), outcome.get("hint")
     if kind == "missing":
         return environment.missing(path)

@@ -3,7 +3,8 @@
     python tensorflow_convert.py SOURCE OUTPUT.tflite SHAPES BATCH
 
 SHAPES is JSON: ``{"name": [1, 32, 32, 3]}`` for dimensions that the model leaves open. Imports nothing of edgekit. Prints one
-line of JSON at the end: ``{}``, or an object with ``error``, ``hint`` and ``kind``: "input", "unsupported" or "missing".
+line of JSON at the end: an object with ``outputs``, the names of several outputs in the order of the model, or with ``error``,
+``hint`` and ``kind``: "input", "unsupported" or "missing".
 """
 
 from __future__ import annotations
@@ -34,24 +35,24 @@ class Refused(Exception):
         self.kind, self.hint = kind, hint
 
 
-def main(source: str, output: str, shapes: dict[str, list[int]], batch: int) -> dict[str, str]:
+def main(source: str, output: str, shapes: dict[str, list[int]], batch: int) -> dict[str, Any]:
     """Convert; the outcome as a dictionary."""
     try:
         import tensorflow as tf  # type: ignore[import-not-found, unused-ignore]  # of the environment that runs this
     except ImportError as error:
         return {"error": "TensorFlow cannot be imported: " + str(error), "kind": "missing", "hint": ""}
     try:
-        content = converted(tf, Path(source), shapes, batch)
+        content, outputs = converted(tf, Path(source), shapes, batch)
     except Refused as refused:
         return {"error": str(refused), "kind": refused.kind, "hint": refused.hint}
     except Exception as error:
         return {"error": first_line(error), "kind": "input", "hint": "load the file with TensorFlow itself to see more"}
     Path(output).write_bytes(content)
-    return {}
+    return {"outputs": outputs} if len(outputs) > 1 else {}
 
 
-def converted(tf: Any, source: Path, shapes: dict[str, list[int]], batch: int) -> bytes:
-    """The bytes of the float file."""
+def converted(tf: Any, source: Path, shapes: dict[str, list[int]], batch: int) -> tuple[bytes, list[str]]:
+    """The bytes of the float file, and the names of its outputs in the order of TensorFlow's, which is not the file's."""
     if source.is_dir():
         function, model = of_saved_model(tf, source, shapes, batch)
     else:
@@ -64,7 +65,7 @@ def converted(tf: Any, source: Path, shapes: dict[str, list[int]], batch: int) -
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen], model)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     try:
-        return bytes(converter.convert())
+        return bytes(converter.convert()), output_names(function, model)
     except Exception as error:
         found = sorted(set(re.findall(r"(?:Flex|Custom) ops?: ([\w, ]+)", str(error)))) or sorted(
             set(re.findall(r"tf\.(\w+)' op", str(error)))
@@ -94,6 +95,13 @@ def compute_in_float32(model: Any) -> None:
     for layer in model._flatten_layers():
         if getattr(layer, "compute_dtype", "") in ("float16", "bfloat16") and layer.variable_dtype == "float32":
             layer.dtype_policy = "float32"
+
+
+def output_names(function: Any, model: Any) -> list[str]:
+    """The names of several outputs: the keys of a dictionary, or of Keras' layers."""
+    made, count = function.structured_outputs, len(function.outputs)
+    keys = sorted(made) if isinstance(made, dict) else getattr(model, "output_names", None) or []
+    return [str(key) for key in keys] if len(keys) == count else [f"output_{place}" for place in range(count)]
 
 
 def fed(model: Any, tensors: Sequence[Any]) -> Any:

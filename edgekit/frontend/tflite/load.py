@@ -12,6 +12,7 @@ from edgekit.formats.tflite.read import read
 from edgekit.frontend.input_shapes import parsed_shapes
 from edgekit.frontend.samples_apart import keeps_samples_apart
 from edgekit.frontend.tflite.batch import may_have_batch, says_batch
+from edgekit.frontend.tflite.numbered_outputs import with_numbered_outputs
 from edgekit.frontend.tflite.source_file import source_of
 from edgekit.frontend.tflite.translate import Translator
 from edgekit.ir import Graph
@@ -61,17 +62,19 @@ def graph_of_content(
     batch_axes: Mapping[str, int | None] | None = None,
     samples: int = 1,
     together: str = "",
+    outputs: Sequence[str] = (),
 ) -> Graph:
     """`graph_of_file` of bytes that came from ``path``.
 
     A file that was made for several ``samples`` shows where its batch goes, which one for a single sample hides among its
     dimensions of size 1. It must have a graph with a batch. ``together`` says why the model has none, where that is known
-    (`of_the_batch`): a file for one sample does not show that samples would depend on each other.
+    (`of_the_batch`): a file for one sample does not show that samples would depend on each other. ``outputs`` names several
+    outputs in the order that TensorFlow numbered them in, which its converter does not keep.
 
     Raises:
         Unsupported: a file for several samples has no graph with a batch.
     """
-    model = read(content, where=path)
+    model = with_numbered_outputs(read(content, where=path), outputs)
     if not model.main.operators or not model.main.outputs:
         raise InputError("this TensorFlow Lite file computes nothing", where=path, hint="convert or download it again")
     names = _input_names(model)

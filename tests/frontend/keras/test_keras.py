@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -17,7 +18,11 @@ import torch
 
 import edgekit as ek
 from edgekit import InputError, Unsupported, UsageError
+from edgekit.formats.tflite.model import Signature
+from edgekit.formats.tflite.read import read
+from edgekit.formats.tflite.write import write
 from edgekit.frontend.keras import environment, load
+from edgekit.frontend.tflite.numbered_outputs import with_numbered_outputs
 from tests.frontend.tflite.files import File
 
 SCRIPT = Path(load.__file__).with_name("tensorflow_convert.py")
@@ -66,6 +71,41 @@ def test_a_model_whose_samples_depend_on_each_other_stays_one_for_a_single_sampl
     graph = ek.load(source)
     assert str(graph.outputs[0].type) == "float32[1,4]"
     assert graph.notes == ["the batch stays that of the file: samples that run together change each other's outputs"]
+
+
+def two_outputs() -> bytes:
+    """A file whose second output is the model's first."""
+    f = File()
+    x = f.input(7, 4)
+    wide = f.op("FULLY_CONNECTED", [x, f.weight(3, 4), -1], (7, 3), table="FullyConnectedOptions")
+    narrow = f.op("FULLY_CONNECTED", [x, f.weight(2, 4), -1], (7, 2), table="FullyConnectedOptions")
+    model = read(f.content(wide, narrow))
+    signature = Signature("serving_default", {"x": model.main.inputs[0]}, {"output_0": narrow, "output_1": wide})
+    return write(replace(model, signatures=(signature,)), names="all")
+
+
+def test_several_outputs_are_in_the_order_and_have_the_names_of_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "made").write_bytes(two_outputs())
+    made, told = str(tmp_path / "made"), '{"outputs": ["narrow", "wide"]}'
+    source = stand_in(tmp_path, monkeypatch, f"open(output, 'wb').write(open({made!r}, 'rb').read())\nprint({told!r})")
+    graph = ek.load(source)
+    assert {value.name: str(value.type) for value in graph.outputs} == {"narrow": "float32[N,2]", "wide": "float32[N,3]"}
+    x = torch.randn(7, 4)
+    with torch.no_grad():
+        for own, file in zip(graph.module().eval()(x), graph.source(x), strict=True):
+            torch.testing.assert_close(own, file)
+
+
+def test_outputs_of_other_names_stay_where_they_are() -> None:
+    model = read(two_outputs())
+    (signature,) = model.signatures
+    other = replace(signature, outputs={"a": signature.outputs["output_0"], "output_1": signature.outputs["output_1"]})
+    for left, names in ((model, ()), (model, ("one",)), (replace(model, signatures=(other,)), ("b", "c"))):
+        assert with_numbered_outputs(left, names) is left
+    same = with_numbered_outputs(model, ("b", "b"))
+    assert list(same.signatures[0].outputs) == ["output_0", "output_1"] and same.main.outputs == model.main.outputs[::-1]
 
 
 @pytest.mark.parametrize(
