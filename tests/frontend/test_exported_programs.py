@@ -131,8 +131,9 @@ def test_another_dynamic_dimension_is_refused(module: Net) -> None:
             return torch.relu(x)
 
     made = export(Free(), (IMAGE,), dynamic_shapes=({0: Dim("batch"), 2: Dim("height")},))
-    with pytest.raises(Unsupported, match="something other than the batch"):
+    with pytest.raises(Unsupported, match="something other than the batch") as error:
         ek.load(made)
+    assert error.value.where == "input 'x'" and "fixed sizes" in (error.value.hint or "")
 
 
 def test_weights_and_pt2_go_together_and_batch_axes_do_not(module: Net, tmp_path: Path) -> None:

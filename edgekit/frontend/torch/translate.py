@@ -26,6 +26,7 @@ from edgekit.frontend.torch.signature import signature_of
 from edgekit.frontend.torch.table import functional_twin, is_nondeterministic, lowerings, op_name
 from edgekit.frontend.torch.training import TrainingTrace
 from edgekit.ir import Graph, Value
+from edgekit.ir.types import TensorType
 
 aten = torch.ops.aten
 
@@ -116,12 +117,22 @@ class Translator:
                 data = self.program.constants[str(spec.target)]
                 self.memory.hold(node, self.graph.constant(own(data), str(spec.target)))
             elif spec.kind is InputKind.USER_INPUT and isinstance(node.meta.get("val"), torch.Tensor):
-                value = self.graph.add_input(node.name, self.building.sizes.type(node.meta["val"]))
-                self.memory.hold(node, value)
+                self.memory.hold(node, self.graph.add_input(node.name, self._input_type(node)))
             elif spec.kind is InputKind.USER_INPUT:
                 self.memory.hold(node, node.meta.get("val"))
             else:
-                raise Unsupported(f"the model holds '{spec.target}', which is not a tensor ({spec.kind.name.lower()})")
+                raise Unsupported(
+                    f"the model holds '{spec.target}', which is not a tensor ({spec.kind.name.lower()})",
+                    where=str(spec.target),
+                    hint="what it holds as tensors: parameters and buffers",
+                )
+
+    def _input_type(self, node: fx.Node) -> TensorType:
+        try:
+            return self.building.sizes.type(node.meta["val"])
+        except Unsupported as error:
+            hint = error.hint or "export with fixed sizes; only the batch may vary"
+            raise Unsupported(error.what, where=f"input '{node.name}'", hint=hint) from None
 
     def _outputs(self, node: fx.Node) -> None:
         for result, spec in zip(node.args[0], self.program.graph_signature.output_specs, strict=True):  # type: ignore[arg-type]
