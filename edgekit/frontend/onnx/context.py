@@ -12,6 +12,7 @@ import torch
 
 from edgekit.errors import Unsupported
 from edgekit.frontend.lowering import GraphLowering, axis_of
+from edgekit.frontend.onnx.rows import Row
 from edgekit.frontend.onnx.sizes import Array, Sizes, holds_batch, objects
 from edgekit.ir import Graph, Node, Value, Where, ops
 from edgekit.ir.ops import Op
@@ -155,12 +156,14 @@ class Lowering(GraphLowering):
 
     # ------------------------------------------------------------------ reading
 
-    def tensor(self, x: Operand) -> Value:
+    def tensor(self, x: Operand | Row) -> Value:
         """An operand as a value of the graph.
 
         Raises:
-            Unsupported: it is the batch size.
+            Unsupported: it is the batch size, or a sequence.
         """
+        self.need(not isinstance(x, Row), "takes a sequence of tensors", "read its tensors one by one: SequenceAt")
+        assert not isinstance(x, Row)
         if isinstance(x, Sizes):
             raise self.refused(
                 "the batch size enters a computation as a number",

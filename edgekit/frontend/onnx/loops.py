@@ -12,23 +12,26 @@ from typing import Any
 import torch
 
 from edgekit.frontend.onnx.context import Lowering, Operand
+from edgekit.frontend.onnx.rows import Row
 from edgekit.frontend.unrolling import HOW_OFTEN, MOST_NODES, MOST_STEPS, TOO_OFTEN
 from edgekit.ir import Value, ops
 
 _HINT = "export the model without loops and branches: unroll them, or export each part by itself"
 
 #: Writes the body out with these names for its inputs; its outputs, None where one has no form in the graph.
-Body = Callable[[dict[str, Operand]], "tuple[Operand, ...] | None"]
+Body = Callable[[dict[str, Operand | Row]], "tuple[Operand | Row, ...] | None"]
 
 
-def unrolled_loop(ctx: Lowering, body: Any, inputs: Sequence[Operand | None], write: Body) -> tuple[Operand, ...] | None:
+def unrolled_loop(
+    ctx: Lowering, body: Any, inputs: Sequence[Operand | Row | None], write: Body
+) -> tuple[Operand | Row, ...] | None:
     """The results of a Loop: what its body carries from step to step, and what it gives at each step, stacked.
 
     Raises:
         Unsupported: the number of steps is not known while loading, or is too large.
     """
     count, going = (inputs[0] if inputs else None), (inputs[1] if len(inputs) > 1 else None)
-    carried = [ctx.tensor(_there(ctx, x)) for x in inputs[2:]]
+    carried = [_carried(ctx, x) for x in inputs[2:]]
     _check_body(ctx, body, 2 + len(carried), 1 + len(carried))
     most = None if count is None else int(_known(ctx, count))
     goes_on = going is None or bool(_known(ctx, going))
@@ -43,14 +46,16 @@ def unrolled_loop(ctx: Lowering, body: Any, inputs: Sequence[Operand | None], wr
         if results is None:
             return None
         goes_on = bool(_known(ctx, results[0]))
-        carried = [ctx.tensor(x) for x in results[1 : 1 + len(carried)]]
+        carried = [_carried(ctx, x) for x in results[1 : 1 + len(carried)]]
         for collected, result in zip(each, results[1 + len(carried) :], strict=True):
             collected.append(ctx.tensor(result))
         step += 1
     return (*carried, *(_stacked(ctx, values, 0) for values in each))
 
 
-def unrolled_scan(ctx: Lowering, body: Any, inputs: Sequence[Operand | None], write: Body) -> tuple[Operand, ...] | None:
+def unrolled_scan(
+    ctx: Lowering, body: Any, inputs: Sequence[Operand | Row | None], write: Body
+) -> tuple[Operand | Row, ...] | None:
     """The results of a Scan: states after the last step, and what its body gives at each step, stacked.
 
     Raises:
@@ -87,13 +92,44 @@ def unrolled_scan(ctx: Lowering, body: Any, inputs: Sequence[Operand | None], wr
     return (*states, *(_stacked(ctx, values, axis) for values, axis in zip(ordered, out_axes, strict=True)))
 
 
-def _there(ctx: Lowering, x: Operand | None) -> Operand:
+def unrolled_map(
+    ctx: Lowering, body: Any, inputs: Sequence[Operand | Row | None], write: Body
+) -> tuple[Operand | Row, ...] | None:
+    """The results of a SequenceMap: what its body gives for each tensor of the first sequence, as sequences.
+
+    Raises:
+        Unsupported: sequences of different lengths, or no sequence.
+    """
+    given = [_there(ctx, x) for x in inputs]
+    lengths = {len(x.items) for x in given if isinstance(x, Row)}
+    ctx.need(len(lengths) == 1 and isinstance(given[0], Row), f"runs over sequences of {sorted(lengths)} tensors")
+    _check_body(ctx, body, len(given), 1)
+    (length,) = lengths
+    _check_size(ctx, body, length)
+    each: list[list[Operand]] = [[] for _ in body.output]
+    for step in range(length):
+        now = [x.items[step] if isinstance(x, Row) else x for x in given]
+        results = write(dict(zip((value.name for value in body.input), now, strict=True)))
+        if results is None:
+            return None
+        for collected, result in zip(each, results, strict=True):
+            collected.append(ctx.tensor(result))
+    return tuple(Row(tuple(values)) for values in each)
+
+
+def _carried(ctx: Lowering, x: Operand | Row | None) -> Value | Row:
+    """What goes from step to step: tensors and sequences."""
+    found = _there(ctx, x)
+    return found if isinstance(found, Row) else ctx.tensor(found)
+
+
+def _there(ctx: Lowering, x: Operand | Row | None) -> Operand | Row:
     ctx.need(x is not None, "lacks an input")
     assert x is not None
     return x
 
 
-def _known(ctx: Lowering, x: Operand) -> int | bool | float:
+def _known(ctx: Lowering, x: Operand | Row) -> int | bool | float:
     value = ctx.tensor(x)
     ctx.need(value.is_constant and value.tensor.numel() == 1, HOW_OFTEN, _HINT)
     return value.tensor.reshape(()).item()

@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from edgekit.frontend.onnx.context import Lowering, Operand
+from edgekit.frontend.onnx.rows import Row
 
 #: What a lowering returns: the operator's result, or its results (None for one that has no form in the graph).
-Result = Operand | tuple[Operand | None, ...]
+Result = Operand | Row | tuple[Operand | None, ...]
 
 _LOWERINGS: dict[str, Callable[..., Result]] = {}
 
@@ -22,7 +23,7 @@ def lowers(*operators: str) -> Callable[[Callable[..., Result]], Callable[..., R
 
     The function takes the ``Lowering`` context, the operator's inputs by position, and its attributes by name, with ONNX's
     defaults. A setting that was an attribute and became an input has one parameter for both. A parameter annotated ``Value``
-    is a tensor of the graph; one annotated ``Operand`` may also be sizes that hold the batch.
+    is a tensor of the graph; one annotated ``Operand`` may also be sizes that hold the batch, and ``Row`` is a sequence.
     """
 
     def register(function: Callable[..., Result]) -> Callable[..., Result]:
@@ -46,7 +47,7 @@ def lowerings() -> dict[str, Callable[..., Result]]:
 
 
 def call(
-    function: Callable[..., Result], ctx: Lowering, inputs: Sequence[Operand | None], attributes: dict[str, Any]
+    function: Callable[..., Result], ctx: Lowering, inputs: Sequence[Operand | Row | None], attributes: dict[str, Any]
 ) -> Result:
     """Calls a lowering with a node's inputs and attributes.
 
@@ -59,7 +60,8 @@ def call(
         ctx.need(index < len(positional) or spread, f"has {len(inputs)} inputs; edgekit knows {len(positional)}")
         name, annotation = positional[min(index, len(positional) - 1)]
         ctx.need(x is not None or "None" in annotation, f"lacks its input '{name}'")
-        given.append(x if x is None or "Operand" in annotation else ctx.tensor(x))
+        kind = "Row" if isinstance(x, Row) else "Operand"
+        given.append(x if x is None or kind in annotation else ctx.tensor(x))
     while given and given[-1] is None and not spread:
         given.pop()
     try:

@@ -15,8 +15,9 @@ from edgekit.frontend.onnx.branches import chosen_branch
 from edgekit.frontend.onnx.context import Building, Lowering, Operand
 from edgekit.frontend.onnx.element_types import TORCH, type_name
 from edgekit.frontend.onnx.functions import Function, function_of
-from edgekit.frontend.onnx.loops import unrolled_loop, unrolled_scan
+from edgekit.frontend.onnx.loops import unrolled_loop, unrolled_map, unrolled_scan
 from edgekit.frontend.onnx.read import in_order, reads
+from edgekit.frontend.onnx.rows import Row
 from edgekit.frontend.onnx.size_math import on_sizes
 from edgekit.frontend.onnx.sizes import Sizes
 from edgekit.frontend.onnx.table import Result, call, lowerings
@@ -28,8 +29,7 @@ from edgekit.ir import Graph, Value
 _CONTRADICTIONS = (TypeError, ValueError, LookupError, ArithmeticError, RuntimeError, MemoryError)
 #: Operators for which a wider type of constants makes no difference.
 _TAKES_ANY = {"DequantizeLinear", "QuantizeLinear"}
-_CONTROL_FLOW = {"SequenceMap"}
-_LOOPS = {"Loop": unrolled_loop, "Scan": unrolled_scan}
+_LOOPS = {"Loop": unrolled_loop, "Scan": unrolled_scan, "SequenceMap": unrolled_map}
 _DOMAINS = ("", "ai.onnx")
 #: Bodies inside of each other: a function may call another one, but not itself.
 _DEEPEST = 16
@@ -47,7 +47,7 @@ class _NoForm:
 
 MISSING, NO_FORM = _Missing(), _NoForm()
 #: None: an optional input that a call leaves out.
-_Found = Operand | _Missing | _NoForm | None
+_Found = Operand | Row | _Missing | _NoForm | None
 
 
 class Translator:
@@ -100,6 +100,8 @@ class Translator:
             return found
         if isinstance(found, Sizes):
             self.problems.add("", self.where, f"the output '{name}' is a size that follows the batch", "return tensors only")
+        elif isinstance(found, Row):
+            self.problems.add("", self.where, f"the output '{name}' is a sequence, not a tensor", "return tensors only")
         elif found is NO_FORM:
             self.problems.add("", self.where, f"the output '{name}' has no form in the graph", "leave it out of the outputs")
         elif found is None:
@@ -174,7 +176,6 @@ class Translator:
             return self._inlined_body(ctx, chosen_branch(ctx, inputs), names)
         if node.op_type in _LOOPS and node.domain in _DOMAINS:
             return self._unrolled(ctx, inputs, names)
-        self._check_control_flow(ctx)
         found = self._functions.get((node.domain, node.op_type))
         lowering = lowerings().get(node.op_type) if node.domain in _DOMAINS else None
         if lowering is None or found is not None:
@@ -219,7 +220,7 @@ class Translator:
             raise ctx.refused(f"'{ctx.op_name}' has no body")
         around = {**names, **{tensor.name: self._initialiser(tensor) for tensor in body.initializer}}
 
-        def step(given: dict[str, Operand]) -> tuple[Operand, ...] | None:
+        def step(given: dict[str, Operand | Row]) -> tuple[Operand | Row, ...] | None:
             results = self._inlined_body(ctx, body, {**around, **given})
             if results is not None and any(found is NO_FORM for found in results):
                 raise ctx.refused(f"the body of '{ctx.op_name}' gives a result that has no form in the graph")
@@ -250,15 +251,8 @@ class Translator:
                 f"'{node.op_type}' is an operator of '{node.domain}', not of ONNX",
                 "export the model with ONNX's own operators (domain ai.onnx)",
             )
-        elif node.domain in _DOMAINS and node.op_type not in lowerings():
+        elif node.domain in _DOMAINS and node.op_type not in {*lowerings(), *_LOOPS, "If"}:
             self.problems.add(ctx.op_name, ctx.where, f"edgekit has no form for '{node.op_type}' of opset {ctx.opset}", None)
-
-    def _check_control_flow(self, ctx: Lowering) -> None:
-        if ctx.node.op_type in _CONTROL_FLOW and ctx.node.domain in _DOMAINS:
-            raise ctx.refused(
-                f"'{ctx.op_name}' decides while running what is computed",
-                "export the model without loops and branches: unroll them, or export each part by itself",
-            )
 
     def _problem(self, ctx: Lowering, error: EdgekitError) -> None:
         self.problems.add(ctx.op_name, ctx.where, error.what, error.hint)

@@ -11,6 +11,7 @@ import torch
 from edgekit.frontend.hyperbolic import acosh, asinh, atanh
 from edgekit.frontend.onnx.context import Lowering, Operand
 from edgekit.frontend.onnx.element_types import TORCH, type_name
+from edgekit.frontend.onnx.rows import Row
 from edgekit.frontend.onnx.sizes import Sizes
 from edgekit.frontend.onnx.table import Result, lowers
 from edgekit.ir import Value, ops
@@ -200,6 +201,6 @@ def cast_like(ctx: Lowering, x: Value, target: Operand, *, saturate: int = 1, ro
 
 
 @lowers("Identity")
-def identity(ctx: Lowering, x: Operand) -> Result:
+def identity(ctx: Lowering, x: Operand | Row) -> Result:
     """The same."""
     return x
