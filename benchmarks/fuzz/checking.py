@@ -35,6 +35,23 @@ Arrays = list[NDArray[Any]]
 
 
 @dataclass(frozen=True)
+class Integers:
+    """The outputs of an int8 file: which were compared integer for integer, and why others were not.
+
+    Attributes:
+        compared: with the simulation.
+        noise: names of outputs that float parts make out of rounding alone.
+        in_float: outputs that stay float, which only the float files compare.
+        without_kernels: outputs of files with an operator that the reference kernels lack.
+    """
+
+    compared: int = 0
+    noise: tuple[str, ...] = ()
+    in_float: int = 0
+    without_kernels: int = 0
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What became of a network.
 
@@ -42,13 +59,13 @@ class Verdict:
         disagreements: in words; empty where all agree.
         refused: the frontend's words where it takes no such network.
         ops: kinds of ops of the graph.
-        integers: outputs of the int8 file that were compared integer for integer.
+        integers: what became of the outputs of the int8 file.
     """
 
     disagreements: tuple[str, ...] = ()
     refused: str = ""
     ops: frozenset[str] = frozenset()
-    integers: int = 0
+    integers: Integers = Integers()
 
 
 def check(program: Program) -> Verdict:
@@ -113,25 +130,29 @@ def _is_noise(wanted: NDArray[Any], moved: float) -> bool:
     return _AMPLIFIED * moved >= 10 ** (-_ISLANDS_DB / 20) * float(np.abs(wanted.astype(np.float64)).max(initial=0))
 
 
-def _integer(graph: Graph, inputs: tuple[Tensor, ...], noise: list[bool]) -> tuple[int, list[str]]:
-    """How many outputs were compared, and what is wrong with them; not those that float parts make out of rounding alone."""
+def _integer(graph: Graph, inputs: tuple[Tensor, ...], noise: list[bool]) -> tuple[Integers, list[str]]:
+    """Which outputs were compared, and what is wrong with them."""
     try:
         file, lowered = lowered_for(graph, "tflite-int8", inputs)
         simulated = flat(simulate(lowered.graph, *inputs))
         try:
             artifact = Artifact(file, kernels="reference")
         except InputError:  # operators that the reference kernels lack
-            return 0, []
+            return Integers(without_kernels=len(lowered.graph.outputs)), []
         got = artifact.run_flat(tuple(x.numpy() for x in inputs))
     except EdgekitError as error:
-        return 0, [f"tflite-int8: {error}"]
-    told, compared = [], 0
+        return Integers(), [f"tflite-int8: {error}"]
+    told, compared, left_out, in_float = [], 0, [], 0
     islands = lowered.quantization is not None and bool(lowered.quantization.islands)
     for value, ours, theirs, chaotic in zip(lowered.graph.outputs, simulated, got, noise, strict=True):
-        if value.quant is None or (islands and chaotic):
+        if value.quant is None:
+            in_float += 1
+            continue
+        if islands and chaotic:
+            left_out.append(value.name)
             continue
         compared += 1
         steps = int(np.abs(np.rint((ours - theirs) / value.quant.scale[0])).max(initial=0))
         if steps > islands and not (islands and sqnr_db(ours, theirs) > _ISLANDS_DB):
             told.append(f"tflite-int8: %{value.name} is {steps} integers from the simulation")
-    return compared, told
+    return Integers(compared, tuple(left_out), in_float), told

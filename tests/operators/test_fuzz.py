@@ -86,3 +86,17 @@ def test_an_exception_is_a_disagreement(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(checking, "load", broken)
     program = Program(0, {"x0": Given((3, 4))}, (Step("torch.exp", ("x0",), 1),), ("s1",))
     assert check(program).disagreements == ("KeyError: 's1'",)
+
+
+def test_integers_that_are_not_compared_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = (
+        Step("nn.Conv2d, padding='same'", ("x0",), 0),
+        Step("torch.sin", ("s0",), 1),
+        Step("nn.Conv2d, padding='same'", ("s1",), 2),
+    )
+    program = Program(3, {"x0": Given((4, 9, 8))}, steps, ("s2",))
+    found = check(program).integers
+    assert found.compared == 1 and not found.noise
+    monkeypatch.setattr(checking, "_is_noise", lambda wanted, moved: True)
+    left_out = check(program).integers
+    assert left_out.compared == 0 and len(left_out.noise) == 1
