@@ -100,9 +100,10 @@ def _require_differences(graph: Graph, sizes: Sequence[Size], nested: Sequence[N
         cost = (each.graph.macs, each.graph.parameters)
         if cost == (graph.macs, graph.parameters):
             raise Unsupported(
-                f"at size {each.size.name} the network is as large as it was: no layer may lose channels",
+                f"at size {each.size.name} the network is as large as it was: no layer may lose channels"
+                + ("" if each.size.depth == 1 else ", and no block is left out"),
                 where=graph.name,
-                hint="a smaller width or round_to; `prune` by ratio records what it declines, and why",
+                hint="a smaller width, depth or round_to; `prune` by ratio records what it declines, and why",
             )
         if cost in seen:
             raise UsageError(

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from edgekit.errors import Unsupported
 from edgekit.ir import Graph, Node, Value, ops
 
+#: By how much a share of two decimals may be off.
+_WRITTEN = 0.005
+
 
 @dataclass(frozen=True)
 class Block:
@@ -18,7 +21,7 @@ class Block:
 
 
 def without_last_blocks(graph: Graph, depth: float) -> None:
-    """Leaves out, in place, the last residual blocks of every stage: of n blocks ceil(depth n) stay, the first ones.
+    """Leaves out, in place, the last residual blocks of every stage: the first ones (`kept`) stay.
 
     A stage is a row of blocks of one shape. Blocks whose shortcut is a convolution, or whose input is read elsewhere too,
     belong to none and stay.
@@ -34,10 +37,15 @@ def without_last_blocks(graph: Graph, depth: float) -> None:
             hint="depths = [1.0], and widths alone",
         )
     for blocks in stages:
-        for block in blocks[math.ceil(depth * len(blocks) - 1e-9) :][::-1]:
+        for block in blocks[kept(depth, len(blocks)) :][::-1]:
             graph.replace(block.add.output, block.start)
     graph.eliminate_dead()
     graph.sort()
+
+
+def kept(depth: float, blocks: int) -> int:
+    """How many of so many blocks stay: ceil(depth blocks), and 2 of 3 where two thirds are written as 0.67."""
+    return max(math.ceil(depth * blocks - _WRITTEN * blocks - 1e-9), 1)
 
 
 def residual_stages(graph: Graph) -> list[list[Block]]:

@@ -118,6 +118,38 @@ def test_a_signature_of_the_common_file_answers_as_the_widths_own_file(slimmable
         assert all(np.array_equal(got[output], want[output]) for output in want)
 
 
+class Looped(nn.Module):
+    """A GRU, which TFLite files have as a loop: three subgraphs."""
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.gru, self.head = nn.GRU(6, units, batch_first=True), nn.Linear(units, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Of the last step."""
+        return self.head(self.gru(x)[0][:, -1])  # type: ignore[no-any-return]
+
+
+def test_networks_with_loops_share_a_file_too() -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    from edgekit.export.tflite.exporter import export
+    from edgekit.export.tflite.several import with_signatures
+
+    torch.manual_seed(0)
+    graphs = [ek.load(Looped(units).eval(), (torch.zeros(2, 20, 6),)) for units in (8, 4)]
+    files = {name: export(run_passes(g, EXACT)[0]) for name, g in zip(("1", "0.5"), graphs, strict=True)}
+    content, model = with_signatures(files)
+    assert len(model.subgraphs) == 6 and [s.subgraph for s in model.signatures] == [0, 3]
+    x = torch.randn(1, 20, 6)
+    both = Interpreter(model_content=content)
+    for name, graph in zip(files, graphs, strict=True):
+        with torch.no_grad():
+            want = graph.module().eval()(x).numpy()
+        (got,) = both.get_signature_runner(name)(x=x.numpy()).values()
+        assert abs(got - want).max() < 1e-5
+
+
 def test_float_weights_become_products_that_are_within_a_rounding_of_their_own(slimmable: Graph) -> None:
     nested = nest(slimmable, Size(0.5))
     whole, small = (run_passes(g, EXACT)[0] for g in (slimmable, nested.filled(slimmable)))

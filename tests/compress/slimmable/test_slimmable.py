@@ -11,6 +11,7 @@ from torch import nn
 
 import edgekit as ek
 from edgekit import Unsupported, UsageError
+from edgekit.compress.slimmable.depth import kept
 from edgekit.compress.slimmable.extraction import sizes_of
 from edgekit.compress.slimmable.heads import AUTO, heads_of
 from edgekit.compress.slimmable.nested import nest
@@ -267,6 +268,11 @@ class Deep(nn.Module):
         for block in self.second[: skip[1]]:
             x = torch.relu(x + block(x))
         return self.head(x.mean((2, 3)))  # type: ignore[no-any-return]
+
+
+def test_a_depth_of_two_decimals_means_the_fraction_that_it_stands_for() -> None:
+    wanted = {(0.67, 3): 2, (0.33, 3): 1, (0.5, 3): 2, (0.7, 3): 3, (0.17, 6): 1, (0.01, 4): 1, (0.51, 20): 11, (1.0, 7): 7}
+    assert {(depth, blocks): kept(depth, blocks) for depth, blocks in wanted} == wanted
 
 
 def test_a_depth_has_the_first_blocks_of_every_stage() -> None:
