@@ -2,10 +2,11 @@
 
     python -m benchmarks.slimmable [--case NAME]... [--seed N]... [--work FOLDER] [--quick]
 
-A network like MLPerf Tiny's ResNet-8 (three residual stages, projections where the shape changes) is made slimmable on
-CIFAR-10, from nothing; and the same network is trained alone at each width, with the same settings, for as many epochs. All are
-compared on the test images. Cases differ in epochs, and in what sizes and gradients a step has. A training that was interrupted
-goes on in its folder of work; one that was finished there is not repeated. ``--quick`` takes few images and records nothing.
+A network like MLPerf Tiny's ResNet-8 (three residual stages, projections where the shape changes) is made slimmable, from
+nothing, on Fashion-MNIST and on the 15,000 images of CIFAR-10 that are there; and the same network is trained alone at each
+width, with the same settings, for as many epochs. All are compared on the test images. Cases differ in images, epochs, and
+options of the step; the first two, which have its usual ones, are held to the bar. A training that was interrupted goes on in
+its folder of work; one that was finished there is not repeated. ``--quick`` takes few images and records nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import torch
 from torch import nn
 
 import edgekit as ek
-from benchmarks import networks
+from benchmarks import lottery, networks
 from benchmarks.checks import Check, conclude, table
 from benchmarks.seeded import Figures, SeededFigures, asked
 from edgekit.ir import Graph
@@ -33,10 +34,11 @@ WIDTHS = (0.25, 0.5, 0.75, 1.0)
 class Case:
     """How the widths are trained together: for how many epochs (alone, for as many), and with which options of the step.
 
-    ``held``: the case is held to the bar; the others show what its options are good for.
+    ``images``: "cifar10" or "fashion_mnist"; ``held``: the case is held to the bar, others show what its options are good for.
     """
 
     epochs: int
+    images: str = "cifar10"
     heads: str = "shared"
     sandwich: int | None = None
     gradients: str = "mean"
@@ -44,14 +46,15 @@ class Case:
 
     def options(self) -> dict[str, Any]:
         """Of the step."""
-        return {name: value for name, value in asdict(self).items() if name != "held"}
+        return {name: value for name, value in asdict(self).items() if name not in ("held", "images")}
 
 
 CASES = {
-    "own last layers, mean of gradients": Case(20, heads="own", held=True),
-    "mean of gradients": Case(20),
-    "mean of gradients, three sizes in a step": Case(20, sandwich=1),
-    "sum of gradients": Case(10, gradients="sum"),
+    "Fashion-MNIST": Case(5, "fashion_mnist", heads="auto", held=True),
+    "CIFAR-10": Case(20, heads="auto", held=True),
+    "CIFAR-10, shared last layers": Case(20),
+    "CIFAR-10, shared, three sizes in a step": Case(20, sandwich=1),
+    "CIFAR-10, shared, sum of gradients": Case(10, gradients="sum"),
 }
 
 #: Points of top-1 that a width may be below the same width trained alone.
@@ -75,10 +78,10 @@ class _Block(nn.Module):
 class ResNet8(nn.Module):
     """Like MLPerf Tiny's for image classification: a stem and three residual stages of 16, 32 and 64 channels."""
 
-    def __init__(self, width: float = 1.0) -> None:
+    def __init__(self, width: float = 1.0, colours: int = 3) -> None:
         super().__init__()
         a, b, c = (int(n * width) for n in (16, 32, 64))
-        self.stem = nn.Sequential(nn.Conv2d(3, a, 3, 1, 1, bias=False), nn.BatchNorm2d(a), nn.ReLU())
+        self.stem = nn.Sequential(nn.Conv2d(colours, a, 3, 1, 1, bias=False), nn.BatchNorm2d(a), nn.ReLU())
         self.stages = nn.Sequential(_Block(a, a, 1), _Block(a, b, 2), _Block(b, c, 2))
         self.head = nn.Linear(c, 10)
 
@@ -98,10 +101,10 @@ def main() -> int:
 
 def widths(case: Case, seed: int, work: Path, *, quick: bool) -> Figures:
     """Every width of one slimmable training, and alone."""
-    data, case = _data(quick), replace(case, epochs=1) if quick else case
+    data, case = _data(case.images, quick), replace(case, epochs=1) if quick else case
     rows: list[Figures] = []
     for width in WIDTHS:
-        graph = alone(width, seed, work, data, case.epochs)
+        graph = alone(case, width, seed, work, data)
         rows.append({"width": width, "alone": graph.history[-1].metrics["top1"][1], "macs": graph.macs})
         print(rows[-1], flush=True)
     sizes = {row["width"]: row for row in slimmable(case, seed, work, data).history[-1].details["sizes"]}
@@ -110,33 +113,37 @@ def widths(case: Case, seed: int, work: Path, *, quick: bool) -> Figures:
     return {"epochs": case.epochs, "sizes": rows}
 
 
-def alone(width: float, seed: int, work: Path, data: ek.Data, epochs: int) -> Graph:
+def alone(case: Case, width: float, seed: int, work: Path, data: ek.Data) -> Graph:
     """The network of one width, trained; taken from the folder of work where it was before."""
     options = {name: value for name, value in _settings(seed).options().items() if name != "epochs"}
-    recipe = ek.Recipe([ek.FineTune(epochs=epochs, **options)])
-    return recipe.apply(_network(width, seed), data, folder=work / f"alone-{width}-{seed}")
+    recipe = ek.Recipe([ek.FineTune(epochs=case.epochs, **options)])
+    return recipe.apply(_network(case, width, seed), data, folder=work / case.images / f"alone-{width}-{seed}")
 
 
 def slimmable(case: Case, seed: int, work: Path, data: ek.Data) -> Graph:
     """The network of all widths, likewise."""
     step = ek.Slimmable(widths=WIDTHS, training=_settings(seed), **case.options())
-    return ek.Recipe([step]).apply(_network(1.0, seed), data, folder=work / f"slimmable-{seed}")
+    return ek.Recipe([step]).apply(_network(case, 1.0, seed), data, folder=work / case.images / f"slimmable-{seed}")
 
 
-def _network(width: float, seed: int) -> Graph:
+def _network(case: Case, width: float, seed: int) -> Graph:
     torch.manual_seed(seed)
-    return ek.load(ResNet8(width), (torch.zeros(2, 3, 32, 32),))
+    shape = (2, 3, 32, 32) if case.images == "cifar10" else (2, 1, 28, 28)
+    return ek.load(ResNet8(width, shape[1]), (torch.zeros(shape),))
 
 
 def _settings(seed: int) -> ek.Training:
     return ek.Training(optimizer="sgd", lr=0.1, warmup=0.5, batch_size=128, augment="flip_crop", seed=seed, validation=0.0)
 
 
-def _data(quick: bool) -> ek.Data:
-    (x, y), (x_test, y_test) = networks.images("train"), networks.images("test")
+def _data(images: str, quick: bool) -> ek.Data:
+    if images == "cifar10":
+        train, test = networks.images("train"), networks.images("test")
+    else:
+        train, test = lottery.images()
     if quick:
-        x, y, x_test, y_test = x[:600], y[:600], x_test[:300], y_test[:300]
-    return ek.Data(train=(x, y), evaluate=(x_test, y_test))
+        train, test = (train[0][:600], train[1][:600]), (test[0][:300], test[1][:300])
+    return ek.Data(train=train, evaluate=test)
 
 
 def _checks(rows: Sequence[Figures]) -> list[Check]:
@@ -176,8 +183,7 @@ def _lines(rows: Sequence[Figures]) -> list[str]:
                     "below": _mean([_below(one) for one in sizes]),
                 }
             )
-    seeds = len({row["seed"] for row in rows})
-    return [*table(shown), "", f"ResNet-8-like network on CIFAR-10, {seeds} seed(s), as many epochs alone as together."]
+    return [*table(shown), "", "A ResNet-8-like network, as many epochs alone as together; means (and ranges) of seeds."]
 
 
 def _mean(values: Sequence[float], digits: int = 2) -> str:
