@@ -106,10 +106,11 @@ def _require_differences(graph: Graph, sizes: Sequence[Size], nested: Sequence[N
                 hint="a smaller width, depth or round_to; `prune` by ratio records what it declines, and why",
             )
         if cost in seen:
+            blocks = seen[cost].width == each.size.width
             raise UsageError(
                 f"sizes {seen[cost].name} and {each.size.name} are the same network",
-                where="slimmable: widths",
-                hint="widths further apart, or a smaller round_to",
+                where=f"slimmable: {'depths' if blocks else 'widths'}",
+                hint="depths further apart" if blocks else "widths further apart, or a smaller round_to",
             )
         seen[cost] = each.size
 
