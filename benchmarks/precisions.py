@@ -85,6 +85,7 @@ def _cell(runtime: str, module: nn.Module, shape: tuple[int, ...], precision: Pr
     from edgekit.ir import simulate
     from edgekit.metrics import sqnr_db
     from edgekit.runtime.artifact import Artifact
+    from edgekit.runtime.litert import LiteRT
 
     x = torch.randn(8, *shape, generator=torch.Generator().manual_seed(1))
     graph = quantized(module, x, precision, runtime)
@@ -100,8 +101,7 @@ def _cell(runtime: str, module: nn.Module, shape: tuple[int, ...], precision: Pr
         return "**wrong**"
     if runtime == "onnxruntime":
         return _in_onnxruntime(content)
-    assert file._litert is not None
-    by = "XNNPACK" if "DELEGATE" in file._litert.op_counts() else "own kernel"
+    by = "XNNPACK" if "DELEGATE" in LiteRT(content).op_counts() else "own kernel"
     if precision.activations == "float32":
         return by if graph.state["0.weight"].quant is not None else "float"
     return f"{by}, {_exact(content, simulate(graph, x).numpy(), x)}"
