@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -53,14 +54,16 @@ def taught(scores: Tensor, targets: Tensor) -> Tensor:
 
 def with_answers(train: Arrays, work: Path) -> Arrays:
     """The training images with what ``taught`` wants for targets; the teacher is trained where ``work`` has none yet."""
-    kept = work / "teacher.npy"
+    kept = work / f"teacher-{_EPOCHS}-{len(train[0])}-logits.npy"
     if not kept.is_file():
         kept.parent.mkdir(parents=True, exist_ok=True)
-        np.save(kept, _answers(train))
-    return train[0], np.concatenate([np.load(kept), train[1][:, None].astype(np.float32)], 1)
+        np.save(kept, _logits(train))
+    soft = (torch.from_numpy(np.load(kept)) / TEMPERATURE).softmax(1).numpy()
+    return train[0], np.concatenate([soft, train[1][:, None].astype(np.float32)], 1)
 
 
-def _answers(train: Arrays) -> np.ndarray:
+def _logits(train: Arrays) -> NDArray[np.float32]:
+    """What the teacher, trained on these images, answers to them as they are: (N, 10)."""
     torch.manual_seed(0)
     blank = ek.load(Teacher(), (torch.zeros(2, 1, 28, 28),))
     how = {"optimizer": "sgd", "lr": 0.1, "nesterov": True, "warmup": 1.0, "batch_size": 128, "validation": 0.0, "seed": 0}
@@ -70,4 +73,4 @@ def _answers(train: Arrays) -> np.ndarray:
         scores = torch.cat([network(batch) for batch in torch.from_numpy(train[0]).split(1000)])
     right = 100 * float((scores.argmax(1).numpy() == train[1]).mean())
     print(f"the teacher has {right:.2f} % of the training images right", flush=True)
-    return (scores / TEMPERATURE).softmax(1).numpy()
+    return np.asarray(scores.numpy(), np.float32)

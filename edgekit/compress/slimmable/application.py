@@ -78,8 +78,10 @@ def make_slimmable(step: Slimmable, graph: Graph, data: object | None, context: 
     sizes += [_row(each.size, each.filled(result), step, data, context.root) for each in nested]
     result.verify()
     details = {"sizes": sizes, "heads": list(heads), "training": trained.details()}
-    notes = ("the graph is the whole network; edgekit.slimmed(graph, width=...) is another size, files are made of all",)
-    return recorded(STEP, step, graph, result, started, details=details, notes=notes)
+    notes = ["the graph is the whole network; edgekit.slimmed(graph, width=...) is another size, files are made of all"]
+    if heads:
+        notes.append(f"each size has its own {', '.join(heads)}, which a delivery of all sizes holds for each")
+    return recorded(STEP, step, graph, result, started, details=details, notes=tuple(notes))
 
 
 def _refuse_exits(graph: Graph) -> None:

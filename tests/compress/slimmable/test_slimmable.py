@@ -141,6 +141,8 @@ def test_last_layers_are_each_sizes_own_where_they_are_asked_for_or_cost_next_to
     }
     own, auto, shared = (trained[how].history[-1].details["heads"] for how in ("own", "auto", "shared"))
     assert own == ["head.weight", "head.bias"] and shared == []
+    assert any("its own head.weight" in note for note in trained["own"].history[-1].notes)
+    assert not any("its own" in note for note in trained["shared"].history[-1].notes)
     assert auto == []  # a head of 512 weights in a network of a few thousand
     half, whole = ek.slimmed(trained["own"], 0.5), trained["own"]
     first = whole.state["head.weight"].tensor[:, : half.state["head.weight"].tensor_shape[1]]
