@@ -42,9 +42,11 @@ def _tensor(data: bytes, start: int, end: int) -> Array | None:
     size, bits = place[1] - place[0], _BITS.get(kind, 0)
     if not bits or not size or prod(shape or [1]) * bits != 8 * size:
         return None
+    vector = len(shape) < 2 or prod(shape) == max(shape)
+    if len(shape) == 3 and shape[0] == 1:  # of a recurrence in one direction: (directions, rows of all gates, columns)
+        shape = shape[1:]
     columns = max(prod(shape[1:]), 1) if len(shape) > 1 else max(prod(shape), 1)
     period = shape[-1] if len(shape) > 2 else 0
-    vector = len(shape) < 2 or prod(shape) == max(shape)
     return Array(place[0], size, bits, columns, period, "biases" if vector else "weights")
 
 

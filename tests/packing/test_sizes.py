@@ -107,6 +107,30 @@ def test_an_archive_of_sizes_is_hardly_larger_than_that_of_the_largest(name: str
     assert join(files)[parts_of(join(files))[0].start :].startswith(files["1"])
 
 
+def gru(units: int) -> bytes:
+    """An ONNX file of a GRU with the first of 16 units: a gate's rows are the first ones of the larger gate's."""
+    import onnx.helper
+    import onnx.numpy_helper
+
+    own = np.random.default_rng(7)
+    inner, back = own.normal(0, 1, (1, 3, 16, 8)), own.normal(0, 1, (1, 3, 16, 16))
+    weights = {"W": inner[:, :, :units], "R": back[:, :, :units, :units]}
+    tensors = [
+        onnx.numpy_helper.from_array(data.reshape(1, 3 * units, -1).astype(np.float32), name) for name, data in weights.items()
+    ]
+    node = onnx.helper.make_node("GRU", ["x", "W", "R"], ["y"], hidden_size=units)
+    values = [onnx.helper.make_tensor_value_info(name, 1, None) for name in ("x", "y")]
+    graph = onnx.helper.make_graph([node], "gru", values[:1], values[1:], tensors)
+    return bytes(onnx.helper.make_model(graph).SerializeToString())
+
+
+def test_gates_of_a_recurrence_are_parts_of_the_larger_ones() -> None:
+    files = {"1": gru(16), "0.5": gru(8)}
+    packed = ek.pack(files).data
+    assert len(packed) < len(archive_of(files["1"]).data) + 150  # its own weights are 1,536 bytes
+    assert ek.unpack(packed, width=0.5) == files["0.5"] and ek.unpack(packed, width=1.0) == files["1"]
+
+
 def test_several_files_that_were_packed_as_version_1_still_unpack() -> None:
     archive = base64.b85decode(VERSION_1)
     files = [ek.unpack(archive, width=name) for name in ("1", "0.5")]
