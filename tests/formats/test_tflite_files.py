@@ -144,15 +144,11 @@ def test_the_schema_is_the_official_one_field_by_field() -> None:
 
 def test_importing_the_schema_is_cheap_and_needs_no_runtime() -> None:
     code = (
-        "import numpy, flatbuffers, sys, time; t = time.process_time(); import edgekit.formats.tflite.write;"
-        "print(time.process_time() - t, 'ai_edge_litert' in sys.modules, 'torch' in sys.modules)"
+        "import numpy, flatbuffers, sys; before = set(sys.modules); import edgekit.formats.tflite.write;"
+        "print(len(set(sys.modules) - before), 'ai_edge_litert' in sys.modules, 'torch' in sys.modules)"
     )
-    runs = [
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-        for _ in range(3)
-    ]
-    assert min(float(run[0]) for run in runs) < 0.06
-    assert {tuple(run[1:]) for run in runs} == {("False", "False")}
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert int(printed[0]) < 25 and printed[1:] == ["False", "False"]
 
 
 def test_the_official_object_api_reads_what_we_wrote() -> None:
