@@ -5,7 +5,7 @@
 A network like MLPerf Tiny's ResNet-8 (three residual stages, projections where the shape changes) is made slimmable, from
 nothing, on Fashion-MNIST and on the 15,000 images of CIFAR-10 that are there; and the same network is trained alone at each
 width, with the same settings, for as many epochs. All are compared on the test images. Cases differ in images, epochs, and
-options of the step; the first three, which have its usual ones, are held to the bar. A training that was interrupted goes on
+options of the step; the first four, which have its usual ones, are held to the bar. A training that was interrupted goes on
 in its folder of work; one that was finished there is not repeated. ``--quick`` takes few images and records nothing.
 """
 
@@ -34,11 +34,13 @@ WIDTHS = (0.25, 0.5, 0.75, 1.0)
 class Case:
     """How the widths are trained together: for how many epochs (alone, for as many), and with which options of the step.
 
-    ``images``: "cifar10" or "fashion_mnist"; ``held``: the case is held to the bar, others show what its options are good for.
+    ``images``: "cifar10" or "fashion_mnist"; ``lr``: the learning rate, alone as together; ``held``: the case is held to the
+    bar, others show what its options are good for.
     """
 
     epochs: int
     images: str = "cifar10"
+    lr: float = 0.1
     heads: str = "shared"
     sandwich: int | None = None
     gradients: str = "mean"
@@ -46,12 +48,13 @@ class Case:
 
     def options(self) -> dict[str, Any]:
         """Of the step."""
-        return {name: value for name, value in asdict(self).items() if name not in ("held", "images")}
+        return {name: value for name, value in asdict(self).items() if name not in ("held", "images", "lr")}
 
 
 CASES = {
     "Fashion-MNIST": Case(5, "fashion_mnist", heads="auto", held=True),
-    "CIFAR-10": Case(60, heads="auto", held=True),
+    "CIFAR-10": Case(60, lr=0.4, heads="auto", held=True),
+    "CIFAR-10, smaller steps": Case(60, heads="auto", held=True),
     "CIFAR-10, fewer epochs": Case(20, heads="auto", held=True),
     "CIFAR-10, shared last layers": Case(20),
     "CIFAR-10, shared, three sizes in a step": Case(20, sandwich=1),
@@ -116,15 +119,19 @@ def widths(case: Case, seed: int, work: Path, *, quick: bool) -> Figures:
 
 def alone(case: Case, width: float, seed: int, work: Path, data: ek.Data) -> Graph:
     """The network of one width, trained; taken from the folder of work where it was before."""
-    options = {name: value for name, value in _settings(seed).options().items() if name != "epochs"}
+    options = {name: value for name, value in _settings(case, seed).options().items() if name != "epochs"}
     recipe = ek.Recipe([ek.FineTune(epochs=case.epochs, **options)])
-    return recipe.apply(_network(case, width, seed), data, folder=work / case.images / f"alone-{width}-{seed}")
+    return recipe.apply(_network(case, width, seed), data, folder=_folder(case, work) / f"alone-{width}-{seed}")
 
 
 def slimmable(case: Case, seed: int, work: Path, data: ek.Data) -> Graph:
     """The network of all widths, likewise."""
-    step = ek.Slimmable(widths=WIDTHS, training=_settings(seed), **case.options())
-    return ek.Recipe([step]).apply(_network(case, 1.0, seed), data, folder=work / case.images / f"slimmable-{seed}")
+    step = ek.Slimmable(widths=WIDTHS, training=_settings(case, seed), **case.options())
+    return ek.Recipe([step]).apply(_network(case, 1.0, seed), data, folder=_folder(case, work) / f"slimmable-{seed}")
+
+
+def _folder(case: Case, work: Path) -> Path:
+    return work / f"{case.images}-{case.epochs}-{case.lr:g}"
 
 
 def _network(case: Case, width: float, seed: int) -> Graph:
@@ -133,8 +140,9 @@ def _network(case: Case, width: float, seed: int) -> Graph:
     return ek.load(ResNet8(width, shape[1]), (torch.zeros(shape),))
 
 
-def _settings(seed: int) -> ek.Training:
-    return ek.Training(optimizer="sgd", lr=0.1, warmup=0.5, batch_size=128, augment="flip_crop", seed=seed, validation=0.0)
+def _settings(case: Case, seed: int) -> ek.Training:
+    how = {"warmup": 0.5, "batch_size": 128, "augment": "flip_crop", "validation": 0.0}
+    return ek.Training(optimizer="sgd", lr=case.lr, seed=seed, **how)
 
 
 def _data(images: str, quick: bool) -> ek.Data:
@@ -177,6 +185,7 @@ def _lines(rows: Sequence[Figures]) -> list[str]:
             shown.append(
                 {
                     "training": f"{name}, {case.epochs} epochs",
+                    "lr": f"{case.lr:g}",
                     "width": f"{width:g}",
                     "MACs": f"{sizes[0]['macs']:,}",
                     "top-1 % alone": _mean([100 * one["alone"] for one in sizes]),
