@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from edgekit.frontend.source import load
-from tests.conftest import REPOSITORY
+from tests.conftest import data_folder
 from tests.frontend.compare import assert_equal, assert_same, op_names
 
 torch.set_num_threads(1)
@@ -182,7 +182,7 @@ def test_the_trained_resnet20_keeps_its_predictions(resnet20: tuple[nn.Module, n
 
 
 def reference_networks() -> Path:
-    return REPOSITORY.parent / "shared" / "reference"
+    return data_folder().parent / "reference"
 
 
 LARGE = pytest.param("mbv2", marks=pytest.mark.slow)
