@@ -141,8 +141,7 @@ def _network(case: Case, width: float, seed: int) -> Graph:
 
 
 def _settings(case: Case, seed: int) -> ek.Training:
-    how = {"warmup": 0.5, "batch_size": 128, "augment": "flip_crop", "validation": 0.0}
-    return ek.Training(optimizer="sgd", lr=case.lr, seed=seed, **how)
+    return ek.Training(optimizer="sgd", lr=case.lr, warmup=0.5, batch_size=128, augment="flip_crop", seed=seed, validation=0.0)
 
 
 def _data(images: str, quick: bool) -> ek.Data:

@@ -26,6 +26,6 @@ def test_the_cost_of_a_densenet_grows_with_its_nodes() -> None:
     nodes_121, calls_121 = effort((6, 12, 24, 16))
     nodes_201, calls_201 = effort((6, 12, 48, 32))
     assert (nodes_121, nodes_201) == (423, 703)
-    assert calls_201 < 2_500_000  # about two seconds of one core
+    assert calls_201 < 2_000_000  # 1.43 million took two seconds of one core
     # The channels that a concat of a dense block reads grow with the block, so a little more than linear is the network's.
     assert calls_201 / nodes_201 < 1.3 * calls_121 / nodes_121
