@@ -155,6 +155,7 @@ def main() -> int:
         commands = {
             "edgekit --help": [sys.executable, "-m", "edgekit", "--help"],
             "no-op build": no_op,
+            "import of the .tflite writer": [sys.executable, "-c", "import edgekit.formats.tflite.write"],
             "ResNet-8, 64 samples": build_command("resnet8", "cold", "--force"),
         }
         if not options.quick:
@@ -167,12 +168,14 @@ def main() -> int:
         shutil.rmtree(folder)
     by_name = {result.command: result for result in results}
     cold, none, helped = by_name["ResNet-8, 64 samples"], by_name["no-op build"], by_name["edgekit --help"]
+    writer = by_name["import of the .tflite writer"]
     checks = [
         Check("ResNet-8, 64 samples", "wall time / import torch", cold.wall_ratio, 3.5, "<="),
         Check("ResNet-8, 64 samples", "peak memory, MB", cold.peak_mb, 450, "<="),
         Check("no-op build", "wall time of the fastest, s", none.fastest_s, 0.4, "<="),
         Check("no-op build", "imports torch", float(torch_in_no_op), 0, "<="),
         Check("edgekit --help", "wall time of the fastest, s", helped.fastest_s, 0.3, "<="),
+        Check(writer.command, "CPU time / import torch", writer.cpu_ratio, 0.2, "<="),
     ]
     if not options.quick:
         large = by_name["MobileNetV2-224, 16 samples"]
