@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from edgekit.compress.quantize.borders import WEIGHTED
+from edgekit.compress.quantize.rounding.matrix import TRANSPOSED
 from edgekit.ir import Graph, Node, Value
 from edgekit.ir.quantized_data import quantize_constant
 
@@ -78,15 +79,17 @@ def tie(graph: Graph, within: Within) -> Tied:
         if part is None or theirs is None or written is None or len(node.input(1).users) > 1:
             apart.append(name)
             continue
-        factors = _factors(node.input(1).tensor, part, theirs.input(1).tensor)
+        axis = _axis(node)
+        factors = _factors(node.input(1).tensor, part, theirs.input(1).tensor, axis)
         if factors is None:
             apart.append(name)
             continue
         layers.append(name)
-        data, least = _integers(written.input(1), part, factors) or (_product(theirs.input(1).tensor, part, factors), None)
+        source = part(theirs.input(1).tensor.detach())
+        data, least = _integers(written.input(1), part, factors, axis) or (source * _along(factors, axis, source.dim()), None)
         rows = torch.isfinite(factors)
         old = node.input(1)
-        old.data = torch.where(rows.reshape(-1, *[1] * (data.dim() - 1)), data, old.tensor.detach())
+        old.data = torch.where(_along(rows, axis, data.dim()), data, old.tensor.detach())
         if least is not None:
             scales[name] = torch.where(rows, least, 0.0)
     return Tied(tied, scales, tuple(layers), tuple(apart))
@@ -108,12 +111,27 @@ def shorten_biases(graph: Graph, layers: Collection[str]) -> None:
 
 
 def _weights(graph: Graph) -> dict[str, Node]:
-    """Layers whose weight is a constant with a row for each output, by its name."""
-    rows = [node for node in graph.nodes if isinstance(node.op, WEIGHTED) and node.input(1).is_constant]
-    return {node.input(1).name: node for node in rows if not type(node.op).__name__.startswith("ConvTranspose")}
+    """Layers whose weight is a constant with numbers of its own for each output, by its name."""
+    layers = [node for node in graph.nodes if isinstance(node.op, WEIGHTED) and node.input(1).is_constant]
+    return {node.input(1).name: node for node in layers if not isinstance(node.op, TRANSPOSED) or node.op.groups == 1}
 
 
-def _factors(weight: Tensor, part: Callable[[Tensor], Tensor], theirs: Tensor) -> Tensor | None:
+def _axis(node: Node) -> int:
+    """The axis of a weight that its outputs lie along: what is called a row here is one output's numbers."""
+    return 1 if isinstance(node.op, TRANSPOSED) else 0
+
+
+def _along(rows: Tensor, axis: int, dimensions: int) -> Tensor:
+    """A number for each row, in a shape that multiplies the weight."""
+    return rows.reshape(*[1] * axis, -1, *[1] * (dimensions - axis - 1))
+
+
+def _rows(tensor: Tensor, axis: int) -> Tensor:
+    """(rows, numbers of each)."""
+    return tensor.movedim(axis, 0).flatten(1)
+
+
+def _factors(weight: Tensor, part: Callable[[Tensor], Tensor], theirs: Tensor, axis: int) -> Tensor | None:
     """For each row the number that makes the larger network's row this one, NaN where none does; None where shapes differ.
 
     The least squares r = <w, v> / <v, v>, looked at element by element.
@@ -124,7 +142,7 @@ def _factors(weight: Tensor, part: Callable[[Tensor], Tensor], theirs: Tensor) -
         return None
     if source.shape != weight.shape:
         return None
-    w, v = weight.detach().double().flatten(1), source.flatten(1)
+    w, v = _rows(weight.detach().double(), axis), _rows(source, axis)
     squares = (v * v).sum(1)
     factors = torch.where(squares > 0, (w * v).sum(1) / squares.clamp(min=1e-300), 1.0)
     far = (w - factors[:, None] * v).abs().amax(1) > _NEAR * w.abs().amax(1)
@@ -132,22 +150,16 @@ def _factors(weight: Tensor, part: Callable[[Tensor], Tensor], theirs: Tensor) -
     return factors if bool(torch.isfinite(factors).any()) else None
 
 
-def _product(theirs: Tensor, part: Callable[[Tensor], Tensor], factors: Tensor) -> Tensor:
-    source = part(theirs.detach())
-    return source * factors.reshape(-1, *[1] * (source.dim() - 1))
-
-
-def _integers(written: Value, part: Callable[[Tensor], Tensor], factors: Tensor) -> tuple[Tensor, Tensor] | None:
+def _integers(written: Value, part: Callable[[Tensor], Tensor], factors: Tensor, axis: int) -> tuple[Tensor, Tensor] | None:
     """The larger network's integers as real numbers at this size's scales, and these; None where it has no 8-bit rows."""
     quant = written.quant
-    if quant is None or quant.dtype != "int8" or quant.axis != 0:
+    if quant is None or quant.dtype != "int8" or quant.axis != axis:
         return None
     integers = quantize_constant(written.tensor, quant)
     scale, _ = quant.tensors(integers.dim())
-    theirs = part(scale.expand(integers.shape)).flatten(1)[:, 0]
+    theirs = _rows(part(scale.expand(integers.shape)), axis)[:, 0]
     least = _short(theirs * factors.abs())
-    shape = (-1, *[1] * (integers.dim() - 1))
-    data = part(integers.float()) * (torch.sign(factors) * least).reshape(shape)
+    data = part(integers.float()) * _along(torch.sign(factors) * least, axis, integers.dim())
     return data * _SHRUNK, least
 
 

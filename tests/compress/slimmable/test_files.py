@@ -62,6 +62,23 @@ class Residual(nn.Module):
         return self.head(self.norm(x + self.back(torch.relu(self.wide(self.norm(x))))))  # type: ignore[no-any-return]
 
 
+class Decoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(1, 16, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(16),
+            nn.ReLU(),
+            nn.ConvTranspose2d(16, 24, 4, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(24),
+            nn.ReLU(),
+        )
+        self.head = nn.Conv2d(24, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(x))  # type: ignore[no-any-return]
+
+
 STEP = ek.Slimmable(widths=(0.5, 1.0), epochs=3, training=Training(optimizer="sgd", lr=0.05, batch_size=32))
 
 
@@ -159,6 +176,31 @@ def test_float_weights_become_products_that_are_within_a_rounding_of_their_own(s
         if after.name in tied.layers:
             a, b = before.input(1).tensor.detach(), after.input(1).tensor.detach()
             assert (a - b).abs().max() <= 1e-6 * a.abs().max()
+
+
+@pytest.mark.parametrize("target", ["tflite-int8", "onnx-int8", "tflite-fp32"])
+def test_transposed_convolutions_are_parts_of_the_largest_networks_too(target: str, tmp_path: Path) -> None:
+    """Their outputs lie along the second axis: rows of it that were taken for outputs are no multiples."""
+    torch.manual_seed(0)
+    x, _ = blobs(96)
+    training = Training(optimizer="sgd", lr=0.05, batch_size=32)
+    step = ek.Slimmable(widths=(0.5, 1.0), epochs=1, heads="shared", training=training)
+    labels = (x[:, 0] > 0).astype(np.int64)
+    whole = step.apply(graph_of(Decoder(), (2, 1, 8, 8)), ek.Data(train=(x, labels)))
+    with torch.no_grad():
+        whole.state["slimmable.0_5.body.4.weight"].tensor[2] *= -1
+    nested = nested_of(whole, Size(0.5))
+    large, small = (run_passes(g, EXACT)[0] for g in (whole, nested.filled(whole)))
+    tied = tie(small, Within(nested.weights, large, large))
+    assert not tied.apart and len(tied.layers) == 3
+    builds = ek.build(whole, [target], calibration=x[:32], output=tmp_path)
+    assert all(build.error is None for build in builds)
+    folder = tmp_path / f"{target}-sizes"
+    narrow = builds[1].artifact.read_bytes()
+    assert ek.unpack(folder / "Decoder.ekz", width=0.5) == narrow
+    packed = json.loads((folder / "sizes.json").read_text())["packed"]
+    weights = 8 * 12 * 16 * (4 if target == "tflite-fp32" else 1)
+    assert packed["bytes"] - packed["largest_alone"] < 0.4 * weights  # which compression hardly makes smaller
 
 
 def test_norms_keep_their_means_so_that_the_weights_before_them_stay_parts() -> None:
