@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -218,21 +218,31 @@ def _in_float(
     """A graph without integer activations; weights are what the target or the plan says."""
     _require_no_choice(request.quantization, target)
     graph, records = run_passes(prepared.graph, exact)
-    tied = None if within is None or plan.default.weights != "float32" else tie(graph, within)
-    graph = graph if tied is None else tied.graph
     if target.exporter == "tflite" and getattr(prepared.graph.source, "floats_beside_integers", False):
         _as_floats(graph)
-    policy, reduced = _POLICIES[target.runtime], graph
-    layers = Layers(graph, plan, policy)
-    if any(precision.weights in ("int8", "int4") for precision in plan.precisions()):
-        reduced = quantize_weights_only(graph, plan=plan, policy=policy)
-        layers = Layers(reduced, plan)
+    policy = _POLICIES[target.runtime]
+    reduced_by = partial(_with_fewer_bits, plan=plan, policy=policy)
+    tied = None
+    if within is not None and plan.default.weights in ("float32", "int8"):
+        tied = tie(graph, within, {value.name for value in reduced_by(graph).constants() if value.quant is not None})
+        graph = tied.graph
+    reduced = reduced_by(graph, least_scales=None if tied is None else tied.scales)
+    layers = Layers(graph, plan, policy) if reduced is graph else Layers(reduced, plan)
     require_kept(reduced, layers, target)
     idle = without_effect(request.quantization, f"'{target.name}' calibrates nothing")
     elsewhere = any(Target.load(name).quantization.needs_calibration for name in request.targets)
     notes, warnings = (idle, ()) if elsewhere else ((), idle)
     notes += unreduced(reduced, target)
     return Lowered(reduced, graph, records, warnings=(*types.warnings, *warnings), notes=notes, tied=tied)
+
+
+def _with_fewer_bits(
+    graph: Graph, plan: PrecisionPlan, policy: Policy, least_scales: Mapping[str, torch.Tensor] | None = None
+) -> Graph:
+    """A copy with integer weights where the plan has any, else the graph itself."""
+    if not any(precision.weights in ("int8", "int4") for precision in plan.precisions()):
+        return graph
+    return quantize_weights_only(graph, plan=plan, policy=policy, least_scales=least_scales)
 
 
 def _as_floats(graph: Graph) -> None:

@@ -45,21 +45,21 @@ def assign_constants(
 ) -> None:
     """Sets ``quant`` on weights, biases and other constants of integer nodes. A constant needed in two ways is copied.
 
-    ``layers`` says which integers weights become; int8 by default. By the name of a layer's output: ``least_scales``, the
-    smallest scale for each row of its weight; ``shared``, linear layers whose channels have one scale; ``shares``, which share
-    of the largest weight such a scale reaches to.
+    ``layers`` says which integers weights become; int8 by default. ``least_scales``: by the name of a weight, the
+    smallest scale for each of its rows. By the name of a layer's output: ``shared``, linear layers whose channels have one
+    scale; ``shares``, which share of the largest weight such a scale reaches to.
     """
-    layers = layers or Layers(graph)
+    layers, least = layers or Layers(graph), least_scales or {}
     for node in graph.nodes:
         if id(node) not in modes.nodes:
             continue
         if isinstance(node.op, WEIGHTED):
             axis = channel_axis(node, policy, shared)
             share = 1.0 if axis is not None else (shares or {}).get(node.name, 1.0)
-            _assign_weighted(graph, node, axis, layers.of(node).weights, (least_scales or {}).get(node.name), share)
+            _assign_weighted(graph, node, axis, layers.of(node).weights, least.get(node.input(1).name), share)
         elif isinstance(node.op, ops.Lstm):
             for index in (3, 4):
-                _set(graph, node, index, recurrent_params(node, node.input(index)))
+                _set(graph, node, index, recurrent_params(node, node.input(index), least=least.get(node.input(index).name)))
         elif isinstance(node.op, ops.Prelu):
             _set(graph, node, 1, weight_params(node.input(1).tensor, None))
         elif isinstance(node.op, ops.Gather) and node.input(0).is_constant:

@@ -102,7 +102,7 @@ def quantize(
         plan: which layers are stored and computed in what; int8 throughout by default.
         io_types: the integers of inputs and outputs by name, where they are not those of the plan's default.
         say: is told what goes on, where that takes long.
-        least_scales: by the name of a layer's output, the smallest scale for each row of its weight.
+        least_scales: by the name of a weight, the smallest scale for each of its rows.
         shared: names of the outputs of linear layers whose channels share one scale, whatever the policy.
 
     Raises:
@@ -141,7 +141,8 @@ def quantize(
     shares = clipped_shares(out, batches, whole, layers, centred=options.bias_correction)
     assign_activations(out, modes.integer, groups, ranges)
     assign_constants(out, modes, policy, layers, least_scales, shared, shares)
-    quantize_weights_of((node for node in out.nodes if id(node) not in modes.nodes and _is_dynamic(node, layers)), layers)
+    dynamic = [node for node in out.nodes if id(node) not in modes.nodes and _is_dynamic(node, layers)]
+    quantize_weights_of(dynamic, layers, least_scales=least_scales)
     rounding = AdaRound(options.rounding_iterations, options.seed, say) if options.rounding == "adaround" else None
     corrected = correct_biases(out, batches, rounding=rounding, correct=options.bias_correction)
     rounded = [] if rounding is None else rounding.done

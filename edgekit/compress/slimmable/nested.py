@@ -15,8 +15,8 @@ from edgekit.compress.prune.oracle import check
 from edgekit.compress.prune.removal import Gone, shrink, sliced
 from edgekit.compress.prune.rounding import Grid
 from edgekit.compress.prune.selection import select
-from edgekit.compress.quantize.borders import WEIGHTED
 from edgekit.compress.slimmable.depth import without_last_blocks
+from edgekit.compress.slimmable.layer_weights import weights
 from edgekit.compress.slimmable.size import Size
 from edgekit.ir import Graph, Value, ops
 
@@ -110,9 +110,7 @@ def nest(graph: Graph, size: Size, round_to: int = 1, norms: str = "switchable")
     first = {id(value): name for name, value in reversed(small.state.items())}  # of tied ones, one name stands for all
     names = [name for name, value in small.state.items() if first[id(value)] == name and name not in own]
     parts = {name: _part(analysis, gone, base.state[name]) for name in names}
-    layers = [node for node in base.nodes if isinstance(node.op, WEIGHTED) and node.input(1).is_constant]
-    weights = {node.input(1).name: _part(analysis, gone, node.input(1)) for node in layers}
-    return Nested(size, small, own, parts, weights)
+    return Nested(size, small, own, parts, {name: _part(analysis, gone, value) for name, (_, value) in weights(base).items()})
 
 
 def _part(analysis: Analysis, gone: Gone, value: Value) -> Callable[[Tensor], Tensor]:

@@ -3,7 +3,8 @@
 Batch norms are each size's own, and are folded into the weights before them: row o of a smaller network's weight is a factor
 r_o times the first numbers of the largest network's row. A float weight is written as just that product, rounded once. An
 integer weight has the very integers of the largest one, with the scale r_o times theirs (its sign goes into the integers):
-what differs between sizes is a number for each channel.
+what differs between sizes is a number for each channel. Matrices of recurrent layers, into which nothing is folded, are parts
+as they are.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import torch
 from torch import Tensor
 
 from edgekit.compress.quantize.borders import WEIGHTED
-from edgekit.compress.quantize.rounding.matrix import TRANSPOSED
-from edgekit.ir import Graph, Node, Value
+from edgekit.compress.quantize.dynamic_range import RECURRENT
+from edgekit.compress.slimmable.layer_weights import output_axis, weights
+from edgekit.ir import Graph, Value
 from edgekit.ir.quantized_data import quantize_constant
 
 #: A row is a multiple of another if no element is further from it than this share of the row's largest.
@@ -25,8 +27,9 @@ _NEAR = 1e-4
 #: What is left of the room below a scale, so that the largest integer's real number does not round to a larger scale.
 _SHRUNK = 1.0 - 2.0**-20
 
-#: By the name of a weight: what takes a smaller network's part of the larger one's.
-Parts = Mapping[str, Callable[[Tensor], Tensor]]
+#: What takes a smaller network's part of the larger one's weight; and such by the name of the weight.
+Part = Callable[[Tensor], Tensor]
+Parts = Mapping[str, Part]
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,8 @@ class Tied:
 
     Attributes:
         graph: a copy.
-        scales: by the name of a layer's output, the least scale of each row of its weight: where it is that, its integers are
-            the larger network's.
+        scales: by the name of a weight, the least scale of each of its rows: where it is that, its integers are the larger
+            network's.
         layers: names of the layers that were tied.
         apart: names of those that were not: their rows are no multiples of the larger network's.
     """
@@ -62,36 +65,34 @@ class Tied:
     apart: tuple[str, ...]
 
 
-def tie(graph: Graph, within: Within) -> Tied:
+def tie(graph: Graph, within: Within, integers: Collection[str] | None = None) -> Tied:
     """Writes a smaller network's weights as multiples of parts of the larger one's.
 
     Args:
         graph: the smaller network, in float, after the exact passes; is left as it is.
         within: the larger one.
+        integers: names of the weights that will be integers; None: those that are integers in the larger one.
     """
     tied = graph.copy()
-    floats, stored = _weights(within.floats), _weights(within.stored)
+    floats, stored = weights(within.floats), weights(within.stored)
     scales: dict[str, Tensor] = {}
-    layers: list[str] = []
-    apart: list[str] = []
-    for weight, node in _weights(tied).items():
-        name, part, theirs, written = node.name, within.parts.get(weight), floats.get(weight), stored.get(weight)
-        if part is None or theirs is None or written is None or len(node.input(1).users) > 1:
-            apart.append(name)
+    layers: dict[str, None] = {}
+    apart: dict[str, None] = {}
+    for name, (node, value) in weights(tied).items():
+        made = None
+        if name in within.parts and name in floats and name in stored and len(value.users) == 1:
+            part, theirs, written = within.parts[name], floats[name][1].tensor.detach(), stored[name][1]
+            if integers is None or written.quant is None or name in integers:
+                multiple = _same if isinstance(node.op, RECURRENT) else _multiple
+                made = multiple(value.tensor.detach(), part, theirs, written, output_axis(node))
+        if made is None:
+            apart[node.name] = None
             continue
-        axis = _axis(node)
-        factors = _factors(node.input(1).tensor, part, theirs.input(1).tensor, axis)
-        if factors is None:
-            apart.append(name)
-            continue
-        layers.append(name)
-        source = part(theirs.input(1).tensor.detach())
-        data, least = _integers(written.input(1), part, factors, axis) or (source * _along(factors, axis, source.dim()), None)
-        rows = torch.isfinite(factors)
-        old = node.input(1)
-        old.data = torch.where(_along(rows, axis, data.dim()), data, old.tensor.detach())
-        if least is not None:
-            scales[name] = torch.where(rows, least, 0.0)
+        layers[node.name] = None
+        if made.data is not None:
+            value.data = made.data
+        if made.least is not None:
+            scales[name] = made.least
     return Tied(tied, scales, tuple(layers), tuple(apart))
 
 
@@ -102,7 +103,14 @@ def shorten_biases(graph: Graph, layers: Collection[str]) -> None:
     """
     for node in graph.nodes:
         bias, written = node.optional(2), node.output.quant
-        if node.name not in layers or bias is None or bias.quant is None or written is None or bias.quant.dtype != "int32":
+        if (
+            node.name not in layers
+            or not isinstance(node.op, WEIGHTED)
+            or bias is None
+            or bias.quant is None
+            or written is None
+            or bias.quant.dtype != "int32"
+        ):
             continue
         step = torch.tensor(bias.quant.scale, dtype=torch.float64)
         power = torch.exp2(torch.floor(torch.log2(written.scale[0] / step / 8)).clamp(min=0))
@@ -110,19 +118,8 @@ def shorten_biases(graph: Graph, layers: Collection[str]) -> None:
         bias.data = data.to(bias.tensor.dtype)
 
 
-def _weights(graph: Graph) -> dict[str, Node]:
-    """Layers whose weight is a constant with numbers of its own for each output, by its name."""
-    layers = [node for node in graph.nodes if isinstance(node.op, WEIGHTED) and node.input(1).is_constant]
-    return {node.input(1).name: node for node in layers if not isinstance(node.op, TRANSPOSED) or node.op.groups == 1}
-
-
-def _axis(node: Node) -> int:
-    """The axis of a weight that its outputs lie along: what is called a row here is one output's numbers."""
-    return 1 if isinstance(node.op, TRANSPOSED) else 0
-
-
 def _along(rows: Tensor, axis: int, dimensions: int) -> Tensor:
-    """A number for each row, in a shape that multiplies the weight."""
+    """A number for each row, which is what one output has of a weight, in a shape that multiplies the weight."""
     return rows.reshape(*[1] * axis, -1, *[1] * (dimensions - axis - 1))
 
 
@@ -131,18 +128,53 @@ def _rows(tensor: Tensor, axis: int) -> Tensor:
     return tensor.movedim(axis, 0).flatten(1)
 
 
-def _factors(weight: Tensor, part: Callable[[Tensor], Tensor], theirs: Tensor, axis: int) -> Tensor | None:
-    """For each row the number that makes the larger network's row this one, NaN where none does; None where shapes differ.
+@dataclass(frozen=True)
+class _Made:
+    """A weight that is made of the larger network's: its numbers, where they change, and the least scales of its rows."""
+
+    data: Tensor | None
+    least: Tensor | None
+
+
+def _same(weight: Tensor, part: Part, theirs: Tensor, written: Value, axis: int) -> _Made | None:
+    """Nothing is folded into a recurrent layer: its matrices are parts as they are, and integers with the same scales."""
+    source = _part(part, theirs, weight.shape)
+    if source is None or not torch.equal(source, weight):
+        return None
+    quant = written.quant
+    if quant is None or quant.dtype != "int8" or quant.axis != axis:
+        return _Made(None, None)
+    scale, _ = quant.tensors(theirs.dim())
+    return _Made(None, _rows(part(scale.expand(theirs.shape)), axis)[:, 0])
+
+
+def _multiple(weight: Tensor, part: Part, theirs: Tensor, written: Value, axis: int) -> _Made | None:
+    """Each row is the larger network's times a number."""
+    source = _part(part, theirs, weight.shape)
+    factors = None if source is None else _factors(weight, source, axis)
+    if source is None or factors is None:
+        return None
+    data, least = _integers(written, part, factors, axis) or (source * _along(factors, axis, source.dim()), None)
+    rows = torch.isfinite(factors)
+    data = torch.where(_along(rows, axis, data.dim()), data, weight)
+    return _Made(data, None if least is None else torch.where(rows, least, 0.0))
+
+
+def _part(part: Part, theirs: Tensor, shape: torch.Size) -> Tensor | None:
+    """None where the passes gave the weight another shape."""
+    try:
+        source = part(theirs)
+    except (IndexError, RuntimeError):
+        return None
+    return source if source.shape == shape else None
+
+
+def _factors(weight: Tensor, source: Tensor, axis: int) -> Tensor | None:
+    """For each row the number that makes the larger network's row this one, NaN where none does; None where none has one.
 
     The least squares r = <w, v> / <v, v>, looked at element by element.
     """
-    try:
-        source = part(theirs.detach()).double()
-    except (IndexError, RuntimeError):  # the passes gave the weight another shape
-        return None
-    if source.shape != weight.shape:
-        return None
-    w, v = _rows(weight.detach().double(), axis), _rows(source, axis)
+    w, v = _rows(weight.double(), axis), _rows(source.double(), axis)
     squares = (v * v).sum(1)
     factors = torch.where(squares > 0, (w * v).sum(1) / squares.clamp(min=1e-300), 1.0)
     far = (w - factors[:, None] * v).abs().amax(1) > _NEAR * w.abs().amax(1)
@@ -150,7 +182,7 @@ def _factors(weight: Tensor, part: Callable[[Tensor], Tensor], theirs: Tensor, a
     return factors if bool(torch.isfinite(factors).any()) else None
 
 
-def _integers(written: Value, part: Callable[[Tensor], Tensor], factors: Tensor, axis: int) -> tuple[Tensor, Tensor] | None:
+def _integers(written: Value, part: Part, factors: Tensor, axis: int) -> tuple[Tensor, Tensor] | None:
     """The larger network's integers as real numbers at this size's scales, and these; None where it has no 8-bit rows."""
     quant = written.quant
     if quant is None or quant.dtype != "int8" or quant.axis != axis:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 import edgekit as ek
+from edgekit.compress.quantize.dynamic_range import quantize_weights_only
 from edgekit.compress.slimmable.extraction import nested_of
 from edgekit.compress.slimmable.nested import nest
 from edgekit.compress.slimmable.size import Size
@@ -77,6 +78,17 @@ class Decoder(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(self.body(x))  # type: ignore[no-any-return]
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.lstm, self.gru = nn.Linear(6, 48), nn.LSTM(48, 24, batch_first=True), nn.GRU(24, 32, batch_first=True)
+        self.head = nn.Linear(32, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        sequence, _ = self.lstm(torch.relu(self.wide(x)))
+        return self.head(self.gru(sequence)[0][:, -1])  # type: ignore[no-any-return]
 
 
 STEP = ek.Slimmable(widths=(0.5, 1.0), epochs=3, training=Training(optimizer="sgd", lr=0.05, batch_size=32))
@@ -201,6 +213,40 @@ def test_transposed_convolutions_are_parts_of_the_largest_networks_too(target: s
     packed = json.loads((folder / "sizes.json").read_text())["packed"]
     weights = 8 * 12 * 16 * (4 if target == "tflite-fp32" else 1)
     assert packed["bytes"] - packed["largest_alone"] < 0.4 * weights  # which compression hardly makes smaller
+
+
+@pytest.fixture(scope="module")
+def recurrent() -> Graph:
+    torch.manual_seed(0)
+    x = np.random.default_rng(0).normal(0, 1, (64, 5, 6)).astype(np.float32)
+    step = ek.Slimmable(widths=(0.5, 1.0), epochs=1, heads="shared", training=Training(optimizer="sgd", lr=0.05, batch_size=32))
+    return step.apply(graph_of(Recurrent(), (2, 5, 6)), ek.Data(train=(x, (x.sum((1, 2)) > 0).astype(np.int64))))
+
+
+@pytest.mark.parametrize("target", ["tflite-int8", "onnx-int8", "tflite-dynamic"])
+def test_recurrent_layers_are_parts_of_the_largest_networks_too(recurrent: Graph, target: str, tmp_path: Path) -> None:
+    x = np.random.default_rng(1).normal(0, 1, (32, 5, 6)).astype(np.float32)
+    builds = ek.build(recurrent, [target], calibration=x, output=tmp_path)
+    assert all(build.error is None for build in builds)
+    folder = tmp_path / f"{target}-sizes"
+    assert ek.unpack(folder / "Recurrent.ekz", width=0.5) == builds[1].artifact.read_bytes()
+    packed = json.loads((folder / "sizes.json").read_text())["packed"]
+    matrices = 4 * 12 * (24 + 12) + 3 * 16 * (12 + 16)
+    assert packed["bytes"] - packed["largest_alone"] < 0.5 * matrices  # written by themselves they take 0.9 of that and more
+
+
+def test_weights_that_are_too_few_to_be_integers_are_not_rounded_to_the_largest_networks(recurrent: Graph) -> None:
+    """Half of a layer of 1,152 weights stays float beside the whole one's integers."""
+    nested = nest(recurrent, Size(0.5))
+    whole, small = (run_passes(g, EXACT)[0] for g in (recurrent, nested.filled(recurrent)))
+    stored = quantize_weights_only(whole, smallest=200)
+    few = {v.name for v in quantize_weights_only(small, smallest=200).constants() if v.quant is not None}
+    assert stored.state["wide.weight"].quant is not None and "wide.weight" not in few
+    tied = tie(small, Within(nested.weights, whole, stored), few)
+    assert [n.input(1).name for n in tied.graph.nodes if n.name in tied.apart] == ["wide.weight"]
+    assert "wide.weight" not in tied.scales
+    assert torch.equal(tied.graph.state["wide.weight"].tensor, small.state["wide.weight"].tensor)
+    assert {"lstm.weight_ih_l0", "lstm.weight_hh_l0", "gru.weight_ih_l0", "gru.weight_hh_l0"} <= set(tied.scales)
 
 
 def test_norms_keep_their_means_so_that_the_weights_before_them_stay_parts() -> None:
