@@ -34,13 +34,14 @@ WIDTHS = (0.25, 0.5, 0.75, 1.0)
 class Case:
     """How the widths are trained together: for how many epochs (alone, for as many), and with which options of the step.
 
-    ``images``: "cifar10" or "fashion_mnist"; ``lr``: the learning rate, alone as together; ``held``: the case is held to the
-    bar, others show what its options are good for.
+    ``images``: "cifar10" or "fashion_mnist"; ``lr`` and ``precision``: of the training, alone as together; ``held``: the case
+    is held to the bar, others show what its options are good for.
     """
 
     epochs: int
     images: str = "cifar10"
     lr: float = 0.1
+    precision: str = "float32"
     heads: str = "shared"
     sandwich: int | None = None
     gradients: str = "mean"
@@ -48,12 +49,13 @@ class Case:
 
     def options(self) -> dict[str, Any]:
         """Of the step."""
-        return {name: value for name, value in asdict(self).items() if name not in ("held", "images", "lr")}
+        return {name: value for name, value in asdict(self).items() if name not in ("held", "images", "lr", "precision")}
 
 
 CASES = {
     "Fashion-MNIST": Case(5, "fashion_mnist", heads="auto", held=True),
-    "CIFAR-10": Case(60, lr=0.4, heads="auto", held=True),
+    "CIFAR-10": Case(120, lr=0.4, precision="bfloat16", heads="auto", held=True),
+    "CIFAR-10, half as long": Case(60, lr=0.4, heads="auto", held=True),
     "CIFAR-10, smaller steps": Case(60, heads="auto", held=True),
     "CIFAR-10, fewer epochs": Case(20, heads="auto", held=True),
     "CIFAR-10, shared last layers": Case(20),
@@ -131,7 +133,7 @@ def slimmable(case: Case, seed: int, work: Path, data: ek.Data) -> Graph:
 
 
 def _folder(case: Case, work: Path) -> Path:
-    return work / f"{case.images}-{case.epochs}-{case.lr:g}"
+    return work / f"{case.images}-{case.epochs}-{case.lr:g}-{case.precision}"
 
 
 def _network(case: Case, width: float, seed: int) -> Graph:
@@ -141,7 +143,16 @@ def _network(case: Case, width: float, seed: int) -> Graph:
 
 
 def _settings(case: Case, seed: int) -> ek.Training:
-    return ek.Training(optimizer="sgd", lr=case.lr, warmup=0.5, batch_size=128, augment="flip_crop", seed=seed, validation=0.0)
+    return ek.Training(
+        optimizer="sgd",
+        lr=case.lr,
+        warmup=0.5,
+        batch_size=128,
+        augment="flip_crop",
+        seed=seed,
+        validation=0.0,
+        precision=case.precision,
+    )
 
 
 def _data(images: str, quick: bool) -> ek.Data:
