@@ -5,7 +5,7 @@
 A network like MLPerf Tiny's ResNet-8 (three residual stages, projections where the shape changes) is made slimmable, from
 nothing, on Fashion-MNIST and on the 15,000 images of CIFAR-10 that are there; and the same network is trained alone at each
 width, with the same settings, for as many epochs. All are compared on the test images. Cases differ in images, epochs, and
-options of the step; the first four, which have its usual ones, are held to the bar. A training that was interrupted goes on
+options of the step; the first five, which have its usual ones, are held to the bar. A training that was interrupted goes on
 in its folder of work; one that was finished there is not repeated. ``--quick`` takes few images and records nothing.
 """
 
@@ -189,12 +189,13 @@ def _lines(rows: Sequence[Figures]) -> list[str]:
     """The tables of README.md."""
     shown = []
     for name, case in CASES.items():
+        rounded = "" if case.precision == "float32" else f", {case.precision}"
         found = [row["sizes"] for row in rows if row["case"] == name]
         for index, width in enumerate(WIDTHS if found else ()):
             sizes = [each[index] for each in found]
             shown.append(
                 {
-                    "training": f"{name}, {case.epochs} epochs",
+                    "training": f"{name}, {case.epochs} epochs{rounded}",
                     "lr": f"{case.lr:g}",
                     "width": f"{width:g}",
                     "MACs": f"{sizes[0]['macs']:,}",
