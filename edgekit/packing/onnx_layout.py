@@ -43,8 +43,8 @@ def _tensor(data: bytes, start: int, end: int) -> Array | None:
     if not bits or not size or prod(shape or [1]) * bits != 8 * size:
         return None
     vector = len(shape) < 2 or prod(shape) == max(shape)
-    if len(shape) == 3 and shape[0] == 1:  # of a recurrence in one direction: (directions, rows of all gates, columns)
-        shape = shape[1:]
+    if len(shape) == 3 and shape[0] <= 2:  # of a recurrence: (directions, rows of all gates, columns)
+        shape = [shape[0] * shape[1], shape[2]]
     columns = max(prod(shape[1:]), 1) if len(shape) > 1 else max(prod(shape), 1)
     period = shape[-1] if len(shape) > 2 else 0
     return Array(place[0], size, bits, columns, period, "biases" if vector else "weights")

@@ -79,12 +79,11 @@ def tie(graph: Graph, within: Within, integers: Collection[str] | None = None) -
     layers: dict[str, None] = {}
     apart: dict[str, None] = {}
     for name, (node, value) in weights(tied).items():
-        made = None
-        if name in within.parts and name in floats and name in stored and len(value.users) == 1:
+        made, recurrent = None, isinstance(node.op, RECURRENT)
+        if name in within.parts and name in floats and name in stored and (recurrent or len(value.users) == 1):
             part, theirs, written = within.parts[name], floats[name][1].tensor.detach(), stored[name][1]
             if integers is None or written.quant is None or name in integers:
-                multiple = _same if isinstance(node.op, RECURRENT) else _multiple
-                made = multiple(value.tensor.detach(), part, theirs, written, output_axis(node))
+                made = (_same if recurrent else _multiple)(value.tensor.detach(), part, theirs, written, output_axis(node))
         if made is None:
             apart[node.name] = None
             continue

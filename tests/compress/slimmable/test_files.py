@@ -20,6 +20,7 @@ from edgekit.compress.slimmable.tying import Within, tie
 from edgekit.config import BuildRequest
 from edgekit.formats.tflite.read import read
 from edgekit.ir import Graph
+from edgekit.ir.quantized_data import quantize_constant
 from edgekit.passes import EXACT, run_passes
 from edgekit.stages.io_types import io_types
 from edgekit.stages.precision import lower
@@ -83,7 +84,8 @@ class Decoder(nn.Module):
 class Recurrent(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.wide, self.lstm, self.gru = nn.Linear(6, 48), nn.LSTM(48, 24, batch_first=True), nn.GRU(24, 32, batch_first=True)
+        self.wide, self.gru = nn.Linear(6, 48), nn.GRU(48, 32, batch_first=True)
+        self.lstm = nn.LSTM(48, 24, batch_first=True, bidirectional=True)
         self.head = nn.Linear(32, 2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -223,7 +225,7 @@ def recurrent() -> Graph:
     return step.apply(graph_of(Recurrent(), (2, 5, 6)), ek.Data(train=(x, (x.sum((1, 2)) > 0).astype(np.int64))))
 
 
-@pytest.mark.parametrize("target", ["tflite-int8", "onnx-int8", "tflite-dynamic"])
+@pytest.mark.parametrize("target", ["tflite-int8", "onnx-int8", "tflite-dynamic", "onnx-fp32"])
 def test_recurrent_layers_are_parts_of_the_largest_networks_too(recurrent: Graph, target: str, tmp_path: Path) -> None:
     x = np.random.default_rng(1).normal(0, 1, (32, 5, 6)).astype(np.float32)
     builds = ek.build(recurrent, [target], calibration=x, output=tmp_path)
@@ -231,8 +233,35 @@ def test_recurrent_layers_are_parts_of_the_largest_networks_too(recurrent: Graph
     folder = tmp_path / f"{target}-sizes"
     assert ek.unpack(folder / "Recurrent.ekz", width=0.5) == builds[1].artifact.read_bytes()
     packed = json.loads((folder / "sizes.json").read_text())["packed"]
-    matrices = 4 * 12 * (24 + 12) + 3 * 16 * (12 + 16)
+    matrices = (2 * 4 * 12 * (24 + 12) + 3 * 16 * (24 + 16)) * (4 if target == "onnx-fp32" else 1)
     assert packed["bytes"] - packed["largest_alone"] < 0.5 * matrices  # written by themselves they take 0.9 of that and more
+
+
+class Twice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.lstm, self.head = nn.Linear(6, 16), nn.LSTM(16, 16, batch_first=True), nn.Linear(16, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.lstm(self.lstm(torch.relu(self.wide(x)))[0])[0][:, -1])  # type: ignore[no-any-return]
+
+
+def test_a_recurrent_layer_that_is_called_twice_has_the_largest_networks_integers() -> None:
+    torch.manual_seed(0)
+    x = np.random.default_rng(0).normal(0, 1, (64, 5, 6)).astype(np.float32)
+    step = ek.Slimmable(widths=(0.5, 1.0), epochs=1, heads="shared", training=Training(optimizer="sgd", lr=0.05, batch_size=32))
+    whole = step.apply(graph_of(Twice(), (2, 5, 6)), ek.Data(train=(x, (x.sum((1, 2)) > 0).astype(np.int64))))
+    nested = nest(whole, Size(0.5))
+    large, small = (run_passes(g, EXACT)[0] for g in (whole, nested.filled(whole)))
+    stored = quantize_weights_only(large, smallest=1)
+    tied = tie(small, Within(nested.weights, large, stored))
+    made = quantize_weights_only(tied.graph, smallest=1, least_scales=tied.scales)
+    for name in ("lstm.weight_ih_l0", "lstm.weight_hh_l0"):
+        theirs, mine = (
+            (v.quant, quantize_constant(v.tensor, v.quant)) for v in (stored.state[name], made.state[name]) if v.quant
+        )
+        assert set(mine[0].scale) == set(theirs[0].scale)
+        assert torch.equal(mine[1], nested.weights[name](theirs[1]))
 
 
 def test_weights_that_are_too_few_to_be_integers_are_not_rounded_to_the_largest_networks(recurrent: Graph) -> None:
