@@ -21,7 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +104,8 @@ def measure(name: str, blocks: Sequence[int], rounds: int, peer: Path | None) ->
 
 
 def _by_peer(module: nn.Module, example: torch.Tensor) -> nn.Module:
-    import torch_pruning  # type: ignore[import-not-found,unused-ignore]
-
+    """The module, pruned in place by torch-pruning."""
+    torch_pruning: Any = import_module("torch_pruning")  # from the folder that --peer names
     pruner = torch_pruning.pruner.MagnitudePruner(
         module,
         example,

@@ -234,7 +234,7 @@ def test_recurrent_layers_are_parts_of_the_largest_networks_too(recurrent: Graph
     assert ek.unpack(folder / "Recurrent.ekz", width=0.5) == builds[1].artifact.read_bytes()
     packed = json.loads((folder / "sizes.json").read_text())["packed"]
     matrices = (2 * 4 * 12 * (24 + 12) + 3 * 16 * (24 + 16)) * (4 if target == "onnx-fp32" else 1)
-    assert packed["bytes"] - packed["largest_alone"] < 0.5 * matrices  # written by themselves they take 0.9 of that and more
+    assert packed["bytes"] - packed["largest_alone"] < 0.5 * matrices  # which compression hardly makes smaller
 
 
 class Twice(nn.Module):
@@ -265,7 +265,7 @@ def test_a_recurrent_layer_that_is_called_twice_has_the_largest_networks_integer
 
 
 def test_weights_that_are_too_few_to_be_integers_are_not_rounded_to_the_largest_networks(recurrent: Graph) -> None:
-    """Half of a layer of 1,152 weights stays float beside the whole one's integers."""
+    """Half of a layer of 288 weights stays float beside the whole one's integers where 200 are the fewest."""
     nested = nest(recurrent, Size(0.5))
     whole, small = (run_passes(g, EXACT)[0] for g in (recurrent, nested.filled(recurrent)))
     stored = quantize_weights_only(whole, smallest=200)
