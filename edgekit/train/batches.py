@@ -22,10 +22,17 @@ UNLABELLED = -100
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples along axis 0 of every tensor; no targets where the data has none."""
+    """Samples along axis 0 of every tensor; no targets where the data has none.
+
+    Attributes:
+        inputs: one tensor for each of the graph's.
+        targets: of the outputs.
+        others: batches of the same step that do not go through the student (see ``edgekit.train.draws``).
+    """
 
     inputs: list[Tensor]
     targets: list[Tensor]
+    others: tuple[Batch, ...] = ()
 
     @property
     def size(self) -> int:
@@ -44,11 +51,15 @@ class Samples(Protocol):
     def identity(self) -> str:
         """Differs where the data differs, as far as that can be told."""
 
+    @property
+    def has_orders(self) -> bool:
+        """An epoch can be had in several orders at the same time."""
+
     def steps(self, world: int) -> int:
         """Batches that each of so many processes gets in an epoch."""
 
-    def batches(self, epoch: int, rank: int = 0, world: int = 1, skip: int = 0) -> Iterator[Batch]:
-        """The batches of one process in one epoch, without the first ``skip``."""
+    def batches(self, epoch: int, rank: int = 0, world: int = 1, skip: int = 0, draw: int = 0) -> Iterator[Batch]:
+        """The batches of one process in one epoch, without the first ``skip``; those of another ``draw`` in another order."""
 
     def validation(self) -> Iterator[Batch]:
         """What was held out; nothing where there is no such part."""

@@ -20,6 +20,7 @@ from edgekit.train import randomness
 from edgekit.train.batches import UNLABELLED, Feeding, Samples
 from edgekit.train.checkpoint import Checkpoint
 from edgekit.train.device import accelerator
+from edgekit.train.draws import draws, draws_of
 from edgekit.train.identity import graph_digest
 from edgekit.train.masks import Masks, WeightRule
 from edgekit.train.objective import Objective
@@ -112,7 +113,7 @@ class _Run:
         self.validated = Student(graph, task_loss(graph, settings, root), feeding)
         self.network, self.optimizer = self.accelerator.prepare(self.student, optimizer)
         self.rank, self.world = int(self.accelerator.process_index), int(self.accelerator.num_processes)
-        self.steps = samples.steps(self.world)
+        self.steps, self.draws = samples.steps(self.world), draws_of(objective, samples)
         self.epoch, self.step = 0, 0
         self.sums: dict[str, float] = {}
         self.epochs: list[Epoch] = []
@@ -131,7 +132,7 @@ class _Run:
         if self.best:
             files.put_back(self.student.network, self.best)
         self.student.finish()
-        return Trained(self.graph, tuple(self.epochs), self.best_epoch, self.resumed_from)
+        return Trained(self.graph, tuple(self.epochs), self.best_epoch, self.resumed_from, self.draws)
 
     # ------------------------------------------------------------------ one epoch
 
@@ -142,7 +143,7 @@ class _Run:
         """
         started = saved = time.perf_counter()
         randomness.seed_all(randomness.mixed(self.settings.seed, "epoch", self.epoch, self.rank))
-        batches = self.samples.batches(self.epoch, self.rank, self.world, skip=self.step)
+        batches = draws(self.samples, self.draws, self.epoch, self.rank, self.world, skip=self.step)
         self.student.train()
         scales = self.student.scales() if self.settings.sparsity else []
         rate = 0.0

@@ -74,16 +74,22 @@ class Stacked:
             )
         return max(whole, 1)
 
-    def batches(self, epoch: int, rank: int = 0, world: int = 1, skip: int = 0) -> Iterator[Batch]:
-        """The batches of one process in one epoch, without the first ``skip``."""
-        order = self.chosen[torch.randperm(self.count, generator=generator(self.seed, "order", epoch))]
+    @property
+    def has_orders(self) -> bool:
+        """Of what is in memory, as many as are asked for."""
+        return True
+
+    def batches(self, epoch: int, rank: int = 0, world: int = 1, skip: int = 0, draw: int = 0) -> Iterator[Batch]:
+        """The batches of one process in one epoch, without the first ``skip``; those of another ``draw`` in another order."""
+        own = ("draw", draw) if draw else ()
+        order = self.chosen[torch.randperm(self.count, generator=generator(self.seed, "order", epoch, *own))]
         size = min(self.batch_size, self.count // world) if world > 1 else self.batch_size
         for step in range(skip, self.steps(world)):
             start = (step * world + rank) * size
             picked = order[start : start + size]
             inputs = [x[picked] for x in self.inputs]
             if self.augment is not None:
-                inputs = self.augment(inputs, generator(self.seed, "augment", epoch, step, rank))
+                inputs = self.augment(inputs, generator(self.seed, "augment", epoch, step, rank, *own))
             yield Batch(inputs, [y[picked] for y in self.targets])
 
     def validation(self) -> Iterator[Batch]:

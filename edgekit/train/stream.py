@@ -98,14 +98,23 @@ class Stream:
             )
         return steps
 
-    def batches(self, epoch: int, rank: int = 0, world: int = 1, skip: int = 0) -> Iterator[Batch]:
-        """The batches of one process in one epoch, without the first ``skip`` (which the loader still makes)."""
+    @property
+    def has_orders(self) -> bool:
+        """A Dataset is read in any order; a loader with its own order has that one, and may not bear two readers at a time."""
+        return self._has_items
+
+    def batches(self, epoch: int, rank: int = 0, world: int = 1, skip: int = 0, draw: int = 0) -> Iterator[Batch]:
+        """The batches of one process in one epoch, without the first ``skip`` (which the loader still makes).
+
+        Those of another ``draw`` come in another order, where the source is a Dataset.
+        """
+        own = ("draw", draw) if draw else ()
         steps = self.steps(world)
-        apart = Apart(mixed(self.seed, "loader", epoch, rank))
+        apart = Apart(mixed(self.seed, "loader", epoch, rank, *own))
         if self._has_items:
-            order = self.chosen[torch.randperm(self.count, generator=generator(self.seed, "order", epoch))]
+            order = self.chosen[torch.randperm(self.count, generator=generator(self.seed, "order", epoch, *own))]
             mine = [part.tolist() for part in torch.split(order, self.batch_size)][rank::world][:steps]
-            made = guarded(self._over(self.source, mine, generator(self.seed, "workers", epoch)), self.name)
+            made = guarded(self._over(self.source, mine, generator(self.seed, "workers", epoch, *own)), self.name)
         else:
             made = itertools.islice(guarded(self.source, self.name), rank, None, world)
         for step in range(steps):
@@ -119,7 +128,8 @@ class Stream:
             if self.fixed and batch.size != self.batch_size:
                 continue
             if self.augment is not None:
-                batch = Batch(self.augment(batch.inputs, generator(self.seed, "augment", epoch, step, rank)), batch.targets)
+                random = generator(self.seed, "augment", epoch, step, rank, *own)
+                batch = Batch(self.augment(batch.inputs, random), batch.targets)
             yield batch
 
     def validation(self) -> Iterator[Batch]:

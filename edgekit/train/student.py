@@ -9,7 +9,7 @@ from edgekit.errors import UsageError
 from edgekit.ir import Graph, Value, ops
 from edgekit.train.batches import Batch, Feeding
 from edgekit.train.memory_format import MemoryFormat
-from edgekit.train.objective import Objective, Pass
+from edgekit.train.objective import Fed, Objective, Pass
 from edgekit.train.task_loss import batch_axis
 
 
@@ -57,7 +57,8 @@ class Student(nn.Module):
         found = self.network.run(self._format.going_in(inputs), observe if self._watched else None)
         outputs = self._format.coming_out(found)
         targets = batch.targets
-        step = Pass(inputs, targets[0] if targets else None, outputs, features, epoch, tuple(targets[1:]))
+        others = tuple(Fed(self._feeding.inputs(other), tuple(other.targets)) for other in batch.others)
+        step = Pass(inputs, targets[0] if targets else None, outputs, features, epoch, tuple(targets[1:]), others)
         objective: Objective = self.objective  # type: ignore[assignment]
         first = outputs[0].detach()  # detached: only the terms lead back to parameters
         return objective(step), first.movedim(self._axis, 0) if self._axis else first
@@ -90,4 +91,5 @@ def on_device(batch: Batch, device: torch.device) -> Batch:
     """The batch where the student is."""
     if device.type == "cpu":
         return batch
-    return Batch([x.to(device, non_blocking=True) for x in batch.inputs], [y.to(device) for y in batch.targets])
+    others = tuple(on_device(other, device) for other in batch.others)
+    return Batch([x.to(device, non_blocking=True) for x in batch.inputs], [y.to(device) for y in batch.targets], others)

@@ -56,12 +56,14 @@ class Trained:
         epochs: one record each.
         best: number of the epoch whose weights these are; -1 where nothing was trained.
         resumed_from: number of steps that an earlier, interrupted run had done; None: there was none.
+        draws: number of batches that a step took.
     """
 
     graph: Graph
     epochs: tuple[Epoch, ...] = ()
     best: int = -1
     resumed_from: int | None = None
+    draws: int = 1
 
     def details(self) -> dict[str, Any]:
         """The curves as plain data for a ``StepRecord``; a validation loss that JSON has no number for is None."""

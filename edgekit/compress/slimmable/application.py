@@ -58,6 +58,7 @@ def make_slimmable(step: Slimmable, graph: Graph, data: object | None, context: 
         temperature=step.temperature,
         epochs=settings.epochs,
         gradients=step.gradients,
+        batches=step.batches,
     )
     trained = train(
         whole,
@@ -77,10 +78,13 @@ def make_slimmable(step: Slimmable, graph: Graph, data: object | None, context: 
     sizes = [_row(Size(), result, step, data, context.root)]
     sizes += [_row(each.size, each.filled(result), step, data, context.root) for each in nested]
     result.verify()
-    details = {"sizes": sizes, "heads": list(heads), "training": trained.details()}
+    batches = "own" if trained.draws > 1 else "shared"
+    details = {"sizes": sizes, "heads": list(heads), "batches": batches, "training": trained.details()}
     notes = ["the graph is the whole network; edgekit.slimmed(graph, width=...) is another size, files are made of all"]
     if heads:
         notes.append(f"each size has its own {', '.join(heads)}, which a delivery of all sizes holds for each")
+    if batches == "shared" and step.batches == "auto" and settings.epochs:
+        notes.append("the training data has one order, so all sizes had the same batches; from a Dataset each takes its own")
     return recorded(STEP, step, graph, result, started, details=details, notes=tuple(notes))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from edgekit.compress.slimmable.answers import Answers
 from edgekit.compress.slimmable.nested import Nested, Running
 from edgekit.compress.slimmable.pace import Pace
 from edgekit.ir import Graph, Value
@@ -22,9 +23,10 @@ from edgekit.train.task_loss import TaskLoss
 class Sandwich:
     """The sandwich rule with in-place distillation (Yu & Huang 2019, arXiv:1903.05134).
 
-    In every step the whole network, the smallest one and ``between`` others run on the same batch. With the whole network's
-    logits t, of which no gradient is taken, a smaller one's loss is a T^2 KL(softmax(t / T), softmax(z / T)) + (1 - a) of the
-    user's loss; where outputs are numbers, the squared distance from them stands for the divergence.
+    In every step the whole network, the smallest one and ``between`` others run, each on a batch of its own or all on the same.
+    With the whole network's logits t of that batch, of which no gradient is taken, a smaller one's loss is
+    a T^2 KL(softmax(t / T), softmax(z / T)) + (1 - a) of the user's loss; where outputs are numbers, the squared distance from
+    them stands for the divergence.
 
     Args:
         graph: of the whole network, as it is before the training.
@@ -36,6 +38,10 @@ class Sandwich:
         temperature: T.
         epochs: of the training.
         gradients: "sum" or "mean", of the sizes that a weight is a part of.
+        batches: "auto": each size has its own where the training data has several orders; "shared": all have the same.
+
+    Attributes:
+        draws: batches that a step takes.
     """
 
     def __init__(
@@ -50,6 +56,7 @@ class Sandwich:
         temperature: float,
         epochs: int,
         gradients: str,
+        batches: str,
     ) -> None:
         self.modules = nn.ModuleList()
         self._task, self._loss, self._nested = task, loss, list(nested)
@@ -59,7 +66,9 @@ class Sandwich:
         self._gradients = gradients
         self._pairs = [_pair(value, index) for index, value in enumerate(graph.outputs)]
         self.watches = tuple(dict.fromkeys((*task.watches, *(pair.logits.value.name for pair in self._pairs))))
-        self.identity = f"{[n.size for n in nested]}{between}{share}{temperature}"
+        self.draws = 1 if batches == "shared" else self._between + 2
+        self.identity = f"{[n.size for n in nested]}{between}{share}{temperature}{batches}"
+        self._answers = Answers(graph, self.watches)
         self._running = [each.running() for each in nested]
         self._format = MemoryFormat(graph)
         self._whole: Graph | None = None
@@ -81,9 +90,22 @@ class Sandwich:
         """
         assert self._whole is not None
         terms = {"whole": self._task(step)["task"]}
-        for index in self._drawn():
-            terms[self._nested[index].size.name] = self._of(self._nested[index], self._running[index], step, self._whole)
+        for place, index in enumerate(self._drawn()):
+            lesson = self._own(step, place, self._whole)
+            terms[self._nested[index].size.name] = self._of(self._nested[index], self._running[index], lesson, self._whole)
         return terms
+
+    def _own(self, step: Pass, place: int, whole: Graph) -> Pass:
+        """The batch that a smaller size learns from, with what the whole network answers to it where that is asked for."""
+        if not step.others:
+            return step
+        batch = step.others[place]
+        outputs, features = self._answers(whole, batch) if self._share_at(step.epoch) else ([], {})
+        first, further = (batch.targets[0], batch.targets[1:]) if batch.targets else (None, ())
+        return Pass(batch.inputs, first, outputs, features, step.epoch, further)
+
+    def _share_at(self, epoch: int) -> float:
+        return self._share * epoch / max(self._epochs - 1, 1)
 
     def _drawn(self) -> list[int]:
         """Sizes of a step: the smallest, and some others."""
@@ -103,7 +125,7 @@ class Sandwich:
         found = running.with_tensors(nested.tensors(whole), self._format.going_in(step.inputs), observe)
         outputs = self._format.coming_out(found)
         own = Pass(step.inputs, step.targets, outputs, features, step.epoch, step.further_targets)
-        share = self._share * step.epoch / max(self._epochs - 1, 1)
+        share = self._share_at(step.epoch)
         loss = torch.zeros((), device=outputs[0].device)
         if share:
             distances = [self._distance(pair, own, step) for pair in self._pairs]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 NORMS = ("switchable", "shared")
 HEADS = ("auto", "own", "shared")
 GRADIENTS = ("mean", "sum")
+BATCHES = ("auto", "shared")
 
 #: How the network is trained where nothing is said.
 TRAINING = Training(optimizer="sgd", lr=0.05)
@@ -34,7 +35,7 @@ class Slimmable:
     Each width has the first channels of every layer, with all that is coupled to them, as ``prune`` knows it. Weights are
     shared, but for small last layers; batch norms have parameters and statistics of their own at every width, or statistics
     alone. In each step the whole network learns from the labels, and narrower ones from these and from what it answers
-    (arXiv:1903.05134).
+    (arXiv:1903.05134), each of a batch of its own.
 
     The result is the whole network; ``edgekit.slimmed(graph, width=0.5)`` is another width of it, an ordinary graph, and
     ``edgekit build`` makes files of all of them. It is the last step of a recipe.
@@ -54,6 +55,9 @@ class Slimmable:
         temperature: of that distance.
         gradients: "mean": a weight takes the mean of the gradients of all sizes that it is a part of, so that the channels
             that all sizes share learn no faster than the others; "sum": their sum, as in the papers.
+        batches: "auto": every size goes through the epoch in an order of its own, so that the weights they share learn from
+            several batches in a step; a loader that has one order gives all sizes the same batch. "shared": always the same
+            batch, as in the papers.
         round_to: every layer keeps a multiple of so many channels.
         epochs: of the training.
         training: its other settings; by default gradient descent with lr = 0.05. Its ``epochs`` do not count.
@@ -70,6 +74,7 @@ class Slimmable:
     distillation: float = 0.5
     temperature: float = 1.0
     gradients: str = "mean"
+    batches: str = "auto"
     round_to: int = 1
     epochs: int = 10
     training: Training | None = None
@@ -83,6 +88,7 @@ class Slimmable:
         _OWN.word("norms", self.norms, NORMS)
         _OWN.word("heads", self.heads, HEADS)
         _OWN.word("gradients", self.gradients, GRADIENTS)
+        _OWN.word("batches", self.batches, BATCHES)
         _OWN.whole("sandwich", self.sandwich, 0, "sandwich = 2", optional=True)
         _OWN.number("distillation", self.distillation, "a share from 0 to 1", "distillation = 0.5", least=0, most=1)
         _OWN.number("temperature", self.temperature, "above 0", "temperature = 1.0", above=0)

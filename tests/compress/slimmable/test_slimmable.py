@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import edgekit as ek
 from edgekit import Unsupported, UsageError
+from edgekit.compress.slimmable.application import _with_own_tensors
 from edgekit.compress.slimmable.depth import kept
 from edgekit.compress.slimmable.extraction import sizes_of
 from edgekit.compress.slimmable.heads import AUTO, heads_of
 from edgekit.compress.slimmable.nested import nest
+from edgekit.compress.slimmable.objective import Sandwich
 from edgekit.compress.slimmable.pace import Pace
 from edgekit.compress.slimmable.size import Size
 from edgekit.ir import Graph
 from edgekit.ir.file import load as load_graph
+from edgekit.train.objective import Fed, Pass
 from edgekit.train.settings import Training
+from edgekit.train.task_loss import TaskLoss
 from tests.exits import network as network_with_exits
 from tests.train.networks import blobs, graph_of
 
@@ -126,6 +134,51 @@ def test_sizes_learn_from_the_labels_where_they_are_told_to() -> None:
     assert set(one.history[-1].details["training"]["epochs"][0]["terms"]) == {"whole", "0.5"}
 
 
+def test_each_size_learns_from_a_batch_of_its_own_and_from_the_whole_networks_answers_to_it() -> None:
+    """Against the losses of the networks on their own, written down with torch alone."""
+    graph = network()
+    nested = [nest(graph, Size(0.5))]
+    whole = _with_own_tensors(graph, nested)
+    objective = Sandwich(
+        whole,
+        nested,
+        TaskLoss(whole),
+        loss="auto",
+        between=None,
+        share=0.6,
+        temperature=2.0,
+        epochs=3,
+        gradients="mean",
+        batches="auto",
+    )
+    objective.around(whole, {})
+    assert objective.draws == 2
+    (x, y), (own_x, own_y) = ((torch.from_numpy(a), torch.from_numpy(b)) for a, b in (blobs(16), blobs(16, seed=3)))
+    small, large = nested[0].filled(whole).module().train(), copy.deepcopy(whole).module().train()
+    outputs = whole.module().train().run([x])
+    before = {name: value.tensor.detach().clone() for name, value in whole.state.items()}
+    terms = objective(Pass([x], y, outputs, {}, 2, (), (Fed([own_x], (own_y,)),)))
+    # What was asked for an answer has learned nothing, in its statistics neither; the smaller size has seen its own batch.
+    moved = {name for name, tensor in before.items() if not torch.equal(tensor, whole.state[name].tensor)}
+    assert moved and all(name.startswith("slimmable.0_5.") for name in moved)
+    z, t = small(own_x), large(own_x).detach()
+    distance = 4 * F.kl_div(F.log_softmax(z / 2, 1), F.softmax(t / 2, 1), reduction="batchmean")
+    torch.testing.assert_close(terms["whole"], F.cross_entropy(outputs[0], y))
+    torch.testing.assert_close(terms["0.5"], 0.6 * distance + 0.4 * F.cross_entropy(z, own_y))
+
+
+def test_batches_are_each_sizes_own_unless_the_data_has_one_order() -> None:
+    x, y = (torch.from_numpy(array) for array in blobs(64))
+    loader = DataLoader(TensorDataset(x, y), batch_size=32, sampler=list(range(64)))
+    training = Training(batch_size=32, validation=0.0)
+    step = ek.Slimmable(widths=(0.5, 1.0), epochs=1, training=training)
+    of = [one.apply(network(), found).history[-1] for one, found in ((step, data(64)), (step, ek.Data(train=loader)))]
+    assert [record.details["batches"] for record in of] == ["own", "shared"]
+    assert ["one order" in " ".join(record.notes) for record in of] == [False, True]
+    shared = replace(step, batches="shared").apply(network(), data(64)).history[-1]
+    assert shared.details["batches"] == "shared" and "one order" not in " ".join(shared.notes)
+
+
 def test_shared_norms_have_the_whole_networks_scales_and_statistics_of_their_own() -> None:
     graph = ek.Slimmable(widths=(0.5, 1.0), epochs=1, norms="shared").apply(network(), data(128))
     half = ek.slimmed(graph, 0.5).state
@@ -215,6 +268,7 @@ def test_regression_is_distilled_by_distance() -> None:
         ({"widths": (0.5, 0.5, 1.0)}, "twice"),
         ({"widths": (0.0, 1.0)}, "above 0"),
         ({"widths": (1.0, 1.5)}, "up to 1"),
+        ({"batches": "own"}, "auto"),
     ],
 )
 def test_widths_that_cannot_be_are_refused(fields: dict[str, object], says: str) -> None:
