@@ -17,6 +17,7 @@ class Answers:
     """The whole network as it is at this step, in training mode as its smaller sizes are.
 
     No gradient is taken, and the running statistics of its batch norms stay as they are: they are those of its own batches.
+    Autocast keeps casts of weights from pass to pass, so the whole network has to have run in this step with gradients before.
 
     Args:
         graph: of the whole network, with the names of its tensors; not the one that is trained.

@@ -167,6 +167,15 @@ def test_each_size_learns_from_a_batch_of_its_own_and_from_the_whole_networks_an
     torch.testing.assert_close(terms["0.5"], 0.6 * distance + 0.4 * F.cross_entropy(z, own_y))
 
 
+def test_half_precision_leaves_no_weight_without_a_gradient() -> None:
+    """Autocast keeps the casts of a step's weights; those that answers without gradients are made of must not be kept."""
+    graph = network()
+    training = Training(optimizer="sgd", lr=0.05, batch_size=32, precision="bfloat16", weight_decay=0.0, validation=0.0)
+    found = ek.Slimmable(widths=(0.5, 1.0), epochs=2, distillation=1.0, training=training).apply(graph, data(64))
+    still = [n for n, v in graph.state.items() if v.is_trainable and torch.equal(v.tensor, found.state[n].tensor)]
+    assert not still
+
+
 def test_batches_are_each_sizes_own_unless_the_data_has_one_order() -> None:
     x, y = (torch.from_numpy(array) for array in blobs(64))
     loader = DataLoader(TensorDataset(x, y), batch_size=32, sampler=list(range(64)))
