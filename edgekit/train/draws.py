@@ -18,7 +18,7 @@ def draws(samples: Samples, count: int, epoch: int, rank: int = 0, world: int = 
     """The batches of one process in one epoch, each with ``count`` - 1 ``others`` beside it.
 
     Every draw has all samples of the epoch once, in an order and with an augmentation of its own; the first one is what the
-    epoch has without the others.
+    epoch has without the others. What does not fill a batch is left out of each, and need not be the same samples.
 
     Args:
         samples: of which.
@@ -29,5 +29,14 @@ def draws(samples: Samples, count: int, epoch: int, rank: int = 0, world: int = 
         skip: number of steps left out at the beginning.
     """
     passes = [samples.batches(epoch, rank, world, skip, draw) for draw in range(count)]
-    for first, *others in zip(*passes, strict=False):  # a loader may end early, as in a training with one draw
-        yield replace(first, others=tuple(others)) if others else first
+    if count == 1:
+        yield from passes[0]
+        return
+    for first, *others in zip(*map(_copies, passes), strict=False):  # a loader may end early, as in a training with one draw
+        yield replace(first, others=tuple(others))
+
+
+def _copies(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Datasets and augmentations may give the same memory again for the next batch, while this one is not used yet."""
+    for batch in batches:
+        yield Batch([x.clone() for x in batch.inputs], [y.clone() for y in batch.targets])

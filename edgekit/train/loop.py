@@ -316,4 +316,6 @@ class _Run:
 def _key(graph: Graph, samples: Samples, settings: Training, objective: Objective, rule: WeightRule) -> str:
     """What a checkpoint must have been made of to be taken up."""
     goal = f"{type(objective).__qualname__}{objective.watches}{getattr(objective, 'identity', '')}{rule.identity}"
+    if getattr(objective, "draws", 1) > 1:  # which the same data may grant as a Dataset, and not as a loader
+        goal += f"{draws_of(objective, samples)} draws"
     return hashlib.sha256(f"{graph_digest(graph)}{settings!r}{samples.identity}{goal}".encode()).hexdigest()

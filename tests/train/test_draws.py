@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from edgekit.errors import InputError
 from edgekit.train import Training
 from edgekit.train.batches import Batch
 from edgekit.train.draws import draws, draws_of
@@ -50,6 +52,24 @@ def test_targets_and_augmentations_go_with_their_own_batch() -> None:
             assert labels[image.tobytes()] == int(label)
 
 
+def test_memory_that_a_dataset_uses_again_is_not_another_draws_batch() -> None:
+    class Reader(Pairs):
+        """Fills one array for every batch, as readers of large files do."""
+
+        def __init__(self) -> None:
+            self.space = np.empty((16, 1, 8, 8), np.float32)
+
+        def __getitems__(self, places: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+            np.take(X, places, 0, out=self.space[: len(places)])
+            return torch.from_numpy(self.space[: len(places)]), torch.from_numpy(Y[places])
+
+    loader = DataLoader(Reader(), batch_size=16, collate_fn=lambda batch: batch)
+    labels = {image.tobytes(): int(label) for image, label in zip(X, Y, strict=True)}
+    for step in draws(opened(loader, Training(batch_size=16, validation=0.0)), 3, epoch=0):
+        for batch in (step, *step.others):
+            assert [labels[image.numpy().tobytes()] for image in batch.inputs[0]] == batch.targets[0].tolist()
+
+
 def test_two_processes_have_parts_of_every_draw_that_do_not_overlap() -> None:
     samples = opened((X, Y))
     parts = [rows([step.others[0] for step in draws(samples, 2, 0, rank, 2)]) for rank in (0, 1)]
@@ -63,6 +83,14 @@ def test_a_loader_with_one_order_gives_one_batch_a_step() -> None:
     assert draws_of(wanting, opened(loader, Training(batch_size=16, validation=0.0))) == 1  # type: ignore[arg-type]
     assert draws_of(wanting, opened(Pairs())) == 3  # type: ignore[arg-type]
     assert draws_of(SimpleNamespace(), opened(Pairs())) == 1  # type: ignore[arg-type]
+
+
+def test_a_training_begun_with_one_order_is_not_taken_up_with_several(tmp_path: Path) -> None:
+    settings = Training(batch_size=16, epochs=2, validation=0.0)
+    loader = DataLoader(Pairs(), batch_size=16, sampler=list(range(96)))
+    assert train(digits(), loader, settings, Looking(), folder=tmp_path).draws == 1
+    with pytest.raises(InputError, match="another training"):
+        train(digits(), Pairs(), settings, Looking(), folder=tmp_path)
 
 
 class Looking(TaskLoss):

@@ -126,9 +126,10 @@ def _with_own_tensors(graph: Graph, nested: Sequence[Nested]) -> Graph:
     whole = graph.copy()
     for each in nested:
         for name in each.own:
-            data = each.graph.state[name].tensor.detach().clone()
-            trained = each.graph.state[name].is_trainable
-            whole.add_state(each.size.key(name), nn.Parameter(data) if trained else data)
+            value = each.graph.state[name]
+            data = value.tensor.detach().clone()
+            own = nn.Parameter(data, requires_grad=value.tensor.requires_grad) if value.is_trainable else data
+            whole.add_state(each.size.key(name), own)
     return whole
 
 

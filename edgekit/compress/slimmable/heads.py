@@ -35,7 +35,9 @@ def heads_of(graph: Graph, nested: Sequence[Nested], how: str) -> tuple[str, ...
                 hint='heads = "shared"',
             )
         return found
-    further = sum(each.graph.state[name].tensor.numel() for each in nested for name in found)
+    # A size of lesser depth may be without the block that such a layer is in.
+    states = [each.graph.state for each in nested]
+    further = sum(state[name].tensor.numel() for state in states for name in found if name in state)
     return found if further <= AUTO * graph.parameters else ()
 
 

@@ -55,9 +55,9 @@ class Slimmable:
         temperature: of that distance.
         gradients: "mean": a weight takes the mean of the gradients of all sizes that it is a part of, so that the channels
             that all sizes share learn no faster than the others; "sum": their sum, as in the papers.
-        batches: "auto": every size goes through the epoch in an order of its own, so that the weights they share learn from
-            several batches in a step; a loader that has one order gives all sizes the same batch. "shared": always the same
-            batch, as in the papers.
+        batches: "auto": every size that is trained in a step has a batch of its own, from a pass of its own over the data, so
+            that the weights they share learn from several batches; a loader that has one order gives all sizes the same batch.
+            "shared": always the same batch, as in the papers.
         round_to: every layer keeps a multiple of so many channels.
         epochs: of the training.
         training: its other settings; by default gradient descent with lr = 0.05. Its ``epochs`` do not count.

@@ -359,3 +359,39 @@ def test_a_depth_has_the_first_blocks_of_every_stage() -> None:
     plain = graph_of(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 4)), (2, 1, 8, 8))
     with pytest.raises(Unsupported, match="no residual blocks"):
         ek.Slimmable(widths=(1.0,), depths=(0.5, 1.0)).apply(plain, data(64))
+
+
+class Blocks(nn.Module):
+    """Linear blocks with shortcuts and nothing behind them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(64, 8)
+        self.blocks = nn.ModuleList([nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 8)) for _ in range(2)])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x.flatten(1))
+        for block in self.blocks:
+            x = x + block(x)
+        return x
+
+
+@pytest.mark.parametrize("heads", ["auto", "own"])
+def test_a_last_layer_may_lie_in_a_block_that_a_depth_leaves_out(heads: str) -> None:
+    graph = graph_of(Blocks(), (2, 1, 8, 8))
+    step = ek.Slimmable(widths=(1.0,), depths=(0.5, 1.0), heads=heads, epochs=1, training=Training(batch_size=32))
+    found = step.apply(graph, data(64))
+    shallow = ek.slimmed(found, depth=0.5)
+    assert not any(name.startswith("blocks.1") for name in shallow.state) and found.macs > shallow.macs
+    torch.testing.assert_close(shallow.state["blocks.0.0.weight"].tensor, found.state["blocks.0.0.weight"].tensor)
+
+
+def test_what_was_not_to_be_trained_is_not_trained_at_any_size() -> None:
+    torch.manual_seed(0)
+    module = Residual()
+    module.stem[1].weight.requires_grad_(False)
+    graph = graph_of(module, (2, 1, 8, 8))
+    found = ek.Slimmable(widths=(0.5, 1.0), epochs=1, training=Training(batch_size=32)).apply(graph, data(64))
+    before, half = graph.state["stem.1.weight"].tensor, ek.slimmed(found, 0.5).state
+    assert torch.equal(found.state["stem.1.weight"].tensor, before) and torch.equal(half["stem.1.weight"].tensor, before[:4])
+    assert not torch.equal(half["stem.1.bias"].tensor, graph.state["stem.1.bias"].tensor[:4])
