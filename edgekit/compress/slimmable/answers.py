@@ -7,9 +7,8 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
-from edgekit.compress.slimmable.nested import Running
-from edgekit.ir import Graph, Value, ops
-from edgekit.train.memory_format import MemoryFormat
+from edgekit.compress.slimmable.nested import Running, first_names, of_norms
+from edgekit.ir import Graph
 from edgekit.train.objective import Fed
 
 
@@ -25,11 +24,9 @@ class Answers:
     """
 
     def __init__(self, graph: Graph, watches: Collection[str]) -> None:
-        self._running, self._watches, self._format = Running(graph), frozenset(watches), MemoryFormat(graph)
-        read = {id(v) for node in graph.nodes if isinstance(node.op, ops.BatchNorm) for v in node.inputs[1:] if v is not None}
-        first = {id(value): name for name, value in reversed(graph.state.items())}  # of tied ones, one name stands for all
-        self._names = [name for name, value in graph.state.items() if first[id(value)] == name]
-        self._kept = {name for name in self._names if id(graph.state[name]) in read and not graph.state[name].is_trainable}
+        self._running, self._watches = Running(graph), frozenset(watches)
+        self._names = first_names(graph)
+        self._kept = [name for name in of_norms(graph) if not graph.state[name].is_trainable]
 
     @torch.no_grad()
     def __call__(self, whole: Graph, batch: Fed) -> tuple[list[Tensor], dict[str, Tensor]]:
@@ -39,14 +36,6 @@ class Answers:
             whole: the graph that is trained.
             batch: of which.
         """
-        features: dict[str, Tensor] = {}
-
-        def observe(value: Value, tensor: Tensor) -> None:
-            if value.name in self._watches:
-                features[value.name] = tensor.contiguous()
-
         tensors = {name: whole.state[name].tensor for name in self._names}
         tensors |= {name: tensors[name].clone() for name in self._kept}
-        self._running.train(True)
-        found = self._running.with_tensors(tensors, self._format.going_in(batch.inputs), observe)
-        return self._format.coming_out(found), features
+        return self._running.learning(tensors, batch.inputs, self._watches)

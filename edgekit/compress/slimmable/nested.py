@@ -19,6 +19,7 @@ from edgekit.compress.slimmable.depth import without_last_blocks
 from edgekit.compress.slimmable.layer_weights import weights
 from edgekit.compress.slimmable.size import Size
 from edgekit.ir import Graph, Value, ops
+from edgekit.train.memory_format import MemoryFormat
 
 #: What is called with every value that a network computes.
 Observer = Callable[[Value, Tensor], Tensor | None]
@@ -68,21 +69,37 @@ class Nested:
 
 
 class Running(nn.Module):
-    """A graph that is called with ``torch.func.functional_call``."""
+    """A graph that is called with ``torch.func.functional_call``, in the memory format that it is trained in."""
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
         self.network = graph.module()
+        self._format = MemoryFormat(graph)
 
     def forward(self, inputs: list[Tensor], observe: Observer | None = None) -> list[Tensor]:
         """Inputs in, outputs out, as ``GraphModule.run``."""
         return self.network.run(inputs, observe)
 
-    def with_tensors(self, tensors: Mapping[str, Tensor], inputs: list[Tensor], observe: Observer | None) -> list[Tensor]:
-        """The same with these tensors in the place of its own."""
+    def learning(
+        self, tensors: Mapping[str, Tensor], inputs: list[Tensor], watches: Collection[str]
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Outputs and watched values in training mode, with these tensors in the place of its own.
+
+        Args:
+            tensors: by the names in the graph's state.
+            inputs: as the graph takes them.
+            watches: names of values.
+        """
+        features: dict[str, Tensor] = {}
+
+        def observe(value: Value, tensor: Tensor) -> None:
+            if value.name in watches:
+                features[value.name] = tensor.contiguous()
+
+        self.train(True)
         named = {f"network.{name}": tensor for name, tensor in tensors.items()}
-        found: list[Tensor] = torch.func.functional_call(self, named, (inputs, observe))
-        return found
+        found = torch.func.functional_call(self, named, (self._format.going_in(inputs), observe))
+        return self._format.coming_out(found), features
 
 
 def nest(graph: Graph, size: Size, round_to: int = 1, norms: str = "switchable") -> Nested:
@@ -106,9 +123,8 @@ def nest(graph: Graph, size: Size, round_to: int = 1, norms: str = "switchable")
     gone = _beyond(analysis, size.width, round_to)
     small = shrink(analysis, gone)
     check(analysis, gone, small)
-    own = tuple(name for name in _of_norms(small) if norms == "switchable" or not small.state[name].is_trainable)
-    first = {id(value): name for name, value in reversed(small.state.items())}  # of tied ones, one name stands for all
-    names = [name for name, value in small.state.items() if first[id(value)] == name and name not in own]
+    own = tuple(name for name in of_norms(small) if norms == "switchable" or not small.state[name].is_trainable)
+    names = [name for name in first_names(small) if name not in own]
     parts = {name: _part(analysis, gone, base.state[name]) for name in names}
     return Nested(size, small, own, parts, {name: _part(analysis, gone, value) for name, (_, value) in weights(base).items()})
 
@@ -129,7 +145,13 @@ def _beyond(analysis: Analysis, width: float, round_to: int) -> Gone:
     return select(analysis, groups, scores, limits(analysis), ratio=1.0 - width, scope="local", grid=grid)
 
 
-def _of_norms(graph: Graph) -> tuple[str, ...]:
+def first_names(graph: Graph) -> list[str]:
+    """Names in the state, where of those that are tied one stands for all."""
+    first = {id(value): name for name, value in reversed(graph.state.items())}
+    return [name for name, value in graph.state.items() if first[id(value)] == name]
+
+
+def of_norms(graph: Graph) -> tuple[str, ...]:
     """First names of what batch norms read."""
     read = {id(v) for n in graph.nodes if isinstance(n.op, ops.BatchNorm) for v in n.inputs[1:] if v is not None}
     found: dict[int, str] = {}

@@ -15,7 +15,6 @@ from edgekit.train.distillation.matching import Matched, kind_of, output_loss
 from edgekit.train.distillation.teacher import sample_axis
 from edgekit.train.logits import find_logits
 from edgekit.train.masks import Masks, WeightRule
-from edgekit.train.memory_format import MemoryFormat
 from edgekit.train.objective import Pass
 from edgekit.train.task_loss import TaskLoss
 
@@ -70,7 +69,6 @@ class Sandwich:
         self.identity = f"{[n.size for n in nested]}{between}{share}{temperature}{batches}"
         self._answers = Answers(graph, self.watches)
         self._running = [each.running() for each in nested]
-        self._format = MemoryFormat(graph)
         self._whole: Graph | None = None
 
     def around(self, graph: Graph, alive: dict[str, Tensor]) -> WeightRule:
@@ -115,15 +113,7 @@ class Sandwich:
         return [*sorted(torch.randperm(last)[: self._between].tolist()), last]
 
     def _of(self, nested: Nested, running: Running, step: Pass, whole: Graph) -> Tensor:
-        running.train(True)
-        features: dict[str, Tensor] = {}
-
-        def observe(value: Value, tensor: Tensor) -> None:
-            if value.name in self.watches:
-                features[value.name] = tensor.contiguous()
-
-        found = running.with_tensors(nested.tensors(whole), self._format.going_in(step.inputs), observe)
-        outputs = self._format.coming_out(found)
+        outputs, features = running.learning(nested.tensors(whole), step.inputs, self.watches)
         own = Pass(step.inputs, step.targets, outputs, features, step.epoch, step.further_targets)
         share = self._share_at(step.epoch)
         loss = torch.zeros((), device=outputs[0].device)
