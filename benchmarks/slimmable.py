@@ -170,18 +170,15 @@ def _data(images: str, quick: bool) -> ek.Data:
 
 
 def _checks(rows: Sequence[Figures]) -> list[Check]:
-    return [
-        Check(
-            f"{row['case']}: width {one['width']:g}, seed {row['seed']}",
-            "points below alone",
-            _below(one),
-            _BELOW,
-            "<=",
-        )
-        for row in rows
-        if CASES[row["case"]].held
-        for one in row["sizes"]
-    ]
+    """Means of seeds: of one network and 5,000 test images about 0.7 points are chance."""
+    checks = []
+    for name, case in CASES.items():
+        found = [row for row in rows if row["case"] == name] if case.held else []
+        seeds = ", ".join(str(row["seed"]) for row in found)
+        for index, width in enumerate(WIDTHS if found else ()):
+            below = statistics.mean(_below(row["sizes"][index]) for row in found)
+            checks.append(Check(f"{name}: width {width:g}, seeds {seeds}", "points below alone", below, _BELOW, "<="))
+    return checks
 
 
 def _below(one: Figures) -> float:
