@@ -361,6 +361,90 @@ def test_a_depth_has_the_first_blocks_of_every_stage() -> None:
         ek.Slimmable(widths=(1.0,), depths=(0.5, 1.0)).apply(plain, data(64))
 
 
+class LongSkip(nn.Module):
+    """Blocks within a shortcut around all of them, as of super-resolution (EDSR)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head, self.end, self.tail = nn.Conv2d(1, 4, 3, 1, 1), nn.Conv2d(4, 4, 3, 1, 1), nn.Conv2d(4, 1, 3, 1, 1)
+        self.blocks = nn.ModuleList(nn.Sequential(nn.Conv2d(4, 4, 3, 1, 1), nn.ReLU()) for _ in range(4))
+
+    def forward(self, x: torch.Tensor, blocks: int = 4) -> torch.Tensor:
+        h = self.head(x)
+        y = h
+        for block in self.blocks[:blocks]:
+            y = y + block(y)
+        return self.tail(h + self.end(y))  # type: ignore[no-any-return]
+
+
+class Groups(nn.Module):
+    """Shortcuts around groups of blocks, and one around these (RCAN)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head, self.tail = nn.Conv2d(1, 4, 3, 1, 1), nn.Conv2d(4, 1, 3, 1, 1)
+        self.groups = nn.ModuleList(nn.ModuleList(nn.Conv2d(4, 4, 3, 1, 1) for _ in range(3)) for _ in range(2))
+        self.ends = nn.ModuleList(nn.Conv2d(4, 4, 3, 1, 1) for _ in range(2))
+
+    def forward(self, x: torch.Tensor, blocks: int = 3) -> torch.Tensor:
+        h = self.head(x)
+        y = h
+        for group, end in zip(self.groups, self.ends, strict=True):
+            z = y
+            for block in group[:blocks]:
+                z = z + torch.relu(block(z))
+            y = y + end(z)
+        return self.tail(h + y)  # type: ignore[no-any-return]
+
+
+class Apart(nn.Module):
+    """Two branches of blocks of one shape, and behind a layer two blocks more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head, self.between, self.tail = nn.Conv2d(1, 4, 3, 1, 1), nn.Conv2d(8, 4, 1), nn.Conv2d(4, 1, 3, 1, 1)
+        self.rows = nn.ModuleList(nn.ModuleList(nn.Conv2d(4, 4, 3, 1, 1) for _ in range(2)) for _ in range(3))
+
+    def forward(self, x: torch.Tensor, blocks: int = 2) -> torch.Tensor:
+        x = self.head(x)
+        branches = [x, x]
+        for number in range(2):
+            for block in self.rows[number][:blocks]:
+                branches[number] = torch.relu(branches[number] + block(branches[number]))
+        y = self.between(torch.cat(branches, 1))
+        for block in self.rows[2][:blocks]:
+            y = y + torch.relu(block(y))
+        return self.tail(y)  # type: ignore[no-any-return]
+
+
+class Inner(nn.Module):
+    """Blocks that have a shortcut inside: the whole one is left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head, self.tail = nn.Conv2d(1, 4, 3, 1, 1), nn.Conv2d(4, 1, 3, 1, 1)
+        self.blocks = nn.ModuleList(
+            nn.ModuleList((nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3, 1, 1), nn.Conv2d(4, 4, 1))) for _ in range(4)
+        )
+
+    def forward(self, x: torch.Tensor, blocks: int = 4) -> torch.Tensor:
+        x = self.head(x)
+        for norm, inner, outer in self.blocks[:blocks]:
+            y = norm(x)
+            x = x + outer(torch.relu(y + inner(y)))
+        return self.tail(x)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(("kind", "blocks"), [(LongSkip, 2), (Groups, 2), (Apart, 1), (Inner, 2)], ids=lambda x: str(x))
+def test_blocks_of_a_stage_stand_in_a_row_and_shortcuts_around_them_stay(kind: type[nn.Module], blocks: int) -> None:
+    torch.manual_seed(0)
+    module = kind().eval()
+    x = torch.from_numpy(blobs(8)[0])
+    small = nest(graph_of(module, (2, 1, 8, 8)), Size(1.0, 0.5)).graph
+    with torch.no_grad():
+        torch.testing.assert_close(small.module().eval()(x), module(x, blocks), rtol=0, atol=1e-5)
+
+
 class Blocks(nn.Module):
     """Linear blocks with shortcuts and nothing behind them."""
 
