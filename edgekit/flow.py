@@ -274,7 +274,8 @@ def _compress(job: _Job, graph: Graph, settings: Mapping[str, Any], samples: lis
 def _build_one(job: _Job, source: Graph, variant: Variant, settings: Mapping[str, Any], samples: list[Any] | None) -> Build:
     """One target, from the graph to the report. The order of the lines is the order of the work.
 
-    ``source`` is the graph as it was loaded, ``variant`` the one after the recipe, or a size of it, with the target.
+    ``source`` is the graph as it was loaded, ``variant`` the one after the recipe, or a size of it, with the target. What a
+    smaller size was made to lose is no loss of its file: that is scored beside the size's own graph.
     """
     from edgekit.stages.artifact import export
     from edgekit.stages.assemble import assemble
@@ -292,6 +293,7 @@ def _build_one(job: _Job, source: Graph, variant: Variant, settings: Mapping[str
     from edgekit.stages.streaming import streamed
     from edgekit.stages.verdict import failure
     from edgekit.stages.verify import verify
+    from edgekit.stages.widths import OWN_SCORE
 
     request, graph, target = job.request, variant.graph, variant.target
     quantized = target.quantization.needs_calibration
@@ -341,9 +343,10 @@ def _build_one(job: _Job, source: Graph, variant: Variant, settings: Mapping[str
             rows = (*rows, *stream.rows)
     scores: tuple[Evaluation, ...] = ()
     if job.evaluation is not None:
+        beside = graph if variant.is_smaller else source
         with job.stage("evaluate"):
             scores = evaluate(
-                job.evaluation, source, lowered.graph, prepared, content, settings, request.root, request.max_drop
+                job.evaluation, beside, lowered.graph, prepared, content, settings, request.root, request.max_drop
             )
     sensitivity = None
     if quantized and request.quantization.sensitivity:
@@ -361,7 +364,8 @@ def _build_one(job: _Job, source: Graph, variant: Variant, settings: Mapping[str
         micro = replace(micro, warnings=(*micro.warnings, *code.warnings, *staged.warnings))
         facts = (job.timings, micro, sensitivity, stream)
         report = assemble(request, target, job.device, source, lowered, prepared, path, rows, scores, raw, *facts)
-        source_info = replace(report.source, notes=(*report.source.notes, *code.notes))
+        own = (OWN_SCORE,) if variant.is_smaller and scores else ()
+        source_info = replace(report.source, notes=(*report.source.notes, *code.notes, *own))
         report = replace(report, source=source_info, stages=stages)
         error = failure(report, target, request)
         if isinstance(error, ParityError):

@@ -33,6 +33,11 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, tuple) else value
 
 
+def _table(value: dict[Any, Any]) -> dict[Any, Any]:
+    """With lists for tuples, as in a file."""
+    return {key: list(each) if isinstance(each, tuple) else each for key, each in value.items()}
+
+
 def take_tables(step: Any, name: str) -> None:
     """Makes settings of dictionaries, which stand for them in Python as tables do in a file: ``training={"lr": 0.1}``.
 
@@ -44,7 +49,7 @@ def take_tables(step: Any, name: str) -> None:
         UsageError: an unknown key, or a value that cannot be; and what is neither settings nor a dictionary.
     """
     given = {field.name: getattr(step, field.name) for field in dataclasses.fields(step) if field.name in _SETTINGS}
-    tables = {field: value for field, value in given.items() if isinstance(value, dict)}
+    tables = {field: _table(value) for field, value in given.items() if isinstance(value, dict)}
     try:
         found = values_of(type(step), tables, file=Path(name))
     except ConfigError as error:

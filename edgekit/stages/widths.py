@@ -23,6 +23,9 @@ ALL = "sizes"
 
 SCHEMA = "edgekit.sizes/1"
 
+#: Of the smaller sizes' metrics.
+OWN_SCORE = "the metric's source is this size as it was trained: what it has less than the whole network is no loss of the file"
+
 
 class Family:
     """The sizes of one target's build, which know the largest one."""
@@ -63,9 +66,14 @@ class Variant:
         return self.size is not None
 
     @property
+    def is_smaller(self) -> bool:
+        """It is one of several sizes, and not the whole network."""
+        return self.size is not None and not self.size.is_whole
+
+    @property
     def within(self) -> Within | None:
         """What its weights are parts of; None for the largest one, and for a network that has one size."""
-        return None if self.size is None or self.size.is_whole else self.family.within(self.parts)
+        return self.family.within(self.parts) if self.is_smaller else None
 
 
 def variants(graph: Graph, target: Target) -> Iterator[Variant]:

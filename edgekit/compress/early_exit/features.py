@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from edgekit.compress.early_exit.head import Head
-from edgekit.compress.early_exit.heads import attach, classifier, deepened, pooled, prefix_for
+from edgekit.compress.early_exit.heads import attach, classifier, deepened, pooled, prefix_for, taken
 from edgekit.compress.early_exit.hints import Hint, hinted, read_by_last_layer
+from edgekit.compress.early_exit.layout import features_axis
 from edgekit.compress.early_exit.objective import no_classes
 from edgekit.compress.early_exit.observing import values_of
 from edgekit.compress.early_exit.step import EarlyExit
@@ -35,7 +36,7 @@ def are_kept(step: EarlyExit, own: Sequence[Head], places: Sequence[Value], samp
     """
     read = list(zip(places, own, strict=True))
     if step.views:
-        each = sum(2 * v.type.numel() if head.convolves else 4 * v.tensor_shape[1] * head.pool**2 for v, head in read)
+        each = sum(2 * v.type.numel() if head.convolves else 4 * _pooled(v, head) for v, head in read)
         if (needed := each * samples * step.views) > _MOST_OF_VIEWS:
             raise UsageError(
                 f"{step.views} views of {samples} samples take {needed / 2**30:.1f} GiB, more than {_MOST_OF_VIEWS >> 30}",
@@ -43,8 +44,13 @@ def are_kept(step: EarlyExit, own: Sequence[Head], places: Sequence[Value], samp
                 hint=f"views = {_MOST_OF_VIEWS // (each * samples)}, or 0: the network runs in every step",
             )
         return True
-    numbers = sum(v.type.numel() if head.convolves else v.tensor_shape[1] * head.pool**2 for v, head in read)
+    numbers = sum(v.type.numel() if head.convolves else _pooled(v, head) for v, head in read)
     return step.settings().augment == "none" and 4 * numbers * samples <= _MOST_KEPT
+
+
+def _pooled(value: Value, head: Head) -> int:
+    """How many numbers of a sample a head that only pools reads."""
+    return int(value.tensor_shape[features_axis(value)]) * head.pool**2
 
 
 def on_features(
@@ -65,7 +71,7 @@ def on_features(
     classes = int(values[end].tensor_shape[1])
     _refuse_unreadable(step, own, graph, places, classes)
     features = [
-        values[name] if head.convolves else pooled(whole, values[name], head, f"exits.{number}")
+        (taken if head.convolves else pooled)(whole, values[name], head, f"exits.{number}")
         for number, (name, head) in enumerate(zip(places, own, strict=True))
     ]
     told = [read_by_last_layer(values[end])] if any(head.hint for head in own) else []

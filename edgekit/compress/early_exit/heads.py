@@ -9,14 +9,11 @@ from torch import nn
 
 from edgekit.compress.early_exit.copying import copied
 from edgekit.compress.early_exit.head import Head
+from edgekit.compress.early_exit.layout import channels_first, features_axis
 from edgekit.compress.early_exit.trunk import new_weight, strided
 from edgekit.errors import Unsupported
 from edgekit.ir import Graph, Value, ops
 from edgekit.ir.types import N
-
-#: Ops that say along which axis the features of a sequence (N, ., .) stand.
-_LAST = (ops.Linear, ops.Lstm, ops.Gru, ops.Rnn, ops.LayerNorm, ops.RmsNorm, ops.Attention, ops.Matmul)
-_SECOND = (ops.Conv1d, ops.ConvTranspose1d, ops.MaxPool1d, ops.AvgPool1d, ops.BatchNorm, ops.GroupNorm, ops.InstanceNorm)
 
 
 def prefix_for(graph: Graph) -> str:
@@ -45,9 +42,16 @@ def attach(
     found = []
     for number, (value, head) in enumerate(zip(places, heads, strict=True)):
         name = f"{prefix}.{number}"
-        features = pooled(graph, deepened(graph, value, head, name, source or graph, generator), head, name)
+        deep = deepened(graph, taken(graph, value, head, name), head, name, source or graph, generator)
+        features = pooled(graph, deep, head, name)
         found.append(classifier(graph, features, classes, name, generator))
     return found
+
+
+def taken(graph: Graph, value: Value, head: Head, name: str) -> Value:
+    """What a head takes of a place: feature maps as (N, C, H, W), except where copied layers want them as they are."""
+    turns = value.type.rank == 4 and not head.copy and (head.convolves or head.pool > 1)
+    return channels_first(graph, value, name) if turns else value
 
 
 def pooled(graph: Graph, value: Value, head: Head, name: str) -> Value:
@@ -58,15 +62,16 @@ def pooled(graph: Graph, value: Value, head: Head, name: str) -> Value:
     """
     if value.type.rank == 2:
         return value
-    if value.type.rank == 3:
-        if head.pool != 1:
-            raise Unsupported(
-                f"a grid of {head.pool} x {head.pool} on '{value.name}', a sequence", where="head", hint="pool = 1: all steps"
-            )
-        return graph.add(ops.Mean((1 if features_last(value) else 2,), False), value, name=f"{name}.pool")
-    height, width = value.tensor_shape[2:]
+    if value.type.rank == 3 and head.pool != 1:
+        raise Unsupported(
+            f"a grid of {head.pool} x {head.pool} on '{value.name}', a sequence", where="head", hint="pool = 1: all steps"
+        )
     if head.pool == 1:
-        return graph.add(ops.Mean((2, 3), False), value, name=f"{name}.pool")
+        features = features_axis(value)
+        over = tuple(axis for axis in range(1, value.type.rank) if axis != features)
+        return graph.add(ops.Mean(over, False), value, name=f"{name}.pool")
+    value = channels_first(graph, value, name)
+    height, width = value.tensor_shape[2:]
     if head.pool > min(height, width):
         raise Unsupported(
             f"a grid of {head.pool} x {head.pool} on '{value.name}' of {height} x {width}",
@@ -89,7 +94,7 @@ def convolved(graph: Graph, value: Value, head: Head, name: str, generator: torc
     """The head's convolution and ReLU; the value itself where it has none (or copies)."""
     if not head.channels or value.type.rank == 2:
         return value
-    if value.type.rank == 3 and features_last(value):
+    if value.type.rank == 3 and features_axis(value) == 2:
         raise Unsupported(
             f"a convolution in the head at '{value.name}', a sequence of features", where="head", hint="channels = 0"
         )
@@ -107,32 +112,3 @@ def classifier(graph: Graph, features: Value, classes: int, name: str, generator
     weight = new_weight(graph, (classes, features.tensor_shape[1]), f"{name}.weight", generator)
     bias = graph.add_state(f"{name}.bias", nn.Parameter(torch.zeros(classes)))
     return graph.add(ops.Linear(), features, weight, bias, name=name)
-
-
-def features_last(value: Value) -> bool:
-    """Whether a sequence (N, ., .) has its features along the last axis: by the nearest op before or behind it that says so."""
-    seen: Value | None = value
-    while seen is not None and seen.producer is not None:
-        op = seen.producer.op
-        if isinstance(op, _LAST):
-            return True
-        if isinstance(op, _SECOND):
-            return False
-        if isinstance(op, ops.Permute | ops.Reshape):
-            break
-        seen = next((v for v in seen.producer.inputs if v is not None and not v.is_constant), None)
-    return _are_read_last(value)
-
-
-def _are_read_last(value: Value) -> bool:
-    """The same by what reads it first, through ops that keep the shape."""
-    waiting, met = [value], {id(value)}
-    while waiting:
-        here = waiting.pop(0)
-        for reader in here.users:
-            if isinstance(reader.op, (*_LAST, *_SECOND)):
-                return isinstance(reader.op, _LAST)
-            if reader.output.type.shape == here.type.shape and id(reader.output) not in met:
-                met.add(id(reader.output))
-                waiting.append(reader.output)
-    return False

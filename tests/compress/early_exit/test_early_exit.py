@@ -11,7 +11,7 @@ from torch import nn
 
 import edgekit as ek
 from edgekit import ConfigError, Unsupported, UsageError
-from edgekit.compress.early_exit.heads import features_last
+from edgekit.compress.early_exit.layout import features_axis
 from edgekit.compress.early_exit.places import cuts, find
 from edgekit.compress.quantize.sensitivity import logits
 from edgekit.compress.steps import parse_steps
@@ -187,12 +187,90 @@ def test_what_features_of_a_sequence_are_is_known() -> None:
 
     graph = graph_of(Sequence(), (2, 3, 20))
     by_op = {node.op.name: node.output for node in graph.nodes}
-    assert not features_last(by_op["relu"])
-    assert features_last(by_op["lstm"]) and features_last(by_op["permute"])
+    assert features_axis(by_op["relu"]) == 1
+    assert features_axis(by_op["lstm"]) == features_axis(by_op["permute"]) == 2
     random = np.random.default_rng(0)
     x, y = random.standard_normal((200, 3, 20)).astype(np.float32), random.integers(0, 4, 200)
     exits = ek.EarlyExit(at=(by_op["relu"].name, by_op["lstm"].name), epochs=1, mean_cost=0.9).apply(graph, (x, y))
     assert exits.state["exits.0.weight"].tensor_shape == (4, 8) and exits.state["exits.1.weight"].tensor_shape == (4, 6)
+
+
+class ChannelsLast(nn.Module):
+    """A residual stream (N, H, W, C) with layer norms, as of ConvNeXt and Swin."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch, self.norm, self.spatial = nn.Conv2d(1, 12, 2, 2), nn.LayerNorm(12), nn.Conv2d(12, 12, 3, 1, 1, groups=12)
+        self.wide, self.back, self.head = nn.Linear(12, 24), nn.Linear(24, 12), nn.Linear(12, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.patch(x).permute(0, 2, 3, 1)
+        y = self.spatial(self.norm(x).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        x = x + self.back(torch.relu(self.wide(y)))
+        return self.head(x.mean((1, 2)))  # type: ignore[no-any-return]
+
+
+class TurnedLate(nn.Module):
+    """A temporal convolution's steps, turned for a mean over them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv1d(3, 8, 3), nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.relu(self.conv(x)).transpose(1, 2).mean(1))  # type: ignore[no-any-return]
+
+
+class Words(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.conv, self.head = nn.Embedding(9, 6), nn.Conv1d(6, 8, 3), nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.relu(self.conv(self.words(x).transpose(1, 2))).mean(2))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("module", "x", "op", "number", "axis"),
+    [
+        (ChannelsLast(), torch.zeros(2, 1, 8, 8), "permute", 0, 3),
+        (ChannelsLast(), torch.zeros(2, 1, 8, 8), "permute", 1, 1),
+        (ChannelsLast(), torch.zeros(2, 1, 8, 8), "relu", 0, 3),
+        (ChannelsLast(), torch.zeros(2, 1, 8, 8), "add", 0, 3),
+        (TurnedLate(), torch.zeros(2, 3, 20), "relu", 0, 1),
+        (TurnedLate(), torch.zeros(2, 3, 20), "permute", 0, 2),
+        (Words(), torch.zeros(2, 7, dtype=torch.long), "gather", 0, 2),
+        (Words(), torch.zeros(2, 7, dtype=torch.long), "permute", 0, 1),
+    ],
+    ids=lambda given: (
+        type(given).__name__ if isinstance(given, nn.Module) else None if isinstance(given, torch.Tensor) else str(given)
+    ),
+)
+def test_the_axis_of_features_is_what_the_next_layers_say(
+    module: nn.Module, x: torch.Tensor, op: str, number: int, axis: int
+) -> None:
+    graph = ek.load(module, (x,))
+    assert features_axis([node.output for node in graph.nodes if node.op.name == op][number]) == axis
+
+
+@pytest.mark.parametrize("head", [{}, {"pool": 2}, {"channels": 8}, {"stages": (8,)}, {"copy": ("spatial",)}], ids=str)
+@pytest.mark.parametrize("freeze", [True, False], ids=["frozen", "joint"])
+def test_heads_on_features_that_stand_last(head: dict[str, object], freeze: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    graph = graph_of(ChannelsLast(), (2, 1, 8, 8))
+    places = [node.output.name for node in graph.nodes if node.op.name in ("add", "permute")]
+    at = places[1] if "copy" in head else places[-1]  # (N, C, H, W) is what the module that is copied takes
+    training = ek.Training(batch_size=32, validation=0.25)
+    step = ek.EarlyExit(at=(at,), head=head, freeze=freeze, epochs=2, mean_cost=0.9, training=training)
+    exits = step.apply(graph, blobs(200))
+    features = {"pool": 48, "channels": 8, "stages": 8}.get(next(iter(head), ""), 12)
+    assert exits.state["exits.0.weight"].tensor_shape == (4, features)
+    for name in ("exits.0.conv.weight", "exits.0.stage_0.conv.weight"):
+        assert name not in exits.state or exits.state[name].tensor_shape == (8, 12, 3, 3)
+    x, _ = blobs(64, seed=3)
+    for target in ("onnx-fp32", "tflite-fp32"):
+        made = ek.build(exits, target, calibration=x, output=tmp_path)
+        assert made.error is None, made.error
 
 
 def test_a_recipe_says_the_same() -> None:

@@ -9,7 +9,7 @@ from torch import nn
 
 import edgekit as ek
 from edgekit import InputError, UsageError
-from edgekit.compress.early_exit.heads import features_last
+from edgekit.compress.early_exit.layout import features_axis
 from edgekit.frontend.source import load
 from edgekit.ir import Graph, ops
 from tests.train.networks import blobs, graph_of
@@ -105,7 +105,7 @@ def test_a_sequence_is_understood_by_what_reads_it_also_behind_other_ops() -> No
             return self.lstm(y)[0][:, -1]  # type: ignore[no-any-return]
 
     graph = load(Tokens(), (torch.zeros(2, 5, dtype=torch.long),))
-    found = {node.op.name: features_last(node.output) for node in graph.nodes if node.output.type.rank == 3}
+    found = {node.op.name: features_axis(node.output) == 2 for node in graph.nodes if node.output.type.rank == 3}
     assert found["relu"] and found["conv1d"] is False and found["lstm"]
 
 

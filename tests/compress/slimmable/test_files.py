@@ -130,6 +130,18 @@ def test_each_width_has_a_file_and_the_delivery_makes_them_byte_for_byte(slimmab
     assert all((a == b).all() or (a == -b).all() for a, b in zip(mine, rows, strict=True))
 
 
+def test_what_a_small_size_was_made_to_lose_is_no_loss_of_its_file(slimmable: Graph, tmp_path: Path) -> None:
+    poor = slimmable.copy()
+    for name in ("slimmable.0_5.body.7.weight", "slimmable.0_5.body.7.bias"):
+        poor.state[name].data = torch.zeros_like(poor.state[name].tensor)
+    x, y = blobs(96, seed=5)
+    whole, half = ek.build(poor, ["onnx-fp32"], evaluate=(x, y), max_drop=1.0, output=tmp_path)
+    assert whole.error is None and half.error is None and half.artifact.is_file()
+    top, low = whole.report.evaluation[0], half.report.evaluation[0]
+    assert top.source > low.source + 0.1 and low.source == low.artifact
+    assert not half.report.warnings and any("no loss of the file" in note for note in half.report.source.notes)
+
+
 def test_a_signature_of_the_common_file_answers_as_the_widths_own_file(slimmable: Graph, tmp_path: Path) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
