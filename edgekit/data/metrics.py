@@ -120,10 +120,10 @@ def score(outputs: np.ndarray, labels: np.ndarray, *, where: str = "the labels")
 def _classification(outputs: np.ndarray, labels: np.ndarray, where: str) -> dict[str, float]:
     import numpy as np
 
-    labels = labels.reshape(len(labels), -1)
+    given, labels = labels.shape, labels.reshape(len(labels), -1)
     if labels.shape[1] != 1 or outputs.ndim != 2 or outputs.shape[1] < 2:
         raise InputError(
-            f"outputs of shape {outputs.shape} and integer labels of shape {labels.shape} are no classification",
+            f"outputs of shape {outputs.shape} and integer labels of shape {given} are no classification",
             where=where,
             hint="outputs (samples, classes) and one class a sample; anything else: a callable predict -> {metric: value}",
         )

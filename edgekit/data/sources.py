@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +79,17 @@ def training_arrays(
     if labels is not None:
         _check_labels(labels, len(arrays[0]), describe(source))
     return arrays, labels
+
+
+def repeatable(data: object) -> object:
+    """The same data, where iterators, which can be read once, are lists of their batches: for what reads it several times.
+
+    Args:
+        data: a ``Data``, or what may stand for one part of it.
+    """
+    if isinstance(data, Data):
+        return replace(data, train=repeatable(data.train), evaluate=repeatable(data.evaluate))
+    return list(data) if isinstance(data, Iterator) else data
 
 
 def describe(source: object) -> str:

@@ -83,13 +83,21 @@ def unpack(archive: Source, output: str | os.PathLike[str] | None = None, *, wid
     return data
 
 
+def _plain(name: str) -> str:
+    """A size as names have it, 0.50 as 0.5; anything else as it is."""
+    try:
+        return "x".join(f"{float(part):g}" for part in name.split("x"))
+    except ValueError:
+        return name
+
+
 def _one_of(data: bytes, parts: tuple[Part, ...], width: float | str | None, where: str | None) -> bytes:
     """The file of this name, where there are several."""
     wanted = None if width is None else width if isinstance(width, str) else f"{width:g}"
     if wanted is None and not parts:
         return data
     for part in parts:
-        if part.name == wanted:
+        if wanted is not None and part.name in (wanted, _plain(wanted)):
             return data[part.start : part.start + part.size]
     names = ", ".join(part.name for part in parts)
     if not parts:

@@ -61,5 +61,5 @@ def _row(row: Mapping[str, Any], metric: str | None, whole: int) -> tuple[str, .
         percent(row["macs"] / max(whole, 1)),
         count_text(row["parameters"]),
         "–" if metric is None else metric_text(row["metrics"][metric]),
-        "–" if held is None else metric_text(held["top1"]),
+        "–" if held is None or held["top1"] is None else metric_text(held["top1"]),
     )

@@ -54,7 +54,16 @@ class Student(nn.Module):
             if value.name in self._watched:
                 features[value.name] = tensor.contiguous()
 
-        found = self.network.run(self._format.going_in(inputs), observe if self._watched else None)
+        try:
+            found = self.network.run(self._format.going_in(inputs), observe if self._watched else None)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise UsageError(
+                f"a batch norm can't learn from one value, and a batch has {batch.size}",
+                where="the training",
+                hint="batch_size = 2 or more, or layers that need no statistics of a batch",
+            ) from error
         outputs = self._format.coming_out(found)
         targets = batch.targets
         others = tuple(Fed(self._feeding.inputs(other), tuple(other.targets)) for other in batch.others)

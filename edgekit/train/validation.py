@@ -14,7 +14,7 @@ from edgekit.train.student import Student, hits
 from edgekit.train.task_loss import task_loss
 
 
-def held_out(graph: Graph, data: object, settings: Training, root: Path | None = None) -> tuple[float, float] | None:
+def held_out(graph: Graph, data: object, settings: Training, root: Path | None = None) -> tuple[float | None, float] | None:
     """How good a graph is on the part held out; larger is better.
 
     Args:
@@ -24,11 +24,12 @@ def held_out(graph: Graph, data: object, settings: Training, root: Path | None =
         root: folder that callables are imported from.
 
     Returns:
-        Top-1 (0 where labels are no classes) and the negative loss; None where nothing labelled is held out.
+        Top-1 (None where labels are no classes) and the negative loss; None where nothing labelled is held out.
     """
     samples, feeding = open_samples(data, graph, settings, root)
     judge = Student(graph, task_loss(graph, settings, root), feeding).eval()
     loss, right, count = 0.0, 0.0, 0
+    classes = True
     with torch.no_grad():
         for batch in samples.validation():
             if not batch.targets:
@@ -36,8 +37,9 @@ def held_out(graph: Graph, data: object, settings: Training, root: Path | None =
             terms, output = judge(batch, 0)
             found = hits(output, batch.targets)
             loss += float(sum(terms.values(), torch.zeros(()))) * batch.size
+            classes &= found is not None
             right += 0.0 if found is None else float(found)
             count += batch.size
     if not count:
         return None
-    return right / count, -loss / count if math.isfinite(loss) else -math.inf
+    return right / count if classes else None, -loss / count if math.isfinite(loss) else -math.inf

@@ -21,13 +21,14 @@ from edgekit.compress.early_exit.frozen import train_heads
 from edgekit.compress.early_exit.head import Head
 from edgekit.compress.early_exit.heads import attach, prefix_for
 from edgekit.compress.early_exit.joint import train_together
-from edgekit.compress.early_exit.observing import Observed, evaluation, held_out
-from edgekit.compress.early_exit.places import answer, find
+from edgekit.compress.early_exit.observing import Observed, Unseen, evaluation, evaluation_of, held_out
+from edgekit.compress.early_exit.places import answer, cost, find
 from edgekit.compress.early_exit.policy import CLOSED, Goal, choose
 from edgekit.compress.early_exit.step import EarlyExit
 from edgekit.compress.early_exit.summary import calibration_errors, curve, summary
 from edgekit.compress.recording import recorded
-from edgekit.errors import Unsupported
+from edgekit.data import Data, repeatable
+from edgekit.errors import OverBudget, Unsupported
 from edgekit.ir import Graph, Value, ops
 from edgekit.ir.exits import exit_plan
 from edgekit.train.batches import Feeding
@@ -42,6 +43,10 @@ _FEW = 500
 
 #: Share of the network's MACs from which an early answer saves next to nothing.
 _IN_VAIN = 0.98
+
+
+#: Share of samples that a goal of cost may lose without a word.
+_MUCH_LOST = 0.01
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,11 @@ def add_exits(step: EarlyExit, graph: Graph, data: object | None, context: Conte
     names = [place.value.name for place in places]
     wishes = [place.wish for place in places]
     own = step.heads(wishes)
+    data = repeatable(data)
     samples, feeding = open_samples(data, graph, step.settings(), context.root)
     require_apart(graph, end, samples, feeding)
+    unseen = evaluation_of(data, feeding, int(end.tensor_shape[1]), context.root)
+    _require_reachable(step, graph, names, own, end)
     if step.freeze:
         base = copy.deepcopy(graph)  # a graph's own copy shares parameters
         heads, trained = train_heads(step, graph, names, own, end.name, samples, feeding, data, context)
@@ -78,13 +86,31 @@ def add_exits(step: EarlyExit, graph: Graph, data: object | None, context: Conte
     observed = observed.together(weights)
     policy, details = _decide(step, graph, result, names, observed, weights)
     _settle(result, exits, step, policy)
-    details |= _evaluated(step, graph, result, exits, names, policy, observed, data, feeding, context)
+    details |= _evaluated(step, graph, result, exits, names, policy, observed, unseen, feeding)
     details["training"] = trained.details()
     warnings = (
-        *_warnings(step, names, policy, observed, details["held_out"]["cost"]["mean"]),
+        *_warnings(step, names, policy, observed, details["held_out"]),
         *_in_vain(graph, details["held_out"]["exits"][:-1]),
     )
-    return recorded("early_exit", step, graph, result, started, details=details, warnings=warnings, notes=_notes(step))
+    return recorded(
+        "early_exit", step, graph, result, started, details=details, warnings=warnings, notes=_notes(step, data, unseen)
+    )
+
+
+def _require_reachable(step: EarlyExit, graph: Graph, names: Sequence[str], own: Sequence[Head], end: Value) -> None:
+    """No thresholds make a network cheaper than its first exit."""
+    if step.mean_cost is None:
+        return
+    scratch = graph.copy()
+    values = {value.name: value for value in scratch.values()}
+    logits = attach(scratch, [values[name] for name in names], int(end.tensor_shape[1]), own, step.settings().seed)
+    least, name = min(zip((cost(head) for head in logits), names, strict=True), key=lambda pair: pair[0])
+    if least > step.mean_cost * graph.macs:
+        raise OverBudget(
+            f"the exit at '{name}' costs {least / max(graph.macs, 1):.3f} of the network already",
+            where=f"early_exit: mean_cost = {step.mean_cost:g}",
+            hint="an earlier exit (at = [0.2]), a smaller head, or a larger mean_cost",
+        )
 
 
 def _require_plain(graph: Graph) -> None:
@@ -172,32 +198,39 @@ def _evaluated(
     names: Sequence[str],
     policy: _Policy,
     on: Observed,
-    data: object | None,
+    unseen: Unseen | None,
     feeding: Feeding,
-    context: Context,
 ) -> dict[str, Any]:
     """What the thresholds come to on the evaluation data, and the curve: chosen on the one, shown on the other."""
     macs, shares = _shares(graph, result)
     places = range(len(names))
     chosen_on = on.seen(step.score, policy.temperatures, shares, places)
-    observed = evaluation(result, exits, data, feeding, context.root)
-    if observed is None:
+    if unseen is None:
         return {"curve": curve(chosen_on, chosen_on)}
+    observed = evaluation(result, exits, unseen, feeding)
     seen = observed.together(policy.weights).seen(step.score, policy.temperatures, shares, places)
     found = summary(seen, np.array(policy.thresholds), [*names, THE_END], macs)
     return {"evaluation": found, "curve": curve(chosen_on, seen)}
 
 
-def _warnings(step: EarlyExit, names: Sequence[str], policy: _Policy, observed: Observed, mean_cost: float) -> tuple[str, ...]:
+def _warnings(
+    step: EarlyExit, names: Sequence[str], policy: _Policy, observed: Observed, found: Mapping[str, Any]
+) -> tuple[str, ...]:
     said = [
         f"the exit at '{name}' never answers: the goal leaves no room for it; leave it out, or allow more"
         for name, threshold in zip(names, policy.thresholds, strict=True)
         if threshold >= CLOSED
     ]
+    mean_cost, lost = found["cost"]["mean"], found["top1_of_last"] - found["top1"]
     if step.mean_cost is not None and mean_cost > step.mean_cost + 1e-9:
         said.append(
             f"no thresholds reach a mean cost of {step.mean_cost:g}: they come to {mean_cost:.3f}; "
             "an earlier exit, a smaller head, or a larger mean_cost"
+        )
+    if step.mean_cost is not None and lost > _MUCH_LOST:
+        said.append(
+            f"a mean cost of {step.mean_cost:g} costs {100 * lost:.1f} points of top-1 on what was held out: "
+            f"{found['top1']:.4f} instead of {found['top1_of_last']:.4f}; max_drop says what may be lost"
         )
     if (count := len(observed.labels) // observed.repeats) < _FEW:
         said.append(f"thresholds were chosen on {count} samples only; hold out more (validation)")
@@ -215,6 +248,9 @@ def _in_vain(graph: Graph, exits: Sequence[Mapping[str, Any]]) -> tuple[str, ...
     )
 
 
-def _notes(step: EarlyExit) -> tuple[str, ...]:
+def _notes(step: EarlyExit, data: object, unseen: Unseen | None) -> tuple[str, ...]:
     frozen = "the network itself was left as it was, heads alone were trained" if step.freeze else "all was trained together"
-    return (f"{frozen}; files compute what a sample needs, at batch 1, and the graph computes all exits",)
+    notes = (f"{frozen}; files compute what a sample needs, at batch 1, and the graph computes all exits",)
+    if unseen is None and isinstance(data, Data) and data.evaluate is not None:
+        return (*notes, "the evaluation is a callable, which sees the whole: exits were looked at on what was held out alone")
+    return notes

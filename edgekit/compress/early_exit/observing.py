@@ -29,6 +29,10 @@ _AT_ONCE = 250
 _TIMES = 3
 
 
+#: Evaluation data: samples of every input, and their classes.
+Unseen = tuple[Sequence[NDArray[np.generic]], NDArray[np.generic]]
+
+
 @dataclass(frozen=True)
 class Observed:
     """What exits say of samples.
@@ -130,15 +134,29 @@ def held_out(
     return observe(graph, exits, batches, feeding, "training", _TIMES)
 
 
-def evaluation(graph: Graph, exits: Sequence[Value], data: object, feeding: Feeding, root: Path | None) -> Observed | None:
-    """The same on the evaluation data; None where that is a callable or there is none."""
+def evaluation_of(data: object, feeding: Feeding, classes: int, root: Path | None) -> Unseen | None:
+    """Samples and classes of the evaluation data; None where that is a callable or there is none.
+
+    Raises:
+        InputError: labels that are not one class a sample, of so many classes.
+    """
     source = data.evaluate if isinstance(data, Data) else None
     if source is None or callable(source) or (isinstance(source, str) and is_reference(source)):
         return None
     arrays, labels = evaluation_arrays(source, feeding.specs, root=root)
-    if labels.dtype.kind not in "iu" or labels.size != len(arrays[0]):
-        return None
-    return observe(graph, exits, _batches(arrays, labels), feeding, "the evaluation data")
+    if labels.dtype.kind not in "biu" or labels.size != len(arrays[0]):
+        raise InputError(
+            f"exits need one class a sample as labels, and these are {labels.dtype} of shape {labels.shape}",
+            where="the evaluation data",
+            hint="integer labels, or a callable predict -> {metric: value}, which sees the network as a whole",
+        )
+    require_classes(torch.from_numpy(labels.astype(np.int64)), classes, "the evaluation data")
+    return arrays, labels
+
+
+def evaluation(graph: Graph, exits: Sequence[Value], unseen: Unseen, feeding: Feeding) -> Observed:
+    """The same on the evaluation data."""
+    return observe(graph, exits, _batches(*unseen), feeding, "the evaluation data")
 
 
 def _batches(arrays: Sequence[NDArray[np.generic]], labels: NDArray[np.generic]) -> Iterable[Batch]:

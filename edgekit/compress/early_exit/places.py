@@ -45,7 +45,9 @@ def answer(graph: Graph, output: str) -> Value:
         raise Unsupported(
             f"early exits need scores of two classes or more for each sample, and '{value.name}' is {value.type}",
             where=where_text(node.where) if node is not None and node.where else f"output '{value.name}'",
-            hint="a classifier whose output is (samples, classes)",
+            hint="the model loaded with a batch that may vary"
+            if value.shape and isinstance(value.shape[0], int)
+            else "a classifier whose output is (samples, classes)",
         )
     return value
 

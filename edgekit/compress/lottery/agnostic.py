@@ -66,8 +66,9 @@ class WeightAgnostic:
             if epoch is None:
                 self.notes = ("the shared value was not tuned: nothing was held out of the training data",)
                 break
-            if rank is None or epoch > rank:
-                best, rank = value, epoch
+            found_rank = epoch[0] or 0.0, epoch[1]
+            if rank is None or found_rank > rank:
+                best, rank = value, found_rank
         self.tuned = _with_value(found, names, best / shared[0])
         self.details["tuned"] = {"value": best, **score(self.tuned, evaluate, context.root)}
 

@@ -16,7 +16,7 @@ from edgekit.compress.prune.budget import weight_bytes
 from edgekit.compress.prune.evidence import evidence
 from edgekit.compress.prune.reestimate import reestimate
 from edgekit.compress.recording import recorded
-from edgekit.compress.scoring import score
+from edgekit.compress.scoring import require_scorable, score
 from edgekit.compress.slimmable.extraction import STEP, record_of
 from edgekit.compress.slimmable.heads import heads_of
 from edgekit.compress.slimmable.nested import Nested, nest
@@ -24,7 +24,7 @@ from edgekit.compress.slimmable.objective import Sandwich
 from edgekit.compress.slimmable.size import Size
 from edgekit.compress.slimmable.step import Slimmable
 from edgekit.compress.sparsify.held import held
-from edgekit.data import Data
+from edgekit.data import Data, repeatable
 from edgekit.errors import Unsupported, UsageError
 from edgekit.ir import Graph, ops
 from edgekit.train.loop import train
@@ -42,6 +42,8 @@ def make_slimmable(step: Slimmable, graph: Graph, data: object | None, context: 
             hint="one step with all widths, or a step 'slim' before this one",
         )
     _refuse_exits(graph)
+    data = repeatable(data)
+    require_scorable(graph, data.evaluate if isinstance(data, Data) else None, context.root)
     nested = [nest(graph, size, step.round_to, step.norms) for size in step.sizes[1:]]
     _require_differences(graph, step.sizes, nested)
     heads = heads_of(graph, nested, step.heads)

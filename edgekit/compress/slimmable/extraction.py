@@ -29,10 +29,15 @@ def record_of(graph: Graph) -> StepRecord | None:
         raise UsageError(
             f"the step '{later[0].step}' came behind 'slimmable' and changed the whole network alone",
             where=graph.name,
-            hint="put it before 'slimmable'; or go on with one width: a step 'slim' between the two, edgekit.Slim(width=0.5)",
+            hint=_before(later[0].step) + "a step 'slim' between the two, edgekit.Slim(width=0.5), goes on with one width",
         )
     record: StepRecord = graph.history[found[-1]]
     return record
+
+
+def _before(step: str) -> str:
+    """Thresholds of exits are chosen for one network, so these can't come first."""
+    return "" if step == "early_exit" else "put it before 'slimmable'; or "
 
 
 def slimmable_record(graph: Graph) -> StepRecord:
@@ -74,9 +79,10 @@ def slimmed(graph: Graph, width: float = 1.0, depth: float = 1.0) -> Graph:
 def nested_of(graph: Graph, wanted: Size) -> Nested:
     """How a size lies within a slimmable network; raises as ``slimmed``."""
     record, known = slimmable_record(graph), sizes_of(graph)
-    if wanted not in known:
+    here = {size.name: size for size in known}.get(wanted.name)  # a third is called 0.333333
+    if here is None:
         listed = ", ".join(size.name for size in known)
         raise UsageError(f"the network has no size {wanted.name}", where=graph.name, hint=f"it has {listed}")
     options = record.options
-    found = nest(graph, wanted, int(options.get("round_to", 1)), str(options.get("norms", "switchable")))
+    found = nest(graph, here, int(options.get("round_to", 1)), str(options.get("norms", "switchable")))
     return found.with_own(record.details.get("heads", ()))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import edgekit as ek
-from edgekit import InputError, UsageError
+from edgekit import InputError, OverBudget, UsageError
+from edgekit.compress.context import Context
 from edgekit.compress.early_exit.layout import features_axis
 from edgekit.frontend.source import load
 from edgekit.ir import Graph, ops
@@ -77,9 +81,64 @@ def test_a_final_sigmoid_stands_behind_the_choice_so_that_all_exits_answer_alike
     assert [reader.op.name for reader in choice.output.users] == ["sigmoid"]
 
 
-def test_a_mean_cost_below_the_first_exits_is_told() -> None:
-    warnings = step(mean_cost=0.001).apply(network(), blobs(160)).history[-1].warnings
-    assert any("no thresholds reach a mean cost of 0.001" in text for text in warnings)
+def test_a_mean_cost_below_the_first_exits_is_refused_before_the_training() -> None:
+    with pytest.raises(OverBudget, match=r"'.*' costs 0.* of the network already"):
+        step(mean_cost=0.001).apply(network(), blobs(160))
+
+
+def test_a_cost_that_is_paid_in_accuracy_is_told() -> None:
+    x, _ = blobs(160)
+    labels = np.random.default_rng(0).integers(0, 4, 160)  # heads can learn nothing here
+    graph = network()
+    trained = ek.FineTune(epochs=40, lr=0.02, batch_size=16).apply(graph, (x, labels))
+    training = ek.Training(batch_size=16, validation=0.5)
+    found = step(mean_cost=0.5, training=training).apply(trained, (x, labels)).history[-1]
+    assert found.details["held_out"]["top1_of_last"] - found.details["held_out"]["top1"] > 0.01
+    assert any("points of top-1 on what was held out" in text for text in found.warnings)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_data_that_can_be_read_once_is_kept(frozen: bool) -> None:
+    x, y = blobs(160)
+    batches = ((x[i : i + 40], y[i : i + 40]) for i in range(0, 160, 40))
+    one = step(freeze=frozen).apply(network(), ek.Data(train=batches))
+    other = step(freeze=frozen).apply(network(), ek.Data(train=(x, y)))
+    assert torch.equal(one.state["exits.0.weight"].tensor, other.state["exits.0.weight"].tensor)
+
+
+def test_widths_of_data_that_can_be_read_once() -> None:
+    x, y = blobs(160)
+    once = ek.Data(train=((x[i : i + 40], y[i : i + 40]) for i in range(0, 160, 40)), evaluate=iter([(x, y)]))
+    found = ek.Slimmable(widths=(0.5, 1.0), epochs=1).apply(network(), once)
+    again = ek.Slimmable(widths=(0.5, 1.0), epochs=1).apply(network(), ek.Data(train=(x, y), evaluate=(x, y)))
+    assert found.history[-1].details["sizes"] == again.history[-1].details["sizes"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (lambda y: y[:-2], "160 samples and 158 labels"),
+        (lambda y: y.astype(np.float32), "one class a sample"),
+        (lambda y: y + 7, "labels from 7 to"),
+    ],
+    ids=["count", "floats", "classes"],
+)
+def test_evaluation_data_that_does_not_fit_is_refused_before_the_training(labels: Callable[[Any], Any], said: str) -> None:
+    x, y = blobs(160)
+
+    def stop(text: str) -> None:
+        raise AssertionError(f"it trains: {text}")
+
+    data = ek.Data(train=(x, y), evaluate=(x, labels(y)))
+    with pytest.raises(InputError, match=said):
+        step().apply(network(), data, context=Context(say=stop))
+    with pytest.raises(InputError, match="float labels" if said.startswith("one") else said):
+        ek.Slimmable(widths=(0.5, 1.0), epochs=1).apply(network(), data, context=Context(say=stop))
+
+
+def test_an_evaluation_by_a_callable_is_said_to_see_the_whole() -> None:
+    found = step().apply(network(), ek.Data(train=blobs(160), evaluate=lambda predict: {"some": 0.5})).history[-1]
+    assert any("what was held out alone" in note for note in found.notes) and "evaluation" not in found.details
 
 
 def test_weights_of_losses_are_in_the_order_of_the_places_that_were_named() -> None:

@@ -479,3 +479,26 @@ def test_what_was_not_to_be_trained_is_not_trained_at_any_size() -> None:
     before, half = graph.state["stem.1.weight"].tensor, ek.slimmed(found, 0.5).state
     assert torch.equal(found.state["stem.1.weight"].tensor, before) and torch.equal(half["stem.1.weight"].tensor, before[:4])
     assert not torch.equal(half["stem.1.bias"].tensor, graph.state["stem.1.bias"].tensor[:4])
+
+
+def test_what_is_no_classification_has_no_accuracy() -> None:
+    torch.manual_seed(0)
+    graph = graph_of(nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 1)), (2, 1, 8, 8))
+    x, y = blobs(64)
+    training = Training(batch_size=16, validation=0.25)
+    found = ek.Slimmable(widths=(0.5, 1.0), epochs=1, training=training).apply(graph, (x, y[:, None].astype(np.float32)))
+    assert [row["held_out"]["top1"] for row in found.history[-1].details["sizes"]] == [None, None]
+    assert np.isfinite(found.history[-1].details["sizes"][0]["held_out"]["loss"])
+
+
+def test_a_width_that_decimals_cannot_write_is_found_by_its_name() -> None:
+    found = ek.Slimmable(widths=(1 / 3, 1.0), epochs=1).apply(network(), data(64))
+    assert ek.slimmed(found, 0.333333).macs == ek.slimmed(found, 1 / 3).macs < found.macs
+
+
+def test_a_batch_of_one_is_refused_by_batch_norms_on_vectors() -> None:
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 4))
+    step = ek.Slimmable(widths=(0.5, 1.0), epochs=1, training=Training(batch_size=1))
+    with pytest.raises(UsageError, match="a batch norm can't learn from one value"):
+        step.apply(graph_of(layers, (2, 1, 8, 8)), data(16))
