@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.checks import Fields
 from edgekit.compress.context import Context
 from edgekit.compress.controls.settings import Controls, check_controls
-from edgekit.compress.given import plain, take_tables
+from edgekit.compress.given import plain, take_tables, takes_a_graph
 from edgekit.train.distillation.settings import Distillation
 from edgekit.train.settings import Training
 
@@ -34,6 +34,7 @@ class FineTune(Training):
         super().__post_init__()
         check_controls(Fields("fine_tune"), self.controls, self.epochs)
 
+    @takes_a_graph
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """A trained copy whose history has one record more; its ``details`` have the curves.
 

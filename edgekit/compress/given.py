@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from edgekit.errors import ConfigError, UsageError
 from edgekit.tables import values_of
+
+_Apply = TypeVar("_Apply", bound=Callable[..., Any])
 
 #: Fields of steps that are settings of their own, tables in a file.
 _SETTINGS = ("training", "distillation", "controls", "head")
@@ -31,6 +35,27 @@ def plain(value: Any) -> Any:
     if hasattr(value, "options"):
         return value.options()
     return [plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def takes_a_graph(apply: _Apply) -> _Apply:
+    """A step's ``apply``, which refuses the likeliest other thing, a module, before it looks for a graph's parts in it."""
+
+    @functools.wraps(apply)
+    def checked(self: Any, graph: Any, *args: Any, **named: Any) -> Any:
+        require_graph(graph)
+        return apply(self, graph, *args, **named)
+
+    return cast("_Apply", checked)
+
+
+def require_graph(graph: object) -> None:
+    """Raises a UsageError for what is no graph."""
+    if not hasattr(graph, "history"):
+        raise UsageError(
+            f"steps change a graph, not a '{type(graph).__name__}'",
+            where="apply",
+            hint="graph = edgekit.load(model, (example_input,)), or a file: edgekit.load('net.onnx')",
+        )
 
 
 def _table(value: dict[Any, Any]) -> dict[Any, Any]:

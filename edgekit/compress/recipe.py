@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgekit.compress.given import require_graph
 from edgekit.compress.order import require_order
 from edgekit.compress.steps import Step
 from edgekit.errors import UsageError
@@ -66,5 +67,6 @@ class Recipe:
         """
         from edgekit.compress.application import apply_steps
 
+        require_graph(graph)
         kept = None if folder is None else Path(folder)
         return apply_steps(self.steps, graph, data, folder=kept, root=root, say=say)

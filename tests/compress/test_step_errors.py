@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import edgekit
 from edgekit.compress.controls.settings import Controls
@@ -180,3 +181,12 @@ def test_tables_of_teachers_controls_and_heads_are_taken_too() -> None:
     assert exits.head == edgekit.Head(pool=2)
     with pytest.raises(UsageError, match=r"'distillation' is settings"):
         edgekit.FineTune(distillation="source")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_module_in_the_place_of_a_graph_is_refused_and_told_how_to_become_one(name: str) -> None:
+    step = step_class(name)(**{**GIVEN_TO_TRAIN.get(name, {}), **GIVEN.get(name, {})})
+    for apply in (step.apply, edgekit.Recipe([step]).apply):
+        with pytest.raises(UsageError, match="steps change a graph, not a 'Linear'") as caught:
+            apply(torch.nn.Linear(2, 2))  # type: ignore[arg-type]
+        assert "edgekit.load" in str(caught.value.hint)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.checks import Fields
 from edgekit.compress.context import Context
-from edgekit.compress.given import options_of, take_tables
+from edgekit.compress.given import options_of, take_tables, takes_a_graph
 from edgekit.train.distillation.settings import Distillation
 from edgekit.train.settings import Training
 
@@ -88,6 +88,7 @@ class Binarize:
         """The gradient of the signs of activations."""
         return self.gradient or ("polynomial" if self.method == "react_net" else "clip")
 
+    @takes_a_graph
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """A copy with binary layers whose history has one record more.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.checks import Fields
 from edgekit.compress.context import Context
-from edgekit.compress.given import plain, take_tables
+from edgekit.compress.given import plain, take_tables, takes_a_graph
 from edgekit.train.distillation.settings import Distillation
 from edgekit.train.settings import Training
 
@@ -85,6 +85,7 @@ class Cluster:
         own.names("keep", self.keep)
         own.training(self, self.epochs, ("training", "distillation"), "of the values", "epochs = 1")
 
+    @takes_a_graph
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """A copy whose weights have few values and whose history has one record more: its ``details`` have the codebooks.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.checks import Fields
 from edgekit.compress.context import Context
+from edgekit.compress.given import takes_a_graph
 from edgekit.train.distillation.settings import SOURCE, Distillation
 from edgekit.train.settings import Training
 
@@ -42,6 +43,7 @@ class BornAgain(Training):
         if self.distillation.teachers != (SOURCE,):
             raise own.refusal("teachers", "the teacher of a generation is the one before", 'leave teachers at ["source"]')
 
+    @takes_a_graph
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """The last generation, or the ensemble; its history has one record more, with every generation's curves.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.checks import Fields
 from edgekit.compress.context import Context
+from edgekit.compress.given import takes_a_graph
 from edgekit.train.settings import Training
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class MutualLearning(Training):
             raise own.refusal("copies", "mutual learning needs a peer", hint)
         own.number("weight", self.weight, "above 0", "weight = 1.0", above=0)
 
+    @takes_a_graph
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """A trained copy whose history has one record more.
 

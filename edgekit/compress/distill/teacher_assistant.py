@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.checks import Fields
 from edgekit.compress.context import Context
+from edgekit.compress.given import takes_a_graph
 from edgekit.train.distillation.settings import SOURCE, Distillation
 from edgekit.train.settings import Training
 
@@ -51,6 +52,7 @@ class TeacherAssistant(Training):
         if self.distillation.teachers != (SOURCE,):
             raise own.refusal("teachers", "an assistant's teacher is the one before", 'leave teachers at ["source"]')
 
+    @takes_a_graph
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """A trained copy whose history has one record more, with the assistants' curves.
 

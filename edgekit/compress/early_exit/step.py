@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.checks import Fields
 from edgekit.compress.context import Context
 from edgekit.compress.early_exit.head import Head
-from edgekit.compress.given import options_of, take_tables
+from edgekit.compress.given import options_of, take_tables, takes_a_graph
 from edgekit.config import is_reference
 from edgekit.train.settings import AUGMENTATIONS, Training
 
@@ -195,6 +195,7 @@ class EarlyExit:
 
         return replace(self.training or (TRAINING if self.freeze else JOINT), epochs=self.epochs)
 
+    @takes_a_graph
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """A copy with exits whose history has one record more.
 

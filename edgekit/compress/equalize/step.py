@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgekit.compress.context import Context
+from edgekit.compress.given import takes_a_graph
 
 if TYPE_CHECKING:
     from edgekit.ir import Graph
@@ -33,6 +34,7 @@ class Equalize:
     replace_relu6: bool = False
     absorb_bias: bool = False
 
+    @takes_a_graph
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """An equalised graph whose history has one record more; layers left as they were are declined by name.
 

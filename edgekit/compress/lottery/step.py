@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.checks import Fields
 from edgekit.compress.context import Context
-from edgekit.compress.given import options_of, take_tables
+from edgekit.compress.given import options_of, take_tables, takes_a_graph
 from edgekit.train.settings import Training
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class LotteryTicket:
         rate = 1 - (1 - self.sparsity) ** (1 / self.rounds)
         return float(1 - (1 - rate * (self.output_rate if output else 1.0)) ** number)
 
+    @takes_a_graph
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """The trained ticket, whose history has one record more: its ``details`` have every variant's metrics.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.checks import Fields
 from edgekit.compress.context import Context
-from edgekit.compress.given import options_of, take_tables
+from edgekit.compress.given import options_of, take_tables, takes_a_graph
 from edgekit.train.settings import Training
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ class Supermask:
         own.names("layers", self.layers)
         own.names("keep", self.keep)
 
+    @takes_a_graph
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """The untrained network under the learned mask; its record's ``details`` have it beside the one without a mask.
 

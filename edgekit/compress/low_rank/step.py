@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgekit.checks import Fields
 from edgekit.compress.context import Context
+from edgekit.compress.given import takes_a_graph
 from edgekit.compress.rewriting.options import Rewriting
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class LowRank(Rewriting):
             raise _OWN.refusal("rank", what, "leave round_to out, or give a share: rank = 0.25")
         _OWN.whole("iterations", self.iterations, 0, "iterations = 10")
 
+    @takes_a_graph
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """A rewritten graph whose history has one record more.
 

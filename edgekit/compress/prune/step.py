@@ -9,7 +9,7 @@ from edgekit.checks import Fields
 from edgekit.compress.context import Context
 from edgekit.compress.controls.settings import Controls, check_controls
 from edgekit.compress.gauging.asked import MEASURED, check_measured, is_measured
-from edgekit.compress.given import options_of, take_tables
+from edgekit.compress.given import options_of, take_tables, takes_a_graph
 from edgekit.train.distillation.settings import Distillation
 from edgekit.train.settings import Training
 
@@ -133,6 +133,7 @@ class Prune:
         _OWN.training(self, self.epochs, ("training", "distillation", "sparsity"), "after each round")
         check_controls(_OWN, self.controls, self.epochs)
 
+    @takes_a_graph
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """A smaller graph whose history has one record more.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.checks import Fields
 from edgekit.compress.context import Context
-from edgekit.compress.given import plain, take_tables
+from edgekit.compress.given import plain, take_tables, takes_a_graph
 from edgekit.train.distillation.settings import Distillation
 from edgekit.train.settings import Training
 
@@ -84,6 +84,7 @@ class QAT:
             return self.epochs if self.freeze == 1 else 0
         return min(max(round(self.freeze * self.epochs), 1), self.epochs)
 
+    @takes_a_graph
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """A quantised copy whose history has one record more.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgekit.checks import Fields
 from edgekit.compress.context import Context
+from edgekit.compress.given import takes_a_graph
 from edgekit.compress.rewriting.options import Rewriting
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Separable(Rewriting):
             raise _OWN.refusal("highest", what, "leave one of them out")
         _OWN.word("between", self.between, BETWEEN, "layer between")
 
+    @takes_a_graph
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """A rewritten graph whose history has one record more.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.checks import Fields
 from edgekit.compress.context import Context
 from edgekit.compress.gauging.asked import MEASURED, check_measured, is_measured
-from edgekit.compress.given import options_of
+from edgekit.compress.given import options_of, takes_a_graph
 
 if TYPE_CHECKING:
     from edgekit.ir import Graph
@@ -73,6 +73,7 @@ class Slim:
         """The budget is of a file: of its bytes, or of the instructions or the latency that the harness measures."""
         return is_measured(self)
 
+    @takes_a_graph
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """A size as a graph with tensors of its own, whose history has one record more.
 

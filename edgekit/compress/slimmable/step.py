@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.checks import Fields
 from edgekit.compress.context import Context
-from edgekit.compress.given import options_of, take_tables
+from edgekit.compress.given import options_of, take_tables, takes_a_graph
 from edgekit.compress.slimmable.size import Size
 from edgekit.train.settings import Training
 
@@ -117,6 +117,7 @@ class Slimmable:
         """Of the training."""
         return replace(self.training or TRAINING, epochs=self.epochs)
 
+    @takes_a_graph
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """A trained copy whose history has one record more.
 

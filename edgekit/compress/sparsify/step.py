@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.checks import Fields
 from edgekit.compress.context import Context
-from edgekit.compress.given import options_of, take_tables
+from edgekit.compress.given import options_of, take_tables, takes_a_graph
 from edgekit.train.distillation.settings import Distillation
 from edgekit.train.settings import Training
 
@@ -64,6 +64,7 @@ class Sparsify:
         _OWN.names("keep", self.keep)
         _OWN.training(self, self.epochs, ("training", "distillation"), "after each round")
 
+    @takes_a_graph
     def apply(self, graph: Graph, data: object | None = None, *, context: Context | None = None) -> Graph:
         """A copy with zeros whose history has one record more: its ``details`` have the zeros of each layer.
 
