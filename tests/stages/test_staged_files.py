@@ -58,6 +58,19 @@ def test_a_host_may_stop_between_stages_and_go_on(tmp_path: Path) -> None:
     assert np.array_equal(Artifact(manifest.parent / f"{NAME}.tflite").invoke([tensors[name]])[0], outputs["answer"])
 
 
+def test_arrays_that_a_stage_does_not_take_are_refused(tmp_path: Path) -> None:
+    manifest, _ = build(tmp_path, "margin")
+    row = facts(manifest)["stages"][0]["inputs"][0]
+    sample = np.zeros(row["shape"], row["dtype"])
+    for given, said in (
+        ({"other": sample}, f"takes '{row['name']}' as .*, and there is 'other'"),
+        ({row["name"]: sample.astype(np.float64)}, r"and was given float64\["),
+        ({row["name"]: sample[0]}, "and was given"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            Stages(manifest).run(given)
+
+
 @pytest.mark.skipif(not available(), reason="tflite-micro is not installed")
 def test_each_stage_for_a_micro_controller_has_its_sources_and_its_arena(tmp_path: Path) -> None:
     manifest, report = build(tmp_path, "margin", "tflm-int8")

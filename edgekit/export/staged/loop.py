@@ -75,11 +75,14 @@ class Stages:
             stage: which, from 0.
             tensors: all that there is so far, by name; what the stage gives is added.
             outputs: the network's outputs by name; what the stage knows of them is set.
+
+        Raises:
+            ValueError: a tensor is not there, or not as the file takes it.
         """
         facts = self.manifest["stages"][stage]
         if stage not in self._runners:
             self._runners[stage] = self._open(self._folder / facts["file"])
-        tensors.update(self._runners[stage]({row["name"]: tensors[row["name"]] for row in facts["inputs"]}))
+        tensors.update(self._runners[stage]({row["name"]: taken(row, tensors, facts["file"]) for row in facts["inputs"]}))
         outputs.update({name: tensors[tensor] for name, tensor in facts["answers"].items()})
         if facts["threshold"] is None:
             return True
@@ -90,6 +93,18 @@ class Stages:
         facts = self.manifest["stages"][stage]
         row = next(row for row in facts["outputs"] if row["name"] == facts["logits"])
         return certainty(real(tensors[facts["logits"]], row), self.manifest["score"], facts["temperature"])
+
+
+def taken(row: Mapping[str, Any], tensors: Mapping[str, Array], file: str) -> Array:
+    """What a file takes under a name; ValueError where it is missing or another kind of array."""
+    name = row["name"]
+    wanted = f"{file} takes '{name}' as {row['dtype']}{row['shape']}"
+    if name not in tensors:
+        raise ValueError(f"{wanted}, and there is {', '.join(map(repr, tensors)) or 'nothing'}")
+    array = np.asarray(tensors[name])
+    if str(array.dtype) != row["dtype"] or list(array.shape) != list(row["shape"]):
+        raise ValueError(f"{wanted}, and was given {array.dtype}{list(array.shape)}")
+    return array
 
 
 def real(array: Array, row: Mapping[str, Any]) -> Array:
