@@ -261,7 +261,7 @@ def test_heads_on_features_that_stand_last(head: dict[str, object], freeze: bool
     places = [node.output.name for node in graph.nodes if node.op.name in ("add", "permute")]
     at = places[1] if "copy" in head else places[-1]  # (N, C, H, W) is what the module that is copied takes
     training = ek.Training(batch_size=32, validation=0.25)
-    step = ek.EarlyExit(at=(at,), head=head, freeze=freeze, epochs=2, mean_cost=0.9, training=training)
+    step = ek.EarlyExit(at=(at,), head=head, freeze=freeze, epochs=2, max_drop=50.0, training=training)
     exits = step.apply(graph, blobs(200))
     features = {"pool": 48, "channels": 8, "stages": 8}.get(next(iter(head), ""), 12)
     assert exits.state["exits.0.weight"].tensor_shape == (4, features)
