@@ -37,6 +37,7 @@ class Connection:
         self.sock, self.root, self.prefix = sock, root, prefix
         self.lock = threading.Lock()
         self.streams: dict[int, Stream] = {}
+        self.opened = 0
 
     def send(self, command: str, local: int, remote: int, data: bytes = b"") -> None:
         number = tag(command)
@@ -70,7 +71,7 @@ class Connection:
         if command == tag("CNXN"):
             self.send("CNXN", VERSION, MAX_DATA, BANNER)
         elif command == tag("OPEN"):
-            number = max(self.streams, default=0) + 1
+            number = self.opened = self.opened + 1  # never again: the client's CLSE may come after the next OPEN
             stream = self.streams[number] = Stream(self, number, first, data.rstrip(b"\0").decode())
             threading.Thread(target=stream.run, daemon=True).start()
         elif stream := self.streams.get(second):
