@@ -19,7 +19,7 @@ from edgekit.compress.order import Made, require_order
 from edgekit.compress.scoring import score
 from edgekit.compress.slimmable.extraction import record_of
 from edgekit.compress.steps import Step, apply_step, step_name
-from edgekit.data import Data
+from edgekit.data import Data, repeatable
 from edgekit.errors import EdgekitError
 from edgekit.ir import Graph, ops
 from edgekit.ir.file import load as load_graph
@@ -47,7 +47,7 @@ def apply_steps(
     by default, a plain TFLite file.
     """
     require_order(steps, _made(graph))
-    given = data if isinstance(data, Data) or data is None else Data(train=data)
+    given = None if data is None else repeatable(data if isinstance(data, Data) else Data(train=data))
     key = _first_key(graph, given, root) if folder is not None else ""
     current, metrics, used = graph, None, []
     for number, step in enumerate(steps, 1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from edgekit.config import is_reference
 from edgekit.data.check import InputSpec, as_array, checked
@@ -79,6 +79,14 @@ def training_arrays(
     if labels is not None:
         _check_labels(labels, len(arrays[0]), describe(source))
     return arrays, labels
+
+
+@overload
+def repeatable(data: Data) -> Data: ...
+
+
+@overload
+def repeatable(data: object) -> object: ...
 
 
 def repeatable(data: object) -> object:

@@ -107,7 +107,7 @@ def _require_reachable(step: EarlyExit, graph: Graph, names: Sequence[str], own:
     least, name = min(zip((cost(head) for head in logits), names, strict=True), key=lambda pair: pair[0])
     if least > step.mean_cost * graph.macs:
         raise OverBudget(
-            f"the exit at '{name}' costs {least / max(graph.macs, 1):.3f} of the network already",
+            f"the exit at '{name}' costs {least / max(graph.macs, 1):.4f} of the network already",
             where=f"early_exit: mean_cost = {step.mean_cost:g}",
             hint="an earlier exit (at = [0.2]), a smaller head, or a larger mean_cost",
         )

@@ -20,13 +20,13 @@ _SECOND = (
 def features_axis(value: Value) -> int:
     """The axis of features of (N, ., .) or (N, ., ., .), by the nearest op before or behind it that says so; else 1.
 
-    What comes before counts first, unless the value was turned since then: transposed values are mostly what the next op wants.
+    What says so without a permutation in between counts first, before ahead of behind: where axes are permuted, another one
+    is mixed, as the tokens of an MLP-Mixer are.
     """
-    before = next(((axis, turned) for axis, turned in _says_before(value) if axis), None)
-    if before is not None and not before[1]:
-        return before[0]
-    behind = next((axis for axis in _says_behind(value) if axis), None)
-    return behind or (before[0] if before is not None else 1)
+    before = [(axis, turned) for axis, turned in _says_before(value) if axis]
+    behind = [(axis, turned) for axis, turned in _says_behind(value) if axis]
+    straight = [axis for axis, turned in (*before, *behind) if not turned]
+    return next(iter((*straight, *(axis for axis, _ in (*before, *behind)))), 1)
 
 
 def channels_first(graph: Graph, value: Value, name: str) -> Value:
@@ -56,24 +56,24 @@ def _says_before(value: Value) -> Iterator[tuple[int | None, bool]]:
             through = _backward(node, read, axes)
             if through is not None:
                 met.add(id(read))
-                waiting.append((read, through, turned or isinstance(node.op, ops.Permute | ops.Reshape)))
+                waiting.append((read, through, turned or isinstance(node.op, ops.Permute)))
 
 
-def _says_behind(value: Value) -> Iterator[int | None]:
+def _says_behind(value: Value) -> Iterator[tuple[int | None, bool]]:
     """The same of what reads it, through ops that keep the shape."""
-    waiting: list[tuple[Value, _Axes]] = [(value, tuple(range(value.type.rank)))]
+    waiting: list[tuple[Value, _Axes, bool]] = [(value, tuple(range(value.type.rank)), False)]
     met = {id(value)}
     while waiting:
-        here, axes = waiting.pop(0)
+        here, axes, turned = waiting.pop(0)
         for reader in here.users:
             if (said := _of_input(reader, here)) is not None:
-                yield axes[said]
+                yield axes[said], turned
                 continue
             for made in reader.outputs:
                 through = None if id(made) in met else _forward(reader, here, made, axes)
                 if through is not None:
                     met.add(id(made))
-                    waiting.append((made, through))
+                    waiting.append((made, through, turned or isinstance(reader.op, ops.Permute)))
 
 
 def _of_input(node: Node, value: Value) -> int | None:

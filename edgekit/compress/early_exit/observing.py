@@ -14,9 +14,8 @@ from edgekit.compress.early_exit.ensemble import blended
 from edgekit.compress.early_exit.objective import require_classes
 from edgekit.compress.early_exit.policy import Seen
 from edgekit.compress.early_exit.step import EarlyExit
-from edgekit.config import is_reference
 from edgekit.data import Data
-from edgekit.data.sources import evaluation_arrays
+from edgekit.data.metrics import Labelled, read_once
 from edgekit.errors import InputError, UsageError
 from edgekit.ir import Graph, Value
 from edgekit.ir.ops import certainty
@@ -141,9 +140,10 @@ def evaluation_of(data: object, feeding: Feeding, classes: int, root: Path | Non
         InputError: labels that are not one class a sample, of so many classes.
     """
     source = data.evaluate if isinstance(data, Data) else None
-    if source is None or callable(source) or (isinstance(source, str) and is_reference(source)):
+    read = None if source is None else read_once(source, feeding.specs, root=root)
+    if not isinstance(read, Labelled):
         return None
-    arrays, labels = evaluation_arrays(source, feeding.specs, root=root)
+    arrays, labels = read.inputs, read.labels
     if labels.dtype.kind not in "biu" or labels.size != len(arrays[0]):
         raise InputError(
             f"exits need one class a sample as labels, and these are {labels.dtype} of shape {labels.shape}",
@@ -151,6 +151,8 @@ def evaluation_of(data: object, feeding: Feeding, classes: int, root: Path | Non
             hint="integer labels, or a callable predict -> {metric: value}, which sees the network as a whole",
         )
     require_classes(torch.from_numpy(labels.astype(np.int64)), classes, "the evaluation data")
+    if not (labels.astype(np.int64) != UNLABELLED).any():
+        raise InputError("no sample has a label", where="the evaluation data", hint="one class a sample for some of them")
     return arrays, labels
 
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edgekit.errors import Unsupported
 from edgekit.ir import Graph, Node, Value, ops
+
+#: What is a layer of its own where it makes a value of the same shape; smaller values are a gate's.
+_LAYERS = (
+    *(ops.Conv1d, ops.Conv2d, ops.ConvTranspose1d, ops.ConvTranspose2d, ops.Linear, ops.Matmul, ops.Attention),
+    *(ops.Lstm, ops.Gru, ops.Rnn),
+)
 
 #: By how much a share of two decimals may be off.
 _WRITTEN = 0.005
@@ -62,26 +68,27 @@ def kept(depth: float, blocks: int) -> int:
 
 
 def residual_stages(graph: Graph) -> list[list[Block]]:
-    """Rows of residual blocks, in order: each begins where the one before it ends, but for activations and norms between.
+    """Rows of residual blocks, in order: each begins where the one before it ends, but for what is no layer.
 
     Where shortcuts lie within shortcuts, the innermost that form a row of several are the blocks: a shortcut around the whole
     trunk (Lim et al., EDSR, arXiv:1707.02921) or around a group of blocks (Zhang et al., RCAN, arXiv:1807.02758) stays. One
     that holds no such row is a block as a whole.
     """
     blocks = [block for block in (_block(graph, node) for node in graph.nodes) if block is not None]
-    several = [block for row in _rows(blocks) if len(row) > 1 for block in row]
+    several = [block for row in _rows(graph, blocks) if len(row) > 1 for block in row]
     blocks = [block for block in blocks if not any(block.holds(other) for other in several)]
     blocks = [block for block in blocks if not any(other.holds(block) for other in blocks)]
-    return _rows(blocks)
+    return _rows(graph, blocks)
 
 
-def _rows(blocks: Sequence[Block]) -> list[list[Block]]:
+def _rows(graph: Graph, blocks: Sequence[Block]) -> list[list[Block]]:
     """Blocks behind each other that lie within the same others; a row ends where the network forks into several."""
     around = {block: {other for other in blocks if other.holds(block)} for block in blocks}
     ends = {id(block.add): block for block in blocks}
+    place = {id(node): number for number, node in enumerate(graph.nodes)}
     before: dict[Block, Block] = {}
     for block in blocks:
-        last = ends.get(id(_sum_before(block.start)))
+        last = _end_before(block.start, ends, place)
         if last is not None and around[last] == around[block]:
             before[block] = last
     forks = Counter(before.values())
@@ -93,15 +100,33 @@ def _rows(blocks: Sequence[Block]) -> list[list[Block]]:
     return list({id(row): row for row in rows.values()}.values())
 
 
-def _sum_before(value: Value) -> Node | None:
-    """The sum that a value is, or is an activation or a norm of."""
-    while (node := value.producer) is not None:
-        if isinstance(node.op, ops.Add) and sum(not v.is_constant for v in node.inputs if v is not None) == 2:
-            return node
-        varying = [v for v in node.inputs if v is not None and not v.is_constant]
-        if len(varying) != 1 or varying[0].type != value.type or _is_layer(node):
+def _end_before(value: Value, ends: Mapping[int, Block], place: Mapping[int, int]) -> Block | None:
+    """The block whose sum a value is made of alone, by activations, norms, scales and gates, which leave its shape as it is.
+
+    Walks back in the order of the nodes. Where all that is left to explain is one value, the network passes through it.
+
+    Args:
+        value: where another block may begin.
+        ends: blocks by their sums' id.
+        place: of every node in the graph's order.
+    """
+    waiting = {id(value): value}
+    while waiting:
+        if len(waiting) == 1:
+            (only,) = waiting.values()
+            if only.type != value.type:
+                return None
+            if id(only.producer) in ends:
+                return ends[id(only.producer)]
+        made_by = [v.producer for v in waiting.values() if v.producer is not None]
+        if len(made_by) < len(waiting):
             return None
-        value = varying[0]
+        latest = max(made_by, key=lambda node: place[id(node)])
+        if isinstance(latest.op, _LAYERS) and latest.output.type == value.type:
+            return None
+        for made in latest.outputs:
+            waiting.pop(id(made), None)
+        waiting |= {id(v): v for v in latest.inputs if v is not None and not v.is_constant}
     return None
 
 
@@ -113,14 +138,14 @@ def _block(graph: Graph, node: Node) -> Block | None:
         if start.is_constant or start.type != node.output.type or branch.producer is None or graph.is_output(start):
             continue
         inside = _between(start, branch)
-        if inside is not None and any(_is_layer(each) for each in inside):
+        if inside is not None and any(_learns(each) for each in inside):
             return Block(start, node, frozenset(map(id, inside)))
     return None
 
 
-def _is_layer(node: Node) -> bool:
-    """It has weights of two axes or more; activations and norms have none."""
-    return any(v is not None and v.is_constant and v.type.rank > 1 for v in node.inputs)
+def _learns(node: Node) -> bool:
+    """It has weights, if only a norm's: a sum within an activation that is written out is no block."""
+    return any(v is not None and v.is_constant and v.type.numel() > 1 for v in node.inputs)
 
 
 def _between(start: Value, end: Value) -> list[Node] | None:

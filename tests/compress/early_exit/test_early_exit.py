@@ -230,9 +230,28 @@ class Words(nn.Module):
         return self.head(torch.relu(self.conv(self.words(x).transpose(1, 2))).mean(2))  # type: ignore[no-any-return]
 
 
+class Tokens(nn.Module):
+    """Patches whose tokens are mixed before their channels, with scales for norms (ResMLP)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch, self.one, self.two = nn.Conv2d(1, 12, 2, 2), nn.Parameter(torch.ones(12)), nn.Parameter(torch.ones(12))
+        self.tokens, self.channels, self.head = nn.Linear(16, 16), nn.Linear(12, 12), nn.Linear(12, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.patch(x).flatten(2).transpose(1, 2)
+        x = x + self.tokens((x * self.one).transpose(1, 2)).transpose(1, 2)
+        x = x + torch.relu(self.channels(x * self.two))
+        return self.head(x.mean(1))  # type: ignore[no-any-return]
+
+
 @pytest.mark.parametrize(
     ("module", "x", "op", "number", "axis"),
     [
+        (Tokens(), torch.zeros(2, 1, 8, 8), "reshape", 0, 1),
+        (Tokens(), torch.zeros(2, 1, 8, 8), "permute", 0, 2),
+        (Tokens(), torch.zeros(2, 1, 8, 8), "add", 0, 2),
+        (Tokens(), torch.zeros(2, 1, 8, 8), "add", 1, 2),
         (ChannelsLast(), torch.zeros(2, 1, 8, 8), "permute", 0, 3),
         (ChannelsLast(), torch.zeros(2, 1, 8, 8), "permute", 1, 1),
         (ChannelsLast(), torch.zeros(2, 1, 8, 8), "relu", 0, 3),

@@ -112,6 +112,9 @@ def test_widths_of_data_that_can_be_read_once() -> None:
     found = ek.Slimmable(widths=(0.5, 1.0), epochs=1).apply(network(), once)
     again = ek.Slimmable(widths=(0.5, 1.0), epochs=1).apply(network(), ek.Data(train=(x, y), evaluate=(x, y)))
     assert found.history[-1].details["sizes"] == again.history[-1].details["sizes"]
+    once = ek.Data(train=((x[i : i + 40], y[i : i + 40]) for i in range(0, 160, 40)), evaluate=iter([(x, y)]))
+    steps = (ek.FineTune(epochs=1), ek.Slimmable(widths=(0.5, 1.0), epochs=1))
+    assert ek.Recipe(steps).apply(network(), once).history[-1].details["sizes"]
 
 
 @pytest.mark.parametrize(
@@ -120,8 +123,9 @@ def test_widths_of_data_that_can_be_read_once() -> None:
         (lambda y: y[:-2], "160 samples and 158 labels"),
         (lambda y: y.astype(np.float32), "one class a sample"),
         (lambda y: y + 7, "labels from 7 to"),
+        (lambda y: 0 * y - 100, "no sample has a label|labels from -100"),
     ],
-    ids=["count", "floats", "classes"],
+    ids=["count", "floats", "classes", "none"],
 )
 def test_evaluation_data_that_does_not_fit_is_refused_before_the_training(labels: Callable[[Any], Any], said: str) -> None:
     x, y = blobs(160)

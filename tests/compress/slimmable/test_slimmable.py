@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import edgekit as ek
 from edgekit import Unsupported, UsageError
 from edgekit.compress.slimmable.application import _with_own_tensors
-from edgekit.compress.slimmable.depth import kept
+from edgekit.compress.slimmable.depth import kept, residual_stages
 from edgekit.compress.slimmable.extraction import sizes_of
 from edgekit.compress.slimmable.heads import AUTO, heads_of
 from edgekit.compress.slimmable.nested import nest
@@ -433,6 +433,46 @@ class Inner(nn.Module):
             y = norm(x)
             x = x + outer(torch.relu(y + inner(y)))
         return self.tail(x)  # type: ignore[no-any-return]
+
+
+class Between(nn.Module):
+    """Blocks with something between them that is no layer: ``kind`` says what."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind, self.head, self.tail = kind, nn.Conv2d(1, 4, 3, 1, 1), nn.Conv2d(4, 1, 3, 1, 1)
+        self.blocks = nn.ModuleList(nn.Conv2d(4, 4, 3, 1, 1) for _ in range(4))
+        self.scale, self.norm, self.gate = nn.Parameter(torch.rand(4, 1, 1)), nn.LayerNorm((4, 8, 8)), nn.Conv2d(4, 4, 1)
+        self.places, self.group = nn.Parameter(torch.rand(1, 4, 8, 8)), nn.GroupNorm(1, 4)
+
+    def forward(self, x: torch.Tensor, blocks: int = 4) -> torch.Tensor:
+        x = self.head(x)
+        for number, block in enumerate(self.blocks[:blocks]):
+            if self.kind == "pool":
+                x = x + nn.functional.avg_pool2d(self.group(x), 3, 1, 1) if number % 2 else x + torch.relu(block(x))
+                continue
+            x = self.between(x + torch.relu(block(x)))
+        return self.tail(x)  # type: ignore[no-any-return]
+
+    def between(self, x: torch.Tensor) -> torch.Tensor:
+        if self.kind == "norm":
+            return self.norm(x)  # type: ignore[no-any-return]
+        if self.kind == "gate":
+            return x * torch.sigmoid(self.gate(x.mean((2, 3), keepdim=True)))
+        if self.kind == "places":
+            return x + self.places
+        return x * (torch.sigmoid(x) if self.kind == "swish" else self.scale)
+
+
+@pytest.mark.parametrize("kind", ["scale", "norm", "swish", "gate", "places", "pool"])
+def test_what_is_no_layer_may_stand_between_the_blocks_of_a_stage(kind: str) -> None:
+    torch.manual_seed(0)
+    graph = graph_of(Between(kind), (2, 1, 8, 8))
+    ((first, *others),) = residual_stages(graph)
+    assert len(others) == 3 and first.add.op.name == "add"
+    small = nest(graph, Size(1.0, 0.5)).graph
+    found = {name.split(".")[1] for name in small.state if name.startswith("blocks")}
+    assert found == ({"0"} if kind == "pool" else {"0", "1"})
 
 
 @pytest.mark.parametrize(("kind", "blocks"), [(LongSkip, 2), (Groups, 2), (Apart, 1), (Inner, 2)], ids=lambda x: str(x))
